@@ -1,0 +1,52 @@
+"""Reading a JSON object from a file that somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+MAX_CONFIG_BYTES = 5_000_000
+"""The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""
+
+
+def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: no such file, larger than 5 MB (it is then not read), not JSON, or not an object.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_CONFIG_BYTES:
+            raise ValueError(f"{path} has {size:,} bytes; a {what} must have at most {MAX_CONFIG_BYTES:,}")
+        return parse_json(path.read_bytes(), what)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
+    """The JSON object in a text, pasted or uploaded.
+
+    >>> parse_json('{"model_type": "llama"')
+    Traceback (most recent call last):
+    ValueError: this config.json is not complete JSON: Expecting ',' delimiter at line 1, column 23
+    """
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"this {what} has {len(text):,} bytes; the limit is {MAX_CONFIG_BYTES:,}")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+        complete = "complete " if cut_off else ""
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"this {what} is not {complete}JSON: {error.msg} at {place}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"this {what} is not JSON: it is not text") from None
+    except RecursionError:
+        raise ValueError(f"this {what} is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"this {what} is not readable: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"this {what} must be a JSON object with names and values, got {type(value).__name__}")
+    return value

@@ -1,0 +1,95 @@
+"""What a configuration may say: the numbers in it come from strangers and decide how much work building is.
+
+Dimensions must be whole numbers of a size that a model can have. Nothing is allocated for them (the model is built on
+the meta device), but layers, labels and experts become Python objects, so their number is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MAX_LAYERS = 2_000
+MAX_LABELS = 1_000_000
+MAX_EXPERTS = 100_000
+MAX_DIMENSION = 100_000_000
+MAX_PARAMETERS = 10**15
+"""A thousand times the largest model ever published."""
+
+_LAYERS = re.compile(r"^(num|n|encoder|decoder).*_?(layers?|blocks)$|^(depth|depths|n_layer)$|^.*_layers$")
+_NOT_LAYERS = re.compile(
+    r"first_k|moe|layer_?drop|shared|mlp_only|no_rope|sliding|window|kv|full_attention|indices|cross"
+)
+_EXPERTS = re.compile(r"(^|_)(num|n)_.*experts|^num_experts")
+_DIMENSION = re.compile(
+    r"(_size|_dim|_dims|_heads|_channels|_rank|_filters)$|^(n_embd|n_head|n_inner|n_positions|n_ctx|d_model|d_ff|d_kv|head_dim"
+    r"|dim|hidden_dim|ffn_dim|embed_dim|max_position_embeddings|hidden_sizes|embed_dims)$"
+)
+
+_ESSENTIAL = (
+    "hidden_size",
+    "n_embd",
+    "d_model",
+    "vocab_size",
+    "num_hidden_layers",
+    "n_layer",
+    "num_attention_heads",
+    "n_head",
+    "num_heads",
+)
+"""What no model is without; other dimensions may be 0, and -1 for "none"."""
+
+
+def check_config(config: Any, path: str = "") -> None:
+    """Raise a ValueError when a dimension in `config` is no whole number or absurd.
+
+    >>> check_config({"hidden_size": "4096"})
+    Traceback (most recent call last):
+    ValueError: config: hidden_size must be a whole number between 1 and 100,000,000, got '4096'
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError(f"a config must be a JSON object with names and values, got {type(config).__name__}")
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            if name == "id2label" and len(value) > MAX_LABELS:
+                raise ValueError(f"config: {path}id2label must have at most {MAX_LABELS:,} entries, got {len(value):,}")
+            if name not in ("id2label", "label2id", "quantization_config", "task_specific_params"):
+                check_config(value, f"{path}{name}.")
+        elif value is not None and (limit := _limit(str(name))):
+            listed = isinstance(value, list | tuple)  # lists of names ("attention_layers") are no dimensions
+            for item in (item for item in value if not isinstance(item, str)) if listed else [value]:
+                _check_number(f"{path}{name}", item, limit)
+
+
+def _limit(name: str) -> int | None:
+    """The largest value that a setting of this name may have; None when it is no dimension."""
+    if name == "num_labels":
+        return MAX_LABELS
+    if _EXPERTS.search(name):
+        return MAX_EXPERTS
+    if _LAYERS.search(name) and not _NOT_LAYERS.search(name):
+        return MAX_LAYERS
+    return MAX_DIMENSION if _DIMENSION.search(name) else None
+
+
+def _check_number(name: str, value: Any, limit: int) -> None:
+    """Nested lists and mappings of a few exotic models pass; numbers must be whole and within the limit."""
+    if isinstance(value, list | tuple | Mapping | bool) or value is None:
+        return
+    low = 1 if name.rpartition(".")[2] in _ESSENTIAL else 0
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole and not (isinstance(value, float) and _may_be_a_fraction(name)):
+        raise ValueError(f"config: {name} must be a whole number between {low} and {limit:,}, got {_quoted(value)}")
+    if not low <= value <= limit and not (value == -1 and low == 0):
+        raise ValueError(f"config: {name} must be between {low} and {limit:,}, got {_quoted(value)}")
+
+
+def _may_be_a_fraction(name: str) -> bool:
+    """Ratios share the endings of dimensions in some configs."""
+    return any(word in name for word in ("ratio", "scale", "rate", "factor", "multiplier"))
+
+
+def _quoted(value: Any) -> str:
+    text = f"{value:,}" if isinstance(value, int) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

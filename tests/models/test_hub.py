@@ -1,0 +1,148 @@
+"""The hub, played by a server on loopback: only config.json is asked for, and every refusal is a sentence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcalc.models import hub, load_model
+
+CONFIG = json.dumps({"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 64}).encode()
+
+
+class Hub(ThreadingHTTPServer):
+    """Answers `/{owner}/{name}/resolve/main/config.json`; remembers what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str] = []
+        self.status = 200
+        self.error_code = ""
+        self.body = CONFIG
+        self.claimed_size: int | None = None
+        self.delay = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, *args: Any) -> None:
+        """Quiet."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        time.sleep(self.server.delay)
+        self.send_response(self.server.status)
+        if self.server.error_code:
+            self.send_header("X-Error-Code", self.server.error_code)
+        self.send_header("ETag", '"abc"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("Content-Length", str(self.server.claimed_size or len(self.server.body)))
+        self.end_headers()
+        if with_body and self.server.status == 200:
+            self.wfile.write(self.server.body)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    from huggingface_hub import constants
+
+    running = Hub()
+    thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", running.url)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def refused(repo_id: str) -> str:
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        load_model(repo_id)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_only_the_config_is_downloaded(server: Hub) -> None:
+    shapes = load_model("someone/tiny")
+    assert (shapes.id, shapes.architecture) == ("someone/tiny", "GPT2LMHeadModel")
+    assert {line.split()[1] for line in server.asked} == {"/someone/tiny/resolve/main/config.json"}
+
+
+def test_offline_nothing_is_asked_and_the_cache_answers(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_model("someone/tiny")
+    asked = len(server.asked)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert load_model("someone/tiny").architecture == "GPT2LMHeadModel"
+    assert "HF_HUB_OFFLINE" in refused("someone/other")
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (404, "RepoNotFound", "no public model 'someone/tiny'"),
+        (401, "", "no public model 'someone/tiny'"),
+        (403, "GatedRepo", "gated"),
+        (404, "EntryNotFound", "has no config.json"),
+        (500, "", "HTTP 500"),
+    ],
+)
+def test_every_refusal_is_a_sentence(server: Hub, status: int, code: str, words: str) -> None:
+    server.status, server.error_code = status, code
+    assert words in refused("someone/tiny")
+
+
+def test_a_file_that_claims_200_megabytes_is_not_downloaded(server: Hub) -> None:
+    server.claimed_size = 200_000_000
+    assert "200,000,000 bytes" in refused("someone/tiny")
+    assert not any(line.startswith("GET") for line in server.asked)
+
+
+def test_what_is_downloaded_is_checked_like_any_file(server: Hub) -> None:
+    server.body = b'{"model_type": "gpt2", '
+    assert "not complete JSON" in refused("someone/tiny")
+
+
+def test_a_hub_that_hangs_is_given_up(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.2)
+    server.delay = 1.0
+    assert "no answer" in refused("someone/tiny")
+
+
+def test_a_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Hub) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    assert "no answer" in refused("someone/tiny")
+
+
+def test_the_nearest_catalogue_names_are_offered(server: Hub) -> None:
+    server.status, server.error_code = 404, "RepoNotFound"
+    assert "meta-llama/Llama-3.1-8B" in refused("meta-lama/Llama-3.1-8B")
