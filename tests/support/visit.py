@@ -1,0 +1,72 @@
+"""How the browser tests look at a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+TIMEOUT = 60_000
+
+
+@dataclass
+class Visit:
+    """An open page and what its console said."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Until the script has run and nothing is stale."""
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=TIMEOUT)
+        self.page.wait_for_selector("[data-testid=stMain] h1", timeout=TIMEOUT)
+        self.page.wait_for_timeout(600)
+
+    def evaluate(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+def visit(browser: Any, url: str, width: int = 1280, scheme: str = "light", height: int = 900) -> Visit:
+    """Open a link in a context of its own."""
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = context.new_page()
+    opened = Visit(page)
+
+    def note(message: Any) -> None:
+        # Streamlit's front end looks for its server below every part of the address and meets two 404s on its way.
+        probe = "/_stcore/" in message.location.get("url", "") and "404" in message.text
+        if message.type == "error" and not probe:
+            opened.errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    page.goto(url, timeout=TIMEOUT)
+    opened.settle()
+    return opened
+
+
+OVERFLOW = """() => {
+  const wide = document.querySelector('[data-testid=stMain]');
+  return wide.scrollWidth - wide.clientWidth;
+}"""
+
+# Text of the main area whose own box is wider than it may be, cut without a scrollbar.
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll('[data-testid=stMain] [data-testid=stElementContainer]')]
+    .filter(e => e.checkVisibility() && e.offsetParent && e.getBoundingClientRect().height > 1)
+    .map(e => [e, e.getBoundingClientRect()]);
+  const found = [];
+  for (const [a, p] of boxes) for (const [b, q] of boxes) {
+    if (a === b || a.contains(b) || b.contains(a)) continue;
+    const x = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+    const y = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+    if (x > 3 && y > 3) found.push(a.innerText.slice(0, 40) + ' | ' + b.innerText.slice(0, 40));
+  }
+  return found;
+}"""
+
+# Pictures and charts without an alternative text.
+NAMELESS_PICTURES = """() => [
+  ...document.querySelectorAll('[data-testid=stMain] img:not([alt]), [data-testid=stMain] img[alt=""]'),
+  ...[...document.querySelectorAll('[data-testid=stVegaLiteChart]')].filter(
+    e => !(e.getAttribute('aria-label') || e.querySelector('[aria-label]:not([aria-label=""])'))),
+].map(e => e.outerHTML.slice(0, 200))"""
