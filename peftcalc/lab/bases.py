@@ -1,0 +1,105 @@
+"""The frozen base of an adapter: one way to read its matrix, whether it is stored in floats or in 4 bits.
+
+Everything here is about *how* the products of the papers are computed; what they mean stands in `lora.py` and
+`dora.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def is_conv1d(base: nn.Module) -> bool:
+    """True for transformers' `Conv1D` (GPT-2), a linear layer that stores its weight as `(in, out)`."""
+    transformers_layers = sys.modules.get("transformers.pytorch_utils")
+    return transformers_layers is not None and isinstance(base, transformers_layers.Conv1D)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """True for the layers that compute `y = W x + b`: `nn.Linear` and transformers' `Conv1D`."""
+    return isinstance(module, nn.Linear) or is_conv1d(module)
+
+
+def is_transposed(base: nn.Module) -> bool:
+    """True for layers that store their weight as `(in, out)`; an embedding turns (tokens) into (features)."""
+    return isinstance(base, nn.Embedding) or is_conv1d(base)
+
+
+def matrix(base: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """The base's `W` of shape (out, in): a view of the parameter, or 4 bits dequantized on this very call.
+
+    >>> matrix(nn.Linear(3, 2)).shape, matrix(nn.Embedding(9, 4)).shape, matrix(nn.Conv2d(3, 2, 5)).shape
+    (torch.Size([2, 3]), torch.Size([4, 9]), torch.Size([2, 75]))
+    """
+    if hasattr(base, "dequantize"):
+        return base.dequantize(dtype)
+    weight = base.weight.detach()
+    weight = weight.T if is_transposed(base) else weight.flatten(1)
+    return weight if dtype is None else cast(weight, dtype)
+
+
+def stored(base: Any) -> Tensor:
+    """The tensor that holds the base's weight: floats, or the bytes of 4-bit codes."""
+    return base.codes if hasattr(base, "dequantize") else base.weight
+
+
+def features(base: Any) -> tuple[int, int]:
+    """(in, out) of a linear layer.
+
+    >>> features(nn.Linear(3, 2))
+    (3, 2)
+    """
+    if hasattr(base, "in_features"):
+        return base.in_features, base.out_features
+    rows, columns = base.weight.shape  # Conv1D: (in, out)
+    return rows, columns
+
+
+def master_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The precision in which adapters are kept and norms are computed: float32 or better.
+
+    >>> master_dtype(torch.bfloat16)
+    torch.float32
+    """
+    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else torch.float32
+
+
+@functools.cache
+def _multiplies_natively(dtype: torch.dtype, device_type: str) -> bool:
+    if device_type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
+        return True
+    name = "_is_mkldnn_bf16_supported" if dtype == torch.bfloat16 else "_is_mkldnn_fp16_supported"
+    supported = getattr(torch.ops.mkldnn, name, None)
+    return bool(supported is not None and supported())
+
+
+def product_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """`dtype`, or float32 where this processor multiplies 16-bit numbers only in emulation (7 to 40 times slower)."""
+    return dtype if _multiplies_natively(dtype, device.type) else torch.float32
+
+
+def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tensor.to(dtype)`, without the call where there is nothing to do: thousands of small layers make up a step."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
+def base_product(x: Tensor, base: Any, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`y = W x + b` of shape (tokens, out), rounded exactly as the base rounds it alone, and the `W` that was used.
+
+    An `nn.Linear` multiplies in the dtype of its input; a 4-bit base multiplies in `product_dtype`.
+    """
+    W = matrix(base, product_dtype(x.dtype, x.device) if hasattr(base, "dequantize") else x.dtype)
+    return F.linear(cast(x, W.dtype), W, None if bias is None else cast(bias, W.dtype)), W
+
+
+def add_product(y: Tensor, left: Tensor, right: Tensor, scale: float = 1.0) -> Tensor:
+    """`y += scale · left @ right`, in place and without a temporary when the dtypes agree."""
+    if y.dtype == left.dtype:
+        return y.addmm_(left, right, alpha=scale)
+    return y.add_(left @ right, alpha=scale)

@@ -1,0 +1,158 @@
+"""DoRA: LoRA with the length of every output row trained apart from its direction (Liu et al. 2024, arXiv:2402.09353).
+
+The second step of the ladder: `lora.py` adds an update, this adds the magnitude. The norm of the paper's eq. 5 is
+computed without ever forming `B A`, an (out, in) matrix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from peftcalc.lab.bases import base_product, cast, matrix, product_dtype, stored
+from peftcalc.lab.layers import AdaptedLayer
+from peftcalc.lab.lora import LoRALinear, input_gradient, low_rank_backward, low_rank_forward
+
+SMALLEST_NORM = 1e-12
+"""A row of zeros has no direction; its norm counts as this, in the magnitude and in the norm alike."""
+
+CANCELLED = 1e-2
+"""Below this share of ‖W‖² a row's squared norm, a difference of large terms, has fewer than five digits in float32."""
+
+
+class Magnitude(AdaptedLayer):
+    """The idea of DoRA for any kind of layer: `W' = m/n ∘ (W + s · B A)` with `n = ‖W + s · B A‖` by output row.
+
+    A layer inherits from this first and from its LoRA second, and calls `start_magnitude` once it has A and B.
+    """
+
+    magnitude: nn.Parameter
+    _squares: tuple[tuple[int, int], Tensor] | None = None
+
+    def start_magnitude(self) -> None:
+        """`m = n`: step 0 is the base layer exactly, because m and n are then the same float32 numbers."""
+        self.magnitude = nn.Parameter(self.norm())  # (out,)
+
+    def adapter(self) -> dict[str, nn.Parameter]:
+        return super().adapter() | {"lora_magnitude_vector": self.magnitude}
+
+    def effective_weight(self) -> Tensor:
+        """`m/n ∘ (W + s · B A)`, (out, in)"""
+        return (self.magnitude.flatten() / self.norm()).unsqueeze(1) * super().effective_weight()
+
+    @torch.no_grad()
+    def norm(self) -> Tensor:
+        """`n`, (out,), a constant in backward (section 4.3), from the small matrices only; see `row_norm`."""
+        A, B = self.factors()
+        W = matrix(self.base, product_dtype(A.dtype, A.device))
+        return row_norm(W, A, B, self.scale, self.squared_base_norm())
+
+    @torch.no_grad()
+    def norm_directly(self) -> Tensor:
+        """`n` as the paper writes it, forming `W + s · B A`: the reference for `norm`."""
+        return super().effective_weight().norm(dim=1).clamp_min(SMALLEST_NORM)
+
+    def squared_base_norm(self) -> Tensor:
+        """‖W‖² by row, (out,), in float32; kept until the base's weight is another one."""
+        weight = stored(self.base)
+        version = (weight.data_ptr(), weight._version)
+        if self._squares is None or self._squares[0] != version:
+            squares = torch.linalg.vector_norm(matrix(self.base), dim=1, dtype=self.factors()[0].dtype).square()
+            self._squares = (version, squares)
+        return self._squares[1]
+
+
+class DoRALinear(Magnitude, LoRALinear):
+    """`y = m/n ∘ (W x + s · B A x) + b`, with `n = ‖W + s · B A‖` by output row, and `m = n` at the start.
+
+    Step 0 is the base layer exactly, in float32 and in bfloat16. Trained parameters: LoRA's and out more. Arguments as
+    for `LoRALinear`, without its bias.
+
+    >>> _ = torch.manual_seed(0)
+    >>> base, x = nn.Linear(6, 4, dtype=torch.bfloat16), torch.randn(2, 6, dtype=torch.bfloat16)
+    >>> torch.equal(DoRALinear(base, rank=2)(x), base(x))
+    True
+    """
+
+    def __init__(
+        self, base: nn.Module, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
+    ) -> None:
+        super().__init__(base, rank, alpha, dropout, rslora)
+        self.start_magnitude()
+
+    def adapted_product(self, x: Tensor) -> Tensor:
+        """With dropout, both terms of the paper's sum see the dropped input; `b` and `W x` of what was dropped stay."""
+        bias, rest = self.base.bias, None
+        if self.dropout and self.training:
+            dropped = F.dropout(x, self.dropout)
+            x, bias, rest = dropped, None, self.base(x - dropped)
+        squares = self.squared_base_norm()
+        y = _DoRAProduct.apply(x, self.A, self.B, self.magnitude, bias, self.base, squares, self.scale)
+        return y if rest is None else y + rest
+
+
+def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor) -> Tensor:
+    """`n = ‖W + s · B A‖` by row, (out,), without forming `B A`.
+
+    `n² = ‖W‖² + 2s · rowsum((W Aᵀ) ∘ B) + s² · rowsum((B (A Aᵀ)) ∘ B)`, in float32, where ‖W‖² = `squares` is known.
+    It costs `rank` more tokens through the base.
+
+    >>> W, A, B = torch.eye(2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0], [1.0]])
+    >>> row_norm(W, A, B, 1.0, torch.ones(2)), (W + B @ A).norm(dim=1)
+    (tensor([1.0000, 5.8310]), tensor([1.0000, 5.8310]))
+    """
+    WA = cast(cast(A, W.dtype) @ W.T, A.dtype)  # (rank, out), the transpose of the formula's W Aᵀ
+    cross = torch.addmm(WA, A @ A.T, B.T, beta=2 * scale, alpha=scale * scale)
+    squared = cross.mul_(B.T).sum(0).add_(squares)
+    cancelled = squared < CANCELLED * squares
+    # An update that nearly cancels its row: the sum has lost its digits, so form these rows alone. (A traced step's
+    # tensors have no numbers to ask, and another type.)
+    if type(cancelled) is Tensor and cancelled.any():
+        rows = W[cancelled].to(A.dtype).addmm(B[cancelled], A, alpha=scale)
+        squared[cancelled] = rows.square().sum(1)
+    return squared.clamp_min_(SMALLEST_NORM**2).sqrt_()
+
+
+class _DoRAProduct(torch.autograd.Function):
+    """LoRA's product `z = W x + s · B A x + b`, then its rows stretched: `y = z + (m/n − 1) ∘ (z − b)`.
+
+    Written with `m/n − 1`, the stretch keeps its precision in bfloat16, and leaves `z` untouched where m = n.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x, A, B, magnitude, bias, base, squares, scale) -> Tensor:  # type: ignore[override]
+        rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
+        z, W = base_product(rows, base, bias)
+        norm = row_norm(cast(W, product_dtype(W.dtype, W.device)), A, B, scale, squares)
+        Ax = low_rank_forward(z, rows, A, B, scale)
+        stretch = (magnitude / norm).sub_(1)  # (out,)
+        y = torch.addcmul(z, z, cast(stretch, z.dtype))
+        if bias is not None:
+            y.sub_(stretch * bias)
+        ctx.save_for_backward(rows, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
+        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
+        return cast(y, x.dtype).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor):  # type: ignore[override]
+        x, Ax, A, B, z, stretch, norm, bias = ctx.saved_tensors
+        needs_x, _, _, _, needs_bias, *_ = ctx.needs_input_grad
+        grad = grad.reshape(z.shape)  # (tokens, out)
+        grad_magnitude = (grad * z).sum(0, dtype=norm.dtype)
+        grad_bias = None
+        if bias is not None:
+            grad_bias = grad.sum(0)
+            grad_magnitude -= bias * grad_bias
+        grad_magnitude /= norm
+        grad = torch.addcmul(grad, grad, cast(stretch, grad.dtype))  # m/n ∘ grad
+        grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
+        grad_x = None
+        if needs_x:
+            grad_x = input_gradient(grad, matrix(ctx.base, Ax.dtype), inner, A)
+            grad_x = cast(grad_x, x.dtype).view(ctx.shape)
+        return grad_x, grad_A, grad_B, grad_magnitude, grad_bias if needs_bias else None, None, None, None

@@ -1,0 +1,148 @@
+"""Measure what the Rank and DoRA pages show before anything has been trained, and store it.
+
+`python scripts/store_lessons.py [LESSON …]` takes about ten minutes on one core.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from peftcalc.lab.floor import SPECTRA
+from peftcalc.lab.job_kinds import start
+from peftcalc.lab.moves import moves_job
+from peftcalc.lab.spectrum import rank_of
+from peftcalc.lab.stored_lessons import FOLDER
+from peftcalc.ui.lessons_dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
+from peftcalc.ui.lessons_rank import DROPOUT_RATES, DROPOUT_STEPS, KNOWN_RANKS, REAL_RANKS, TEACHER_RANKS
+
+BASES = 4
+Records = Iterator[dict[str, Any]]
+
+
+def known() -> Records:
+    """LoRA of every rank against teachers of known rank and spectrum, two teachers of each."""
+    for k, spectrum, rank, seed in itertools.product(TEACHER_RANKS, SPECTRA, KNOWN_RANKS, range(2)):
+        about = {"task": "rank", "teacher_rank": k, "spectrum": spectrum}
+        yield _end({**about, "method": "lora", "rank": rank, "alpha": 2 * rank, "seed": seed})
+
+
+def real() -> Records:
+    """Loss against rank on tasks whose update nobody knows, and full fine-tuning."""
+    for task, seeds in (("digits", 4), ("names", 2)):
+        for seed in range(seeds):
+            yield _end({"task": task, "method": "full", "seed": seed})
+            for rank in REAL_RANKS:
+                yield _end({"task": task, "method": "lora", "rank": rank, "alpha": 2 * rank, "seed": seed})
+
+
+def spectrum() -> Records:
+    """Singular values of what full fine-tuning adds to each matrix, and of as large random matrices."""
+    generator = np.random.default_rng(0)
+    for task in ("digits", "names"):
+        run = start({"task": task, "method": "full", "seed": 0})
+        for _ in run:
+            pass
+        for matrix, update in run.student.updates().items():
+            random = rank_of(generator.standard_normal(update.shape)).singular_values
+            values = rank_of(update).singular_values
+            yield {
+                "task": task,
+                "matrix": matrix,
+                "shape": list(update.shape),
+                "singular_values": values.tolist(),
+                "random": (random * np.linalg.norm(values) / np.linalg.norm(random)).tolist(),
+            }
+
+
+def dropout() -> Records:
+    """Training and held-out loss of LoRA on 82 names, at several rates of dropout."""
+    for seed, rate in itertools.product(range(2), DROPOUT_RATES):
+        arguments = {"task": "names:Finland", "method": "lora", "rank": 16, "alpha": 32, "dropout": rate, "seed": seed}
+        run = start({**arguments, "steps": DROPOUT_STEPS, "evaluations": 6})
+        losses: list[float] = []
+        for record in run:
+            losses.append(record.loss)
+            if record.validation is not None:
+                recent = losses[-10:]
+                yield {
+                    "dropout": rate,
+                    "seed": seed,
+                    "step": record.step,
+                    "training": sum(recent) / len(recent),
+                    "validation": record.validation,
+                    **record.metrics,
+                }
+
+
+def knockout() -> Records:
+    """LoRA and DoRA of every rank where only lengths, only directions, or an additive update of rank 4 is asked for."""
+    methods = ("lora", "dora")
+    for task, rank, method, seed in itertools.product(KNOCK_OUT_TEACHERS, KNOCK_OUT_RANKS, methods, range(2)):
+        yield _end({"task": task, "method": method, "rank": rank, "alpha": 2 * rank, "seed": seed})
+
+
+def moves() -> Records:
+    """Direction and magnitude of every matrix of the digits network, for four pretrained bases."""
+    for decay, seed in itertools.product((0.0, 0.3), range(BASES)):
+        for _, _, records in moves_job({"runs": move_runs(decay, seed, rows=seed == 0)}, Path()):
+            yield from records
+
+
+LESSONS = {
+    "rank-known": known,
+    "dora-knockout": knockout,
+    "rank-spectrum": spectrum,
+    "dora-moves": moves,
+    "rank-real": real,
+    "rank-dropout": dropout,
+}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or LESSONS:
+        store(name, LESSONS[name]())
+
+
+def store(name: str, told: Records) -> None:
+    """Write `<name>.json.gz`; numbers with five significant figures."""
+    records = []
+    for record in told:
+        records.append(_rounded(record))
+        print(f"\r{name} {len(records)}", end="", flush=True)
+    made = f"{date.today()}, {platform.machine()}, one thread, torch {torch.__version__}"
+    data = json.dumps({"made": made, "records": records}, separators=(",", ":")).encode()
+    (FOLDER / f"{name}.json.gz").write_bytes(gzip.compress(data, mtime=0))
+    print(f"\r{name}: {len(records)} records, {len(data)} bytes", flush=True)
+
+
+def _end(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A run's arguments with the held-out loss that it began and ended with."""
+    looks = [record for record in start({**arguments, "evaluations": 1}) if record.validation is not None]
+    return {**arguments, "before": looks[0].validation, "validation": looks[-1].validation, **looks[-1].metrics}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+if __name__ == "__main__":
+    main()

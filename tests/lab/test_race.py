@@ -1,0 +1,144 @@
+"""A race is planned, read and repeated; its board counts what arrives."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from peftcalc.lab.board import Board
+from peftcalc.lab.race import Race
+from peftcalc.lab.stored_runs import stored_names, stored_run
+from peftcalc.methods import METHODS
+
+
+def told(run, step, loss, **more):
+    return {"run": run, "step": step, "steps": 4, "loss": loss, **more}
+
+
+def test_every_run_is_in_exactly_one_part():
+    race = Race(seeds=(0, 1, 2))
+    for workers in (1, 2, 5, 100):
+        parts = race.parts(workers)
+        names = [run["run"] for part in parts for run in part["runs"]]
+        assert sorted(names) == sorted(run["run"] for run in race.runs())
+        assert len(parts) == min(workers, 15)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"methods": ()}, "at least one method"),
+        ({"methods": ("lora", "prefix")}, "prefix"),
+        ({"rank": 0}, "rank must be between"),
+        ({"seeds": ()}, "number of seeds"),
+        ({"seeds": tuple(range(11))}, "number of seeds"),
+        ({"task": "chess"}, "chess"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"options": {"country": "Atlantis"}}, "Atlantis"),
+    ],
+)
+def test_bad_input_is_refused_at_the_border(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        Race(**wrong)
+
+
+def test_a_race_survives_as_dict():
+    race = Race("names", ("lora",), seeds=(3, 4), options={"country": "Finland"})
+    assert Race.from_dict(race.as_dict()) == race
+
+
+def test_the_code_repeats_the_race():
+    code = Race("digits", ("lora", "dora"), rank=4, alpha=8, steps=5, seeds=(1,), weight_decay=0.3).to_code()
+    called = {}
+
+    class Recorder:
+        def __getattr__(self, name):
+            if name == "compare":
+                return lambda **arguments: called.update(arguments) or self
+            return lambda *a, **k: (name, k)
+
+    lines = code.replace("import peftcalc as pc\n", "")
+    exec(lines, {"pc": Recorder()})
+    assert called["methods"] == [("LoRA", {"rank": 4, "alpha": 8}), ("DoRA", {"rank": 4, "alpha": 8})]
+    assert (called["seeds"], called["steps"], called["weight_decay"]) == ([1], 5, 0.3)
+
+
+def test_the_board_takes_in_only_what_is_new():
+    board = Board(Race(methods=("lora",), steps=4))
+    messages = [told("lora-0", 0, 3.0, validation=3.0)]
+    board.read(messages)
+    messages.append(told("lora-0", 1, 2.0, seconds=0.5))
+    board.read(messages)
+    board.read(messages)
+    track = board.tracks["lora-0"]
+    assert (track.steps, track.losses, track.before, track.now) == ([1], [2.0], 3.0, 3.0)
+    assert track.milliseconds == 500
+    assert not board.complete
+
+
+def test_curves_are_means_over_seeds_as_far_as_all_have_come():
+    board = Board(Race(methods=("lora",), seeds=(0, 1), steps=4))
+    board.read(
+        [
+            told("lora-0", 0, 3.0, validation=3.0),
+            told("lora-1", 0, 5.0, validation=5.0),
+            told("lora-0", 1, 2.0),
+            told("lora-1", 1, 4.0),
+            told("lora-0", 2, 1.0),
+        ]
+    )
+    points = {(point["curve"], point["step"]): point["loss"] for point in board.curves()}
+    assert points == {("held out", 0): 4.0, ("training", 1): 3.0}
+
+
+def test_long_curves_are_thinned_and_keep_their_mean_and_last_step():
+    board = Board(Race("rank", methods=("lora",), steps=1000))
+    messages = [{"run": "lora-0", "step": step, "steps": 1000, "loss": 1.0 + step} for step in range(1, 1001)]
+    board.read(messages)
+    points = board.curves(most=200)
+    assert len(points) == 200
+    assert points[-1]["step"] == 1000
+    assert sum(point["loss"] for point in points) / 200 == pytest.approx(sum(range(2, 1002)) / 1000)
+
+
+def test_a_run_that_diverged_does_not_hide_the_others():
+    board = Board(Race(methods=("full", "lora"), steps=4))
+    board.read(
+        [
+            told("full-0", 0, 3.0, validation=3.0),
+            told("lora-0", 0, 3.0, validation=3.0),
+            told("full-0", 1, None, stopped="diverged: the loss is nan at step 1"),
+            told("lora-0", 1, 2.5),
+        ]
+    )
+    assert math.isinf(board.tracks["full-0"].now)
+    assert all(point["loss"] <= 9.0 for point in board.curves())
+    assert board.comparison().of(board.race.method("full"))[0].stopped is not None
+
+
+@pytest.mark.parametrize("name", stored_names())
+def test_a_stored_race_is_whole(name):
+    stored = stored_run(name)
+    assert stored.board.complete
+    for track in stored.board.tracks.values():
+        assert track.now < track.before
+        assert track.last is not None
+        assert track.last.peak_bytes > 0
+    assert "torch" in stored.made
+
+
+def test_the_stored_default_is_the_page_s_default():
+    assert stored_run("names").race == Race(steps=50)
+    assert stored_run("names").race.methods == tuple(METHODS)
+
+
+@pytest.mark.slow
+def test_a_stored_race_is_what_training_gives():
+    """Not to the last bit: another machine adds in another order."""
+    from peftcalc.lab.training import finetune
+
+    stored = stored_run("magnitude-rank-1")
+    for name in stored.race.methods:
+        *_, last = finetune("magnitude", stored.race.method(name))
+        assert stored.board.tracks[f"{name}-0"].now == pytest.approx(last.validation, rel=0.02, abs=1e-4)
