@@ -1,0 +1,156 @@
+"""What CUDA would do where a CPU does otherwise: the attention kernel that is chosen, and autocast's float32 list.
+
+Fake tensors live on the CPU here, for a build of torch without CUDA has no autograd for fake CUDA tensors. Two
+decisions depend on the device and change memory; this mode takes them as CUDA does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+FLASH_WIDTH = 256
+"""Widest head that the flash kernel takes."""
+
+_HALF = (torch.bfloat16, torch.float16)
+
+# fmt: off
+_FLOAT32_NAMES = (
+    "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "logsumexp", "rsqrt",
+    "reciprocal", "sinh", "tan", "pow", "cumsum", "cumprod", "prod", "sum", "norm", "softmax", "log_softmax", "renorm",
+    "dist",
+)
+_FLOAT32_FUNCTIONAL = (
+    "layer_norm", "group_norm", "softmax", "log_softmax", "softplus", "softmin", "cosine_similarity", "cross_entropy",
+    "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy_with_logits",
+)
+# fmt: on
+
+
+def _float32_functions() -> frozenset[Any]:
+    """Functions and methods on CUDA autocast's float32 list (torch documentation, "Automatic Mixed Precision")."""
+    found = [getattr(owner, name, None) for owner in (torch, torch.Tensor) for name in _FLOAT32_NAMES]
+    found += [getattr(functional, name, None) for name in _FLOAT32_FUNCTIONAL]
+    found += [torch.Tensor.__pow__, torch.layer_norm, torch.linalg.norm, torch.linalg.vector_norm]
+    return frozenset(function for function in found if function is not None)
+
+
+class CudaRules(TorchFunctionMode):
+    """While active, attention and autocast decide as on a CUDA device.
+
+    Args:
+        autocast: whether the step runs under autocast.
+    """
+
+    def __init__(self, autocast: bool) -> None:
+        super().__init__()
+        self.autocast = autocast
+        self.float32 = _float32_functions() if autocast else frozenset()
+        self.kernels: set[str] = set()
+        """Names of the attention kernels that were chosen."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.scaled_dot_product_attention:
+            return self._attention(*args, **kwargs)
+        if func is functional.dropout:
+            return _dropout(*args, **kwargs)
+        if func in self.float32 and torch.is_autocast_enabled("cpu"):
+            args = tuple(_as_float32(value) for value in args)
+            kwargs = {name: _as_float32(value) for name, value in kwargs.items()}
+        return func(*args, **kwargs)
+
+    def _attention(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        """Flash where it can (half precision, no mask, heads of at most 256), else the memory-efficient kernel.
+
+        (torch, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp: order of preference and conditions.)
+        """
+        if self.autocast and query.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+        width = query.shape[-1]
+        if query.dtype in _HALF and attn_mask is None and width <= FLASH_WIDTH and value.shape[-1] == width:
+            self.kernels.add("flash")
+            return _flash(query, key, value, dropout_p, is_causal, scale)
+        if enable_gqa:
+            repeats = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+        self.kernels.add("efficient")
+        return _efficient(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+@cache
+def register_attention() -> str:
+    """The name under which transformers knows its own sdpa attention with the mask that it makes outside of tracing.
+
+    On fake tensors transformers always builds a mask, for it cannot look at the values; on real ones it leaves a causal
+    mask to the kernel unless sequences are padded or longer than a sliding window.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    def mask(*args: Any, attention_mask: Any = None, local_size: int | None = None, **kwargs: Any) -> Any:
+        length = kwargs.get("kv_length") or args[2]
+        if attention_mask is None and (local_size is None or length < local_size):
+            return None
+        return sdpa_mask(*args, attention_mask=attention_mask, local_size=local_size, **kwargs)
+
+    name = "peftcalc_sdpa"
+    AttentionInterface.register(name, sdpa_attention_forward)
+    AttentionMaskInterface.register(name, mask)
+    return name
+
+
+def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    """CUDA's fused kernel keeps a mask of one byte a number; a CPU keeps a mask of the input's type.
+
+    (torch, aten/src/ATen/native/Dropout.cpp, `is_fused_kernel_acceptable`.)
+    """
+    if not training or not 0 < p < 1:
+        return functional.dropout(values, p, training, inplace)
+    return torch.native_dropout(values, p, True)[0]
+
+
+def _flash(query: Any, key: Any, value: Any, dropout: float, causal: bool, scale: float | None) -> torch.Tensor:
+    """The flash kernel on heads padded to a multiple of 8, as torch pads them."""
+    width = query.shape[-1]
+    missing = -width % 8
+    if missing:
+        query, key, value = (functional.pad(tensor, (0, missing)) for tensor in (query, key, value))
+        scale = scale if scale is not None else width**-0.5
+    operator = torch.ops.aten._scaled_dot_product_flash_attention
+    return operator(query, key, value, dropout, causal, False, scale=scale)[0][..., :width]
+
+
+def _efficient(
+    query: Any, key: Any, value: Any, mask: Any, dropout: float, causal: bool, scale: float | None
+) -> torch.Tensor:
+    """The memory-efficient kernel; a boolean mask becomes an additive one of the query's type, padded to rows of 16."""
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), float("-inf"))
+        missing = -mask.shape[-1] % 16
+        if missing:
+            mask = functional.pad(mask, (0, missing))[..., : mask.shape[-1]]
+        mask = mask.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
+    operator = torch.ops.aten._scaled_dot_product_efficient_attention
+    return operator(query, key, value, mask, True, dropout, causal, scale=scale)[0]
+
+
+def _as_float32(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) and value.dtype in _HALF else value

@@ -1,0 +1,54 @@
+"""What goes into a traced step: token ids or images with labels, a mask where sequences are padded."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+from peftcalc.memory.options import MemoryOptions
+
+
+def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[str, torch.Tensor]:
+    """The inputs of one batch by the names that the model's `forward` gives them.
+
+    Raises:
+        ValueError: a model that reads neither token ids nor images.
+    """
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    accepted = inspect.signature(whole.forward).parameters
+    shape = (options.batch, options.sequence)
+    if "input_ids" in accepted:
+        inputs = {"input_ids": torch.zeros(shape, dtype=torch.long)}
+        if options.masked:
+            inputs["attention_mask"] = torch.ones(shape, dtype=torch.long)
+        if "token_type_ids" in accepted:
+            inputs["token_type_ids"] = torch.zeros(shape, dtype=torch.long)
+        if getattr(settings, "is_encoder_decoder", False) and "labels" not in accepted:
+            inputs["decoder_input_ids"] = torch.zeros(shape, dtype=torch.long)
+    elif "pixel_values" in accepted:
+        side, channels = getattr(settings, "image_size", 224), getattr(settings, "num_channels", 3)
+        height, width = (side, side) if isinstance(side, int) else side
+        inputs = {"pixel_values": torch.zeros(options.batch, channels, height, width)}
+    else:
+        raise ValueError(f"{type(whole).__name__} cannot be traced: it reads neither token ids nor images")
+    if "labels" in accepted:
+        inputs["labels"] = torch.zeros(shape if "input_ids" in inputs else shape[:1], dtype=torch.long)
+    return inputs
+
+
+def step_notes(model_class: Any, settings: Any, options: MemoryOptions) -> tuple[str, ...]:
+    """What a reader must know of a traced step: a sequence beyond the context, what stood in for what."""
+    notes = []
+    context = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    if isinstance(context, int) and options.sequence > context:
+        notes.append(f"The sequence of {options.sequence:,} tokens is beyond the model's context of {context:,}.")
+    accepted = inspect.signature(model_class.forward).parameters
+    if "labels" not in accepted:
+        notes.append("The model has no loss of its own: the mean of its output stands in for one.")
+    if "input_ids" not in accepted:
+        notes.append("The model reads images: one batch is that many images, and the sequence is not used.")
+    if options.attention != "eager" and not getattr(model_class, "_supports_sdpa", False):
+        notes.append("transformers has only the eager attention for this model.")
+    return tuple(notes)

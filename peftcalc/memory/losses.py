@@ -1,0 +1,94 @@
+"""From token ids to the loss, in the ways that change memory: all logits at once, in chunks, or fused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 1024
+"""Positions whose logits exist at the same time in the chunked and the fused loss."""
+
+
+def forward_function(model: Any, inputs: dict[str, torch.Tensor], loss: str) -> Callable[[], tuple[torch.Tensor, Any]]:
+    """One forward pass of a (peft) language model: the loss, and the output with the logits where they are all made.
+
+    Raises:
+        ValueError: a chunked or fused loss of a model that has no head of its own.
+    """
+    if loss == "standard":
+
+        def standard() -> tuple[torch.Tensor, Any]:
+            output = model(**inputs)
+            return loss_of_output(output), output
+
+        return standard
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = whole.get_output_embeddings()
+    body = getattr(whole, whole.base_model_prefix, None)
+    if head is None or body is None or body is whole:
+        raise ValueError(f"a {loss} loss needs a model with an output head, and {type(whole).__name__} has none")
+    of_hidden = _chunked if loss == "chunked" else _fused
+    labels = inputs["labels"]
+    others = {name: value for name, value in inputs.items() if name != "labels"}
+    return lambda: (of_hidden(body(**others).last_hidden_state, head, labels), None)
+
+
+def loss_of_output(output: Any) -> torch.Tensor:
+    """The model's own loss; for a model without one, the mean of what it returns first, in float32."""
+    loss = getattr(output, "loss", None)
+    return loss if loss is not None else output[0].float().mean()
+
+
+def _chunk_loss(hidden: torch.Tensor, head: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Summed cross-entropy of one chunk, in float32."""
+    return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
+
+
+def _chunked(hidden: torch.Tensor, head: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over chunks of positions, each checkpointed: its logits are made again in the backward pass."""
+    rows, targets = hidden.flatten(0, 1), labels.flatten()
+    total = torch.zeros((), device=hidden.device)
+    for start in range(0, len(rows), CHUNK):
+        piece = slice(start, start + CHUNK)
+        part: Any = checkpoint(_chunk_loss, rows[piece], head, targets[piece], use_reentrant=False)
+        total = total + part
+    return total / len(rows)
+
+
+def _fused(hidden: torch.Tensor, head: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy whose gradients are made in the forward pass, chunk by chunk."""
+    return _FusedLoss.apply(hidden.flatten(0, 1), head.weight, getattr(head, "bias", None), labels.flatten())
+
+
+class _FusedLoss(torch.autograd.Function):
+    """`loss(h W^T)` with `dL/dh` and, where W is trained, `dL/dW` computed on the way (Liger, arXiv:2410.10989)."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: Any, labels: torch.Tensor) -> torch.Tensor:
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        total = torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), CHUNK):
+            rows, targets = hidden[start : start + CHUNK], labels[start : start + CHUNK]
+            logits = functional.linear(rows, weight.to(rows.dtype), bias)  # (chunk, vocabulary)
+            probabilities = torch.softmax(logits.float(), -1)
+            total = total - probabilities.gather(1, targets[:, None]).log().sum()
+            probabilities.scatter_add_(1, targets[:, None], torch.full_like(probabilities[:, :1], -1.0))
+            gradient = probabilities.to(logits.dtype)
+            hidden_gradient[start : start + CHUNK] = gradient @ weight.to(gradient.dtype)
+            if weight_gradient is not None:
+                weight_gradient += (gradient.T @ rows).to(weight_gradient.dtype)
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        return total / len(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        hidden_gradient *= gradients[0]
+        if weight_gradient is not None:
+            weight_gradient *= gradients[0]
+        return hidden_gradient, weight_gradient, None, None

@@ -1,0 +1,42 @@
+"""One term of the estimate: how many bytes, by which formula, and where the formula comes from.
+
+Symbols of the formulas: T tokens of one forward pass (batch · sequence), S sequence, L layers, h width of the hidden
+states, H attention heads, d width of a head, K heads of keys and values, f width of the MLP, V vocabulary, r rank,
+N parameters; and bytes of one number: e of the dtype, a of the hidden states, p of a matrix product's result, q of what
+attention keeps, g of an adapter's weight, i of what an adapter keeps of its input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AUTOGRAD = "what autograd keeps, read from transformers' and torch's code and checked against the traced step"
+PEFT = "peft 0.21, tuners/lora/layer.py and bnb.py"
+PEFT_DORA = "peft 0.21, tuners/lora/dora.py; DoRA paper, section 4.3"
+QLORA = "QLoRA paper, section 3; bitsandbytes 0.50, functional.quantize_4bit"
+KBIT = "peft 0.21, utils/other.py, prepare_model_for_kbit_training"
+ADAM = "torch.optim.AdamW; ZeRO paper (arXiv:1910.02054), section 3.1"
+ADAM_8BIT = "8-bit Optimizers paper (arXiv:2110.02861), section 2.1; bitsandbytes.optim"
+ZERO = "ZeRO paper (arXiv:1910.02054), section 5"
+CHECKPOINT = "torch.utils.checkpoint; Chen et al. 2016 (arXiv:1604.06174)"
+LOSS = "transformers, loss/loss_utils.py, ForCausalLMLoss; torch's cross_entropy keeps log-probabilities"
+FLASH = "FlashAttention-2 (arXiv:2307.08691), algorithm 1: output and one log-sum-exp a row are kept"
+LIGER = "Liger Kernel (arXiv:2410.10989), section 3.2"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A summand of the breakdown.
+
+    >>> Term("gradients", "gradients of the adapters", "4 · N", 4096, ADAM).bytes
+    4096
+    """
+
+    part: str
+    """The part of the breakdown that it belongs to (`peftcalc.memory.records.PARTS`)."""
+    name: str
+    """What it is, in words."""
+    formula: str
+    """In the symbols of this module."""
+    bytes: int
+    source: str
