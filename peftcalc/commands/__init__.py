@@ -1,0 +1,109 @@
+"""The commands of `python -m peftcalc`, one module each.
+
+A command module has `add(commands)`, which declares the command's arguments on an argparse subparser and sets `run`,
+and `run(arguments) -> None`, which prints. A ValueError becomes one line and exit code 2 (see `peftcalc.cli`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peftcalc.checks import whole_number
+from peftcalc.methods import METHODS, Method, make_method
+
+
+def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
+    """JSON on standard output; what JSON cannot hold (NaN, infinity) becomes null."""
+    print(json.dumps(_finite(record), indent=2, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+    """Columns as wide as their longest cell; the first one left-aligned, the others right-aligned.
+
+    >>> print_table([["q_proj", "4,096"]], ["module", "parameters"])
+    module  parameters
+    q_proj       4,096
+    """
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        cells = [
+            str(c).ljust(w) if i == 0 else str(c).rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def number(text: str) -> int:
+    """A whole number as people type it: 4e9, 7B, 1_000, 8.
+
+    >>> number("4e9"), number("7B"), number("1,000")
+    (4000000000, 7000000000, 1000)
+    """
+    cleaned = text.strip().replace(",", "").replace("_", "")
+    factor = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}.get(cleaned[-1:].lower(), 1)
+    try:
+        value = float(cleaned[:-1] if factor > 1 else cleaned) * factor
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
+    if not math.isfinite(value) or value != int(value):
+        raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
+    return int(value)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_method(parser: argparse.ArgumentParser, default: str = "lora") -> None:
+    """The options that describe a method."""
+    parser.add_argument("--method", default=default, help=f"one of {', '.join(METHODS)} (default {default})")
+    parser.add_argument("--rank", type=number, default=8, help="rank of the update (default 8)")
+    parser.add_argument("--alpha", type=float, default=None, help="scaling numerator (default twice the rank)")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument(
+        "--targets", default="all-linear", help="all-linear, names with commas, or a regular expression"
+    )
+    parser.add_argument("--rslora", action="store_true", help="scale with alpha over the root of the rank")
+    parser.add_argument("--quant", default="nf4", help="nf4 or fp4, for qlora and qdora")
+    parser.add_argument("--no-double-quant", action="store_true", help="keep block scales in float32")
+
+
+def method_from(arguments: argparse.Namespace) -> Method:
+    """The method that the options of `add_method` describe."""
+    rank = whole_number("rank", arguments.rank, 1, 1_000_000)
+    return make_method(
+        arguments.method,
+        rank=rank,
+        alpha=2 * rank if arguments.alpha is None else arguments.alpha,
+        dropout=arguments.dropout,
+        targets=parse_targets(arguments.targets),
+        rslora=arguments.rslora,
+        quant=arguments.quant,
+        double_quant=not arguments.no_double_quant,
+    )
+
+
+def parse_targets(text: str) -> str | tuple[str, ...]:
+    """`all-linear`, a list of names divided by commas, or else a regular expression.
+
+    >>> parse_targets("q_proj,v_proj"), parse_targets(r".*attn\\.q.*")
+    (('q_proj', 'v_proj'), '.*attn\\\\.q.*')
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if text.strip().lower() == "all-linear":
+        return "all-linear"
+    plain = all(character.isalnum() or character in "_.-" for name in names for character in name)
+    return names if names and plain else text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

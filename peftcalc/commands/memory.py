@@ -1,0 +1,114 @@
+"""`peftcalc memory`: what a training step allocates at its peak, estimated or simulated, and whether it fits."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+from peftcalc import units
+from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
+from peftcalc.memory.estimate import MemoryEstimate, estimate_memory
+from peftcalc.memory.fit import Needed, needed
+from peftcalc.memory.gpu_table import Gpu, gpu
+from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
+from peftcalc.memory.records import PARTS, MemoryTrace
+from peftcalc.models.load import load_model
+
+_DEFAULTS = {field.name: field.default for field in fields(MemoryOptions)}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("memory", help="memory of a training step, by part, and whether it fits a card")
+    parser.add_argument("model", help="catalogue id, path of a config.json or its folder, or hub id")
+    add_method(parser)
+    parser.add_argument("--batch", type=number, default=1, help="sequences in one forward pass (default 1)")
+    parser.add_argument("--sequence", type=number, default=2048, help="tokens of each (default 2048)")
+    parser.add_argument("--accumulation", type=number, default=1, help="forward passes before an update (default 1)")
+    parser.add_argument("--gpus", type=number, default=1, help="GPUs over which --sharding divides (default 1)")
+    for name, values in CHOICES.items():
+        default = _DEFAULTS[name]
+        parser.add_argument(f"--{name}", default=default, help=f"{', '.join(values)} (default {default})")
+    for name, text in SWITCHES.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            action=argparse.BooleanOptionalAction,
+            default=_DEFAULTS[name],
+            help=f"{text} (default: {'on' if _DEFAULTS[name] else 'off'})".replace("%", "%%"),
+        )
+    parser.add_argument("--gpu", help='a card to fit on, such as "V100 16GB"')
+    parser.add_argument("--simulate", action="store_true", help="trace the real step on fake tensors (seconds)")
+    parser.add_argument("--seconds", type=float, default=None, help="limit of the simulation")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    card = gpu(arguments.gpu) if arguments.gpu else None
+    method, model = method_from(arguments), load_model(arguments.model)
+    options = {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus")}
+    result: MemoryEstimate | MemoryTrace
+    if arguments.simulate:
+        from peftcalc.memory.simulate import simulate_memory
+
+        limit = {} if arguments.seconds is None else {"limit_seconds": arguments.seconds}
+        try:
+            result = simulate_memory(model, method, arguments.batch, arguments.sequence, **limit, **options)
+        except TimeoutError as error:
+            raise ValueError(str(error)) from None
+    else:
+        result = estimate_memory(model, method, arguments.batch, arguments.sequence, **options)
+    if arguments.json:
+        about = {"model": model.id, "method": method.name, "batch": arguments.batch, "sequence": arguments.sequence}
+        print_json(about | record_of(result, card))
+        return
+    kind = "simulated" if arguments.simulate else "estimated"
+    print(f"{model.id}: {method!r}, batch {arguments.batch:,}, sequence {arguments.sequence:,}: {kind}\n")
+    _print_parts(result)
+    _print_card(needed(result.peak), card)
+    for note in result.notes:
+        print(f"\nNote: {note}.")
+
+
+def record_of(result: MemoryEstimate | MemoryTrace, card: Gpu | None) -> dict[str, Any]:
+    """What `--json` prints; bytes as integers."""
+    record: dict[str, Any] = {"peak": result.peak, "phase": result.phase, "notes": list(result.notes)}
+    if isinstance(result, MemoryTrace):
+        points = [
+            {"phase": point.phase, "operator": point.operator, "allocated_bytes": point.allocated_bytes}
+            for point in result.timeline
+        ]
+        record |= {"kind": "simulated", "operator": result.operator, "breakdown": result.breakdown.to_dict()}
+        record |= {"reserved": result.reserved, "layers": result.layers, "timeline": points}
+    else:
+        terms = [term.__dict__ for term in result.terms]
+        record |= {"kind": "estimated", "total": result.total, **result.to_dict(), "breakdown": result.to_dict()}
+        record |= {"terms": terms, "moments": dict(result.moments)}
+    sizes = needed(result.peak)
+    record["needed"] = sizes.__dict__
+    if card is not None:
+        fits = sizes.expected_bytes <= card.usable_bytes
+        record |= {"gpu": card.name, "usable_bytes": card.usable_bytes, "fits": fits}
+    return record
+
+
+def _print_parts(result: MemoryEstimate | MemoryTrace) -> None:
+    parts = result.breakdown.to_dict() if isinstance(result, MemoryTrace) else result.to_dict()
+    rows = [[PARTS[name], units.gib(size), f"{size:,}"] for name, size in parts.items()]
+    rows.append([f"peak, in the {result.phase} pass" if result.phase != "optimizer" else "peak, in the update"])
+    rows[-1] += [units.gib(result.peak), f"{result.peak:,}"]
+    print_table(rows, ["allocated", "", "bytes"])
+
+
+def _print_card(sizes: Needed, card: Gpu | None) -> None:
+    expected = units.gib(sizes.expected_bytes)
+    between = f"between {units.gib(sizes.low_bytes)} and {units.gib(sizes.high_bytes)}"
+    print(f"\nWith the allocator's reserve and the CUDA context: about {expected} ({between}).")
+    if card is None:
+        return
+    if sizes.expected_bytes > card.usable_bytes:
+        missing = units.gib(sizes.expected_bytes - card.usable_bytes)
+        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: does not fit, {missing} are missing.")
+    else:
+        sure = "fits" if sizes.high_bytes <= card.usable_bytes else "fits, but only just"
+        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: {sure}.")

@@ -1,0 +1,147 @@
+"""`peftcalc quantize`: what each tensor of a file, or a Gaussian matrix, costs and loses in few bits."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peftcalc import units
+from peftcalc.checks import whole_number
+from peftcalc.commands import add_json, number, print_json, print_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+"""How files begin that torch.save or pickle has written."""
+_MOST = 2**40
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("quantize", help="bytes and error of tensors in few bits")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", nargs="?", metavar="FILE.safetensors", help="every floating-point tensor of this file")
+    source.add_argument("--normal", metavar="ROWSxCOLUMNS", help="a matrix of normal random numbers instead, 4096x4096")
+    parser.add_argument("--format", default="nf4", help="nf4, fp4, int8, int4, int2, int8_zeropoint … (default nf4)")
+    parser.add_argument("--block-size", type=number, default=None, help="numbers that share a scale (nf4, fp4: 64)")
+    parser.add_argument("--per", default=None, help="integer formats: one scale per tensor, row or block")
+    parser.add_argument("--double-quant", action="store_true", help="store the block scales in 8 bits (nf4, fp4)")
+    parser.add_argument("--seed", type=number, default=0, help="of --normal (default 0)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from peftcalc.quant.formats import make_layout
+
+    layout = make_layout(arguments.format, arguments.block_size, arguments.double_quant, arguments.per)
+    choices = {"format": arguments.format, "block_size": layout.block_size, "per": layout.per}
+    choices["double_quant"] = layout.double_quant
+    tensors = _normal(arguments.normal, arguments.seed) if arguments.normal else _from_file(Path(arguments.file))
+    rows = [_row(name, tensor, choices) for name, tensor in tensors]
+    if not rows:
+        raise ValueError(f"{Path(arguments.file).name} holds no floating-point tensor")
+    total, source = _total(rows), arguments.normal or Path(arguments.file).name
+    if arguments.json:
+        print_json({**choices, **total, "name": source, "tensors": rows, "total": total})
+        return
+    cells = [_cells(row) for row in rows]
+    if len(rows) > 1:
+        cells.append(_cells(total))
+    header = ["tensor", "shape", "numbers", "before", "after", "bits", "RMSE", "largest error", "SQNR"]
+    print_table(cells, header)
+
+
+def _normal(text: str, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """One matrix of normal numbers, of the sides that `text` names: "4096x4096"."""
+    import torch
+
+    from peftcalc.quant.inputs import need_memory
+
+    sides = text.lower().replace("×", "x").split("x")
+    if not sides or not all(side.strip().isdecimal() for side in sides):
+        raise ValueError(f"--normal must be sides such as 4096x4096, got {text!r}")
+    shape = [whole_number("side", int(side), 1, _MOST) for side in sides]
+    whole_number("seed", seed, 0, 2**63 - 1)
+    need_memory(12 * math.prod(shape), f"a {text} matrix")
+    yield "normal", torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every floating-point tensor that is not empty, read one at a time."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ValueError(f"{path.name}: no such file")
+    with path.open("rb") as file:
+        beginning = file.read(2)
+    if beginning in _PICKLES:
+        raise ValueError(f"{path.name} is a pickle, which can run code, and is not read; convert it to safetensors")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  an open file is not a mapping
+                if file.get_slice(name).get_dtype() in _FLOATS and 0 not in file.get_slice(name).get_shape():
+                    yield name, file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path.name} is not a safetensors file, the only kind that is read ({reason})") from None
+
+
+def _row(name: str, tensor: Tensor, choices: dict[str, Any]) -> dict[str, Any]:
+    from peftcalc.quant import quantization_error
+
+    try:
+        error = quantization_error(tensor, **choices)
+    except ValueError as refused:
+        raise ValueError(f"tensor {name}: {refused}") from None
+    return {
+        "name": name,
+        "shape": list(tensor.shape),
+        "count": tensor.numel(),
+        "original_nbytes": tensor.nbytes,
+        "nbytes": error.nbytes,
+        "bits_per_value": error.bits_per_value,
+        "rms": error.rms,
+        "rmse": error.rmse,
+        "mean_abs": error.mean_abs,
+        "max_abs": error.max_abs,
+        "sqnr_db": error.sqnr_db,
+    }
+
+
+def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """All tensors as one."""
+    count = sum(row["count"] for row in rows)
+    noise = sum(row["rmse"] ** 2 * row["count"] for row in rows)
+    signal = sum(row["rms"] ** 2 * row["count"] for row in rows)
+    nbytes = sum(row["nbytes"] for row in rows)
+    return {
+        "name": "total",
+        "count": count,
+        "original_nbytes": sum(row["original_nbytes"] for row in rows),
+        "nbytes": nbytes,
+        "bits_per_value": sum(row["bits_per_value"] * row["count"] for row in rows) / count,
+        "rms": math.sqrt(signal / count),
+        "rmse": math.sqrt(noise / count),
+        "mean_abs": sum(row["mean_abs"] * row["count"] for row in rows) / count,
+        "max_abs": max(row["max_abs"] for row in rows),
+        "sqnr_db": 10 * math.log10(signal / noise) if noise and signal else math.inf,
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["name"],
+        " × ".join(f"{side:,}" for side in row["shape"]) if "shape" in row else "",
+        units.short_count(row["count"]),
+        units.gib(row["original_nbytes"]),
+        units.gib(row["nbytes"]),
+        f"{row['bits_per_value']:.6g}",
+        f"{row['rmse']:.3g}",
+        f"{row['max_abs']:.3g}",
+        f"{row['sqnr_db']:.1f} dB" if math.isfinite(row["sqnr_db"]) else "exact",
+    ]
