@@ -1,0 +1,1 @@
+"""What pages share: state and links, method colours, live view, lessons."""

@@ -1,0 +1,145 @@
+"""The live view: start a job, look at it once a second while it runs, pause it, step it, stop it.
+
+    if st.button("Train"):
+        live.submit("train", "finetune", parts)       # one job a slot; the one before it is ended
+    live.watch("train", draw)                         # the bar, and draw(job) again at each look
+
+A job lives in its session's slot and nowhere else: no link leads to another visitor's. Looking keeps it alive.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from peftcalc import units
+from peftcalc.lab.job import Job
+from peftcalc.lab.jobs import JobQueue
+from peftcalc.ui.page import escape
+
+EVERY = 1.0
+"""Seconds between two looks at a running job."""
+
+
+@st.cache_resource(show_spinner=False, on_release=JobQueue.close)
+def queue() -> JobQueue:
+    """The one queue of this server; its workers start with the first page that asks for it."""
+    return JobQueue()
+
+
+def visitor() -> str:
+    """This session's token, which nobody can guess and no link holds."""
+    return st.session_state.setdefault("_visitor", secrets.token_urlsafe(16))
+
+
+def submit(slot: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> Job | None:
+    """Start a job in a slot of this session; the slot's job before it is ended and forgotten.
+
+    Args:
+        slot: a name of the page's own.
+        kind: a name in `peftcalc.lab.job_kinds.KINDS`.
+        parts: parameters of what can run side by side.
+
+    Returns:
+        The job; None when it was refused, and `watch` shows the sentence.
+    """
+    clear(slot)
+    try:
+        job = queue().submit(visitor(), kind, parts)
+    except ValueError as error:
+        st.session_state[_refusal(slot)] = str(error)
+        return None
+    st.session_state[_key(slot)] = job
+    return job
+
+
+def current(slot: str) -> Job | None:
+    """The slot's job: alive, ended, or none."""
+    return st.session_state.get(_key(slot))
+
+
+def clear(slot: str) -> None:
+    """End and forget the slot's job, with its records and files."""
+    st.session_state.pop(_refusal(slot), None)
+    job = st.session_state.pop(_key(slot), None)
+    if job is not None:
+        queue().stop(job)
+
+
+def watch(slot: str, draw: Callable[[Job], None]) -> None:
+    """The slot's job: its bar with place, progress, time left and buttons, and below it `draw(job)`.
+
+    Runs again once a second while the job is alive. When it has ended, the whole page runs again, once.
+    """
+    refusal = st.session_state.get(_refusal(slot))
+    if refusal:
+        st.warning(escape(refusal), icon=":material/hourglass_disabled:")
+    job = current(slot)
+    if job is None:
+        return
+    if not job.alive:
+        _ending(job)
+        draw(job)
+        return
+    st.fragment(_look, run_every=EVERY)(slot, draw)
+
+
+def _look(slot: str, draw: Callable[[Job], None]) -> None:
+    job = current(slot)
+    if job is None or not job.alive:
+        st.rerun()
+    queue().touch(job)
+    _bar(slot, job)
+    draw(job)
+
+
+def _bar(slot: str, job: Job) -> None:
+    """How far it is, and what can be done."""
+    st.progress(job.progress, text=_standing(job))
+    with st.container(horizontal=True, gap="small"):
+        if job.state == "running":
+            _button(slot, "Pause", ":material/pause:", queue().pause, job)
+        elif job.state == "paused":
+            _button(slot, "Go on", ":material/play_arrow:", queue().resume, job)
+            _button(slot, "One step", ":material/skip_next:", queue().step, job)
+        _button(slot, "Stop", ":material/stop:", queue().stop, job)
+
+
+def _button(slot: str, label: str, icon: str, act: Callable[[Job], None], job: Job) -> None:
+    st.button(label, icon=icon, key=f"{slot}-{label}", on_click=act, args=(job,))
+
+
+def _standing(job: Job) -> str:
+    if job.state == "waiting":
+        if not queue().ready:
+            return "The workers of this server are starting …"
+        standing = queue().standing(job)
+        before = f"{standing.ahead} before yours" if standing.ahead else "yours is next"
+        return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, standing.seconds))}"
+    if job.step < 0:
+        return "Loading the base model …"
+    if job.state == "paused":
+        return f"Paused at step {job.step}"
+    left = job.seconds_left
+    return f"Training: step {job.step}" + (
+        f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
+    )
+
+
+def _ending(job: Job) -> None:
+    if job.state == "failed":
+        st.error(escape(job.message), icon=":material/error:")
+    elif job.state == "stopped":
+        st.info(escape(f"Stopped at step {max(0, job.step)}. {job.message}"), icon=":material/stop_circle:")
+
+
+def _key(slot: str) -> str:
+    return f"_job_{slot}"
+
+
+def _refusal(slot: str) -> str:
+    return f"_refused_{slot}"

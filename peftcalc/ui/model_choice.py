@@ -1,0 +1,64 @@
+"""Choosing a model: from the catalogue, by hub id, or from a `config.json` that is pasted or uploaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from peftcalc.ui import state
+
+if TYPE_CHECKING:
+    from peftcalc.models.shapes import ModelShapes
+
+DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
+KEPT_MODELS = 16
+
+
+def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShapes:
+    """A menu of the catalogue, and beside it the way to any other model; the catalogue's id is in the link.
+
+    Raises:
+        ValueError: the sentence for a config or an id that cannot be used; show it with `errors_as_sentences`.
+    """
+    from peftcalc.models import catalogue_ids, catalogue_shapes
+
+    ids = catalogue_ids()
+    chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
+    with st.expander("Another model: paste or upload its config.json, or name it on the hub"):
+        st.caption("Nothing of it is executed: its weights are counted from its configuration alone.")
+        pasted = st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000)
+        uploaded = st.file_uploader("or upload it", type="json", key=f"{key}-file")
+        hub_id = state.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
+    if uploaded is not None:
+        return _from_config(uploaded.getvalue().decode("utf-8", errors="replace"))
+    if pasted.strip():
+        return _from_config(pasted)
+    if hub_id.strip():
+        return _from_name(hub_id.strip())
+    return catalogue_shapes(chosen)
+
+
+@st.cache_resource(max_entries=KEPT_MODELS, show_spinner="Building the model without its weights …")
+def _from_config(text: str) -> ModelShapes:
+    from peftcalc.models import load_model, parse_json
+
+    return load_model(parse_json(text))
+
+
+@st.cache_resource(max_entries=KEPT_MODELS, ttl="1h", show_spinner="Looking the model up …")
+def _from_name(name: str) -> ModelShapes:
+    from pathlib import Path
+
+    from peftcalc.models import load_model
+
+    if Path(name).exists() or name.startswith((".", "/", "~")):
+        raise ValueError("give a hub id such as organisation/model: files on the server are not read")
+    return load_model(name)
+
+
+def target_names(shapes: ModelShapes) -> list[str]:
+    """The names by which this model's linear layers are chosen, in the model's order."""
+    kinds = ("linear", "conv1d")
+    names = dict.fromkeys(g.suffix for g in shapes.groups if g.kind in kinds and g.template != shapes.output_embedding)
+    return [name for name in names if not name.isdigit()]

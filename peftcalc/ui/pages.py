@@ -1,0 +1,63 @@
+"""The pages, in the order of the navigation: one page, one question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+FOLDER = Path(__file__).parents[2] / "pages"
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """A page's file, its address and its name in the navigation."""
+
+    file: str
+    path: str
+    """The address; empty for the front page."""
+    title: str
+    icon: str
+    section: str
+    question: str
+
+
+PAGES = (
+    PageEntry("home.py", "", "Home", ":material/home:", "", "What does fine-tuning cost?"),
+    PageEntry(
+        "parameters.py",
+        "parameters",
+        "Parameters",
+        ":material/grid_on:",
+        "Calculate",
+        "How many parameters does each method train?",
+    ),
+    PageEntry("memory.py", "memory", "Memory", ":material/memory:", "Calculate", "Will it fit on this GPU?"),
+    PageEntry("choose.py", "choose", "Choose", ":material/alt_route:", "Calculate", "Which method should I use?"),
+    PageEntry("train.py", "train", "Train", ":material/play_circle:", "Laboratory", "What happens when it learns?"),
+    PageEntry("rank.py", "rank", "Rank", ":material/stairs:", "Laboratory", "How low a rank is enough?"),
+    PageEntry("dora.py", "dora", "DoRA", ":material/north_east:", "Laboratory", "What do direction and magnitude do?"),
+    PageEntry(
+        "quantization.py",
+        "quantization",
+        "Quantization",
+        ":material/compress:",
+        "Laboratory",
+        "What do four bits lose?",
+    ),
+)
+
+
+def entry_at(path: str) -> PageEntry:
+    """The page with this address."""
+    return next(entry for entry in PAGES if entry.path == path)
+
+
+def as_page(entry: PageEntry) -> StreamlitPage:
+    """Streamlit's own record of the page, for the navigation and for links to it."""
+    import streamlit as st
+
+    return st.Page(FOLDER / entry.file, title=entry.title, icon=entry.icon, url_path=entry.path, default=not entry.path)

@@ -1,0 +1,1 @@
+"""The four sections of the Quantization page, and what they compute."""

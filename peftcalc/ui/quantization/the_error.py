@@ -1,0 +1,170 @@
+"""The error of chosen numbers in chosen formats: ranking, histograms with code points, trade-off, number line."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from peftcalc.plots import quantization as plots
+from peftcalc.plots.style import THEMES
+from peftcalc.ui import lessons, page, show, state
+from peftcalc.ui.lessons_quantization import DEFAULT_VARIANTS, EXPLORER
+from peftcalc.ui.quantization import numbers as data
+from peftcalc.ui.quantization.draw import draw
+
+CURVE_BLOCKS = (16, 64, 256, 1024, 4096)
+COUNTS = (16_384, 65_536, 262_144, 1_048_576)
+OUTLIER_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
+SHARES = {"one number": 0.0, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2}
+KINDS = ("Gaussian", "Gaussian with outliers", "Trained matrix", "Your file")
+MATRIX = "layers.0.self_attn.q_proj"
+
+
+@st.fragment
+def the_error() -> None:
+    st.header("The error on many weights", anchor="the-error")
+    lessons.show_presets(EXPLORER, "explorer")
+    labels = state.several("Formats", tuple(data.VARIANTS), "formats", DEFAULT_VARIANTS)
+    controls, result = st.columns([1, 3], gap="large")
+    with page.errors_as_sentences():
+        with controls:
+            choice, values, inputs = _chosen_numbers()
+            block = state.slider("Block size", data.BLOCKS, "block", 64)
+        with result:
+            if labels:
+                _explorer(choice, values, inputs, block, labels)
+            else:
+                st.info("Choose at least one format.", icon=":material/info:")
+    lessons.show_prediction(EXPLORER, "explorer")
+    lessons.show_try_this(EXPLORER, "explorer")
+    state.link_notes()
+
+
+def _chosen_numbers() -> tuple[data.Choice, Any, Any]:
+    """The choice, its numbers, and a layer's real inputs where the numbers are a layer's weight."""
+    kind = state.menu("Numbers", KINDS, "data", KINDS[0])
+    if kind == "Trained matrix":
+        layers = data.trained_layers()
+        name = state.menu("Layer of the shipped text model", tuple(layers), "matrix", MATRIX)
+        return data.Choice(kind, matrix=name), *layers[name]
+    if kind == "Your file":
+        return _uploaded(kind)
+    outlier, outliers = 0, 0
+    count = state.slider("How many", COUNTS, "count", 65_536, "{:,}".format)
+    if kind == "Gaussian with outliers":
+        outlier = state.slider("Size of the outliers, in σ", OUTLIER_SIZES, "outlier", 50)
+        share = SHARES[state.choice("Share of outliers", tuple(SHARES), "share", "one number")]
+        outliers = max(1, round(share * count))
+    seed = state.slider("Other numbers (seed)", range(6), "noise", 0)
+    choice = data.Choice(kind, count, float(outlier), outliers, seed)
+    return choice, data.gaussian_values(choice), None
+
+
+def _uploaded(kind: str) -> tuple[data.Choice, Any, Any]:
+    file = st.file_uploader("A .safetensors or .npy file", ["safetensors", "npy"], max_upload_size=data.LARGEST_FILE_MB)
+    if file is None:
+        st.caption(f"Up to {data.LARGEST_FILE_MB} MB. Only numbers are read, nothing is executed or kept.")
+        choice = data.Choice(KINDS[0], COUNTS[1])
+        return choice, data.gaussian_values(choice), None
+    content = file.getvalue()
+    tensors = data.read_upload(file.name, content)
+    name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
+    return data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest()), tensors[name], None
+
+
+def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels: list[str]) -> None:
+    rows = sorted((data.measure(choice, label, block, values, inputs) for label in labels), key=lambda row: row.rmse)
+    window = data.window(values)
+    page.badge("measured", f"on {math.prod(values.shape):,} numbers, by quantization_error()")
+    st.subheader("Ranking", anchor=False)
+    ranking = pd.DataFrame(
+        [(row.label, row.family, row.rmse, f"{row.sqnr_db:.1f} dB · {row.bits_per_value:.4g} bits") for row in rows],
+        columns=["variant", "format", "rmse", "text"],
+    )
+    spoken = ", ".join(f"{row.label} {row.rmse:.3g}" for row in rows)
+    show.chart(
+        plots.ranking_chart(ranking, THEMES[page.theme_name()]), f"Root mean square error, the best first: {spoken}."
+    )
+    pictures = {label: data.picture(choice, label, block, window) for label in labels}
+    _small_multiples(pictures)
+    _trade_off(choice, window, block, labels)
+    _where(pictures)
+    with st.expander("Every number, as a table and as code"):
+        show.table(_ranking_table(rows), "quantization-error", "What each format loses")
+        option = data.VARIANTS[rows[0].label].options(block)
+        arguments = ", ".join(f"{key}={value!r}" for key, value in option.items() if value is not None)
+        show.code(
+            f"import peftcalc as pc\n\nprint(pc.quantization_error(weight, {arguments}))", "quantization_error.py"
+        )
+        st.latex(r"\mathrm{SQNR} = 10 \log_{10} \frac{\sum x^2}{\sum (\hat x - x)^2}")
+
+
+def _small_multiples(pictures: dict[str, data.Picture]) -> None:
+    st.subheader("The numbers, and the codes they can become", anchor=False)
+    st.caption(
+        "Each number divided by the largest of those that share its scale. Red ticks are code points. One outlier with "
+        "one scale for all presses the other numbers together around zero, where few codes are left."
+    )
+    highest = max(float(shown.shares.max()) for shown in pictures.values())
+    labels = list(pictures)
+    for row in range(0, len(labels), 2):
+        for column, label in zip(st.columns(2), labels[row : row + 2], strict=False):
+            shown = pictures[label]
+            column.markdown(f"**{label}**: {shown.used} of {len(shown.codes)} values used")
+            with column:
+                draw(
+                    plots.normalised_chart(
+                        shown.places, shown.shares, shown.codes, data.VARIANTS[label].family, highest
+                    ),
+                    f"Histogram of the normalised numbers for {label}, with its {len(shown.codes)} code points.",
+                )
+    st.caption(f"The pictures show {data.WINDOW:,} numbers, the largest among them.")
+
+
+def _trade_off(choice: data.Choice, window: Any, block: int, labels: list[str]) -> None:
+    st.subheader("Error against bits and block size", anchor=False)
+
+    def point(label: str, size: int) -> tuple[str, str, str, float, float]:
+        variant = data.VARIANTS[label]
+        shown = f"{size}" if variant.per == "block" else variant.per
+        return label, variant.family, shown, *data.measure_window(choice, label, size, window)
+
+    columns = ["variant", "format", "block", "bits", "rmse"]
+    sizes = {label: CURVE_BLOCKS if data.VARIANTS[label].per == "block" else (block,) for label in labels}
+    curve = pd.DataFrame([point(label, size) for label in labels for size in sizes[label]], columns=columns)
+    here = pd.DataFrame([point(label, block) for label in labels], columns=columns)
+    show.chart(
+        plots.trade_off_chart(curve, here),
+        "Error against bits a number; along a line the block size falls from 4096 to 16. "
+        + "; ".join(f"{r['variant']}: {r['bits']:.4g} bits, RMSE {r['rmse']:.3g}" for r in here.to_dict("records")),
+    )
+
+
+def _where(pictures: dict[str, data.Picture]) -> None:
+    st.subheader("Where on the number line the error lies", anchor=False)
+    frame = pd.concat(
+        pd.DataFrame(
+            {
+                "variant": label,
+                "format": data.VARIANTS[label].family,
+                "place": shown.line_places,
+                "share": shown.line_shares,
+            }
+        )
+        for label, shown in pictures.items()
+    )
+    show.chart(plots.error_line_chart(frame), "The share of each format's squared error, by where the numbers lie.")
+
+
+def _ranking_table(rows: list[data.Measured]) -> pd.DataFrame:
+    columns = ("format", "bits a number", "bytes", "RMSE", "mean error", "largest error", "SQNR, dB")
+    frame = pd.DataFrame(
+        [(r.label, r.bits_per_value, r.nbytes, r.rmse, r.mean_abs, r.max_abs, r.sqnr_db) for r in rows], columns=columns
+    )
+    if rows[0].output_error is not None:
+        frame["layer's output changes by, %"] = [100 * (row.output_error or 0.0) for row in rows]
+    return frame

@@ -1,0 +1,159 @@
+"""A race on a page: curves, standings, samples before and now; at the end the comparison and what can be taken away."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from peftcalc.lab.board import Board, Track
+from peftcalc.lab.job import Job
+from peftcalc.plots import training
+from peftcalc.plots.style import THEMES
+from peftcalc.ui import page, show
+
+WIDTH = 160
+"""Of a method's samples, in screen points: six stand beside each other on a wide screen, two on a telephone."""
+METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read rightly"}
+METRICS_EXPLAINED = {
+    "judged": "**sounds right**: share of 200 drawn names that a classifier of letters takes for names of the country",
+    "copied": "**copied**: share that stands in the training names, letter by letter",
+    "accuracy": "**read rightly**: share of the 500 held-out images",
+}
+
+
+def note(text: str) -> None:
+    """Small print in the colour of the text: a caption's grey is too pale to be read by everybody (WCAG 2.1, 1.4.3)."""
+    st.markdown(f":small[{text}]")
+
+
+def draw(board: Board) -> None:
+    """What is looked at again and again while a race runs."""
+    st.vega_lite_chart(
+        pd.DataFrame(training.curve_points(board), columns=["method", "curve", "step", "loss"]),
+        training.curves_spec(board),
+        width="stretch",
+        alt=training.curves_alt(board),
+    )
+    st.table(pd.DataFrame(training.standings(board)).set_index("Method"), border="horizontal")
+    for track in board.tracks.values():
+        if track.last is not None and track.last.stopped:
+            st.warning(
+                page.escape(f"{track.label}, seed {track.seed}, {track.last.stopped}."), icon=":material/trending_up:"
+            )
+    _samples(board)
+
+
+def _samples(board: Board) -> None:
+    """What the base model did, and what each method does now, beside each other."""
+    shown = [track for method in board.race.methods if (tracks := board.of(method)) for track in tracks[:1]]
+    shown = [track for track in shown if track.looks and track.looks[-1].samples]
+    if not shown:
+        return
+    st.subheader("Before and now", anchor=False)
+    with st.container(horizontal=True, gap="medium"):
+        with st.container(width=WIDTH):
+            st.markdown("**Before**")
+            _sample(shown[0], 0)
+        for track in shown:
+            with st.container(width=WIDTH):
+                st.markdown(f"**{track.label}**, step {track.looks[-1].step}")
+                _sample(track, -1)
+    explained = [METRICS_EXPLAINED[name] for name in shown[0].looks[0].metrics if name in METRICS_EXPLAINED]
+    if explained:
+        note("; ".join(explained) + ".")
+
+
+def _sample(track: Track, look: int) -> None:
+    record = track.looks[look]
+    if isinstance(record.samples[0], dict):
+        picture, alt = _digits(json.dumps(record.samples)), training.digits_alt(record.samples)
+        st.image(picture, width="stretch", alt=f"{track.label}: {alt}")
+    elif "\n" in "".join(record.samples):
+        for text in record.samples[:2]:
+            st.code(text, language="python", wrap_lines=True)
+    else:
+        st.markdown("  \n".join(page.escape(name) for name in record.samples[:10]))
+    if record.metrics:
+        note(", ".join(f"{METRICS.get(name, name)} {100 * value:.0f} %" for name, value in record.metrics.items()))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _digits(samples: str) -> str:
+    return training.digits_picture(json.loads(samples), columns=4)
+
+
+def results(board: Board, job: Job | None = None) -> None:
+    """After the race: the comparison with intervals, records, adapters, figures and code."""
+    race = board.race
+    st.subheader("The comparison", anchor=False)
+    comparison = board.comparison()
+    summary = comparison.summary()
+    if len(race.seeds) == 1:
+        summary = summary.drop(columns="half_width")
+        note("One seed: small differences between methods may be chance. Ask for three seeds or more to see intervals.")
+    show.table(summary, f"comparison-{race.task}", f"Results of each method on the task {race.task}")
+    if len(race.seeds) > 1 and len(race.methods) > 1:
+        _paired(board)
+    _take_away(board, job)
+
+
+def _paired(board: Board) -> None:
+    """Differences within each seed against the first method."""
+    comparison, (first, *others) = board.comparison(), [board.race.method(name) for name in board.race.methods]
+    lines = []
+    for other in others:
+        found = comparison.paired(other, first)
+        difference = found.difference
+        sure = math.isfinite(difference.half_width) and abs(difference.mean) > difference.half_width
+        verdict = "beyond chance at 95 %" if sure else "may be chance"
+        lines.append(
+            f"- {other.label} − {first.label}: **{difference.mean:+.4f} ± {difference.half_width:.4f}**, "
+            f"lower in {found.better} of {difference.count} seeds; {verdict}"
+        )
+    st.markdown("Held-out loss, paired by seed (negative is better):\n" + "\n".join(lines))
+
+
+def _take_away(board: Board, job: Job | None) -> None:
+    race = board.race
+    name = f"race-{race.task}"
+    with st.expander("Take it away: records, figure, adapters, code"):
+        with st.container(horizontal=True, gap="small"):
+            _download("Records, CSV", lambda: board.frame().to_csv(index=False), f"{name}.csv", "text/csv")
+            _download("Records, JSON", lambda: _as_json(board), f"{name}.json", "application/json")
+            theme = THEMES[page.theme_name()]
+            for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
+                _download(
+                    f"Figure, {kind.upper()}",
+                    lambda kind=kind: show.figure_bytes(training.curves_figure(board, theme), kind),
+                    f"{name}.{kind}",
+                    mime,
+                )
+        if job is not None:
+            _adapters(board, job.folder)
+        show.code(race.to_code(), f"{name}.py")
+        note("One run alone, step by step:")
+        show.code(race.settings(race.methods[-1], race.seeds[0]).to_code(), f"{name}-one-run.py")
+
+
+def _as_json(board: Board) -> str:
+    return json.dumps({"race": board.race.as_dict(), "records": board.rows()}, indent=1)
+
+
+def _adapters(board: Board, folder: Path) -> None:
+    files = [(track, folder / f"{track.name}.zip") for track in board.tracks.values()]
+    there = [(track, file) for track, file in files if file.exists()]
+    if not there:
+        return
+    note("Adapters in peft's file format, each with its weights and adapter_config.json:")
+    with st.container(horizontal=True, gap="small"):
+        for track, file in there:
+            _download(f"{track.label}, seed {track.seed}", file.read_bytes, file.name, "application/zip")
+
+
+def _download(label: str, content, name: str, mime: str) -> None:
+    """A button whose file is made when it is asked for."""
+    st.download_button(label, content, name, mime, on_click="ignore", icon=":material/download:", key=f"take-{name}")

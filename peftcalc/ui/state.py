@@ -1,0 +1,142 @@
+"""Controls whose whole state is in the link: open the link elsewhere and see the same numbers.
+
+Each control is a Streamlit widget bound to the query parameter of its key (a control at its default leaves the link
+short). A value in the link that the control does not have falls back to the default, with a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from peftcalc.ui.page import escape
+
+T = TypeVar("T")
+_NOTES = "_link_notes"
+
+
+def slider(label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **kwargs: Any) -> T:
+    """A slider over discrete, meaningful values (rank 1, 2, 4 … 256), every one of which works."""
+    return _linked(st.select_slider, label, options, key, default, show, value=default, **kwargs)
+
+
+def choice(label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **kwargs: Any) -> T:
+    """One of a few, all visible at once."""
+    kwargs = {"required": True, "wrap": True, **kwargs}
+    return _linked(st.segmented_control, label, options, key, default, show, default=default, **kwargs)
+
+
+def menu(label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **kwargs: Any) -> T:
+    """One of many, with search."""
+    index = list(options).index(default)
+    return _linked(st.selectbox, label, options, key, default, show, index=index, **kwargs)
+
+
+def several(
+    label: str, options: Sequence[T], key: str, default: Sequence[T], show: Callable[[T], str] = str, **kwargs: Any
+) -> list[T]:
+    """Any of a few, all visible at once."""
+    given = st.query_params.get_all(key)
+    values = st.segmented_control(
+        label,
+        options,
+        selection_mode="multi",
+        key=key,
+        default=default,
+        format_func=_shown(show, options),
+        bind="query-params",
+        **{"wrap": True, **kwargs},
+    )
+    unknown = [text for text in given if text not in {show(option) for option in options}]
+    if unknown:
+        _note(key, f"the link asked for {', '.join(unknown)}", ", ".join(show(option) for option in options), values)
+    return list(values)
+
+
+def number(label: str, key: str, default: float, low: float, high: float, **kwargs: Any) -> float:
+    """A number that is typed, between `low` and `high`."""
+    given = st.query_params.get(key)
+    value = st.number_input(label, low, high, default, key=key, bind="query-params", **kwargs)
+    if given is not None and not _same_number(given, value):
+        _note(key, f"the link asked for {given}", f"{low:g} to {high:g}", value)
+    return value
+
+
+def switch(label: str, key: str, default: bool = False, **kwargs: Any) -> bool:
+    """On or off."""
+    return st.toggle(label, default, key=key, bind="query-params", **kwargs)
+
+
+def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: Any) -> str:
+    """A short text."""
+    return st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
+
+
+def set_controls(parameters: dict[str, Any]) -> None:
+    """Move controls, from a button's callback: presets and "try this" prompts."""
+    for key, value in parameters.items():
+        st.session_state[key] = value
+
+
+def link_notes() -> None:
+    """After the page's controls: say which values of the link fell back, until their control is moved."""
+    notes = st.session_state.get(_NOTES, {})
+    for key, (sentence, fallback) in list(notes.items()):
+        if key in st.session_state and st.session_state[key] == fallback:
+            st.info(escape(sentence), icon=":material/link_off:")
+        else:
+            del notes[key]
+
+
+def _linked(
+    widget: Callable[..., Any],
+    label: str,
+    options: Sequence[Any],
+    key: str,
+    fallback: Any,
+    show: Callable[[Any], str],
+    **kwargs: Any,
+) -> Any:
+    given = st.query_params.get(key)
+    value = widget(label, options=options, key=key, format_func=_shown(show, options), bind="query-params", **kwargs)
+    names = [show(option) for option in options]
+    if given is not None and given not in names:
+        allowed = ", ".join(names) if len(names) <= 12 else f"{names[0]} … {names[-1]}"
+        _note(key, f"the link asked for {key} = {given}", allowed, value)
+    return fallback if value is None else value
+
+
+def _shown(show: Callable[[Any], str], options: Sequence[Any]) -> Callable[[Any], str]:
+    """`show`, leaving text that is shown already: links and Streamlit's test bench name options by that text."""
+    names = {show(option) for option in options}
+    return lambda option: option if isinstance(option, str) and option in names else show(option)
+
+
+def _note(key: str, asked: str, allowed: str, value: Any) -> None:
+    sentence = f"{asked[:120]}, which this page does not have ({allowed}); showing {value} instead."
+    st.session_state.setdefault(_NOTES, {})[key] = (sentence[0].upper() + sentence[1:], value)
+
+
+def _same_number(text: str, value: float) -> bool:
+    try:
+        return math.isclose(float(text), float(value), rel_tol=1e-9)
+    except ValueError:
+        return False
+
+
+def keep_known(key: str, options: Sequence[Any]) -> None:
+    """Before a control whose options depend on another one: drop what it no longer has."""
+    current = st.session_state.get(key)
+    if isinstance(current, list):
+        st.session_state[key] = [value for value in current if value in options]
+
+
+def link() -> str:
+    """The address that restores this page's controls."""
+    address = (st.context.url or "").partition("?")[0]
+    query = urlencode({key: st.query_params.get_all(key) for key in st.query_params}, doseq=True)
+    return f"{address}?{query}" if query else address

@@ -1,0 +1,69 @@
+"""Take pictures of pages in headless Chromium: `python scripts/screenshot.py parameters?rank=4 --dark --width 390`.
+
+Starts nothing: the app must run at --url. Prints console errors, so that a silent one is seen too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="+")
+    parser.add_argument("--url", default="http://localhost:8501")
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--wait", type=float, default=1.5, help="seconds after the page has stopped running")
+    parser.add_argument("--click", action="append", default=[], help="text of a button to click first; may be repeated")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context(
+            viewport={"width": arguments.width, "height": 900}, color_scheme="dark" if arguments.dark else "light"
+        )
+        for name in arguments.pages:
+            page = context.new_page()
+            page.on("console", lambda message: print("console:", message.text) if message.type == "error" else None)
+            page.goto(f"{arguments.url}/{name}")
+            wait_until_still(page)
+            for text in arguments.click:
+                page.get_by_text(text, exact=True).first.click()
+                wait_until_still(page)
+            page.wait_for_timeout(1000 * arguments.wait)
+            # Streamlit scrolls an inner box: make the window as tall as its content, so that the picture is whole.
+            height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+            page.set_viewport_size({"width": arguments.width, "height": max(900, height)})
+            page.wait_for_timeout(700)
+            theme = "dark" if arguments.dark else "light"
+            path = arguments.out / f"{name.split('?')[0] or 'home'}-{theme}-{arguments.width}.png"
+            page.screenshot(path=path)
+            print(path)
+            page.close()
+        browser.close()
+
+
+def wait_until_still(page) -> None:
+    """Until the script has run and the running man is gone."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
+    page.wait_for_selector("[data-testid=stMain] h1, [data-testid=stAlert]", timeout=60_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Journeys through the pages, as a visitor makes them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+import visit
+
+import peftcalc as pc
+from peftcalc import units
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LLAMA = "meta-llama/Llama-3.2-1B"
+
+
+def test_from_a_link_to_an_export(browser, app_url):
+    opened = visit.visit(
+        browser, f"{app_url}/parameters?model={LLAMA}&method=DoRA&rank=64&targets=q_proj&targets=v_proj"
+    )
+    page = opened.page
+    try:
+        counted = pc.count(LLAMA, pc.DoRA(rank=64, targets=["q_proj", "v_proj"]))
+        page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
+        assert page.get_by_text(units.percent(counted.percent)).count() > 0
+
+        page.get_by_text("Take it away: code, table, link").click()
+        button = page.locator("[data-testid=stDownloadButton] button", has_text="CSV").locator("visible=true").last
+        with page.expect_download() as saved:
+            button.click()
+        rows = list(csv.DictReader(Path(saved.value.path()).read_text().splitlines()))
+        assert sum(int(row["trainable"]) for row in rows) == counted.trainable
+        assert {row["module"].rpartition(".")[2] for row in rows} == {"q_proj", "v_proj"}
+        assert opened.errors == []
+    finally:
+        page.context.close()
+
+
+def test_a_moved_control_is_in_the_link_and_the_link_restores_it(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/parameters")
+    page = opened.page
+    try:
+        slider = page.locator(".st-key-rank input[type=range]")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        opened.settle()
+        query = parse_qs(urlparse(page.url).query)
+        assert query["rank"] == ["32"]
+    finally:
+        page.context.close()
+    again = visit.visit(browser, f"{app_url}/parameters?rank=32")
+    try:
+        counted = pc.count("meta-llama/Llama-3.1-8B", pc.LoRA(rank=32))
+        again.page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
+    finally:
+        again.page.context.close()
+
+
+def test_a_value_that_the_page_does_not_have_is_answered_by_a_sentence(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/parameters?rank=999&method=%3Cscript%3Ealert(1)%3C/script%3E")
+    try:
+        assert opened.page.get_by_text("The link asked for rank = 999").count() >= 1
+        assert opened.page.locator("script", has_text="alert(1)").count() == 0
+        assert opened.page.locator("[data-testid=stException]").count() == 0
+    finally:
+        opened.page.context.close()
+
+
+def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/parameters")
+    page = opened.page
+    try:
+        page.get_by_text("Another model: paste or upload its config.json").click()
+        area = page.get_by_label("Paste a config.json")
+        area.fill('{"model_type": "llama"')
+        area.press("Control+Enter")
+        page.get_by_text("not complete JSON").wait_for(timeout=visit.TIMEOUT)
+        area.fill('{"model_type": "gpt2"}')
+        area.press("Control+Enter")
+        counted = pc.count({"model_type": "gpt2"}, pc.LoRA(rank=16))
+        page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
+    finally:
+        page.context.close()
