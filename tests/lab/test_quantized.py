@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-import bitsandbytes.functional as bnb
+import four_bits
 import peft
 import pytest
 import torch
@@ -34,10 +34,7 @@ def net() -> nn.Module:
 
 def through_four_bits(weight: torch.Tensor, method: pc.QLoRA) -> torch.Tensor:
     """What bitsandbytes makes of a weight, (out, in)."""
-    codes, state = bnb.quantize_4bit(
-        weight.contiguous(), quant_type=method.quant, compress_statistics=method.double_quant
-    )
-    return bnb.dequantize_4bit(codes, state)
+    return four_bits.quantized(weight, quant_type=method.quant, compress_statistics=method.double_quant)[-1]
 
 
 def rounded_net(method: pc.QLoRA) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import four_bits
 import pytest
 import torch
 from hypothesis import given, settings
@@ -136,9 +137,9 @@ def test_the_dynamic_map_is_theirs() -> None:
 def test_a_shaped_and_a_strided_weight_are_read_row_by_row() -> None:
     W = numbers("normal", 96 * 80, 3, torch.bfloat16).view(96, 80)
     for x in (W, W.T, W[::2, 3:-1]):
-        theirs, state = bnb.quantize_4bit(x.contiguous(), blocksize=64, quant_type="nf4")
-        assert torch.equal(quantize(x, "nf4").codes, theirs.view(-1))
-        assert torch.equal(quantize(x, "nf4").dequantize(), bnb.dequantize_4bit(theirs, state))
+        codes, _, values = four_bits.quantized(x, blocksize=64, quant_type="nf4")
+        assert torch.equal(quantize(x, "nf4").codes, codes)
+        assert torch.equal(quantize(x, "nf4").dequantize(), values)
 
 
 def test_pieces_join_without_a_seam() -> None:
