@@ -220,7 +220,7 @@ def _take_away(counted: Count, method: LoRA) -> None:
     with st.expander("Take it away: code, table, link"):
         show.code(method.to_code(), "lora_config.py")
         show.table(counted.by_kind.reset_index(), "by-kind", "Trained parameters by module name")
-        show.download_csv(counted.by_module.reset_index(), "every-module")
+        show.download_csv(counted.by_module.reset_index(), "every-module", "CSV of every module")
         st.caption("This address restores everything above:")
         st.code(state.link(), language=None, wrap_lines=True)
 

@@ -49,10 +49,10 @@ def table(frame: pd.DataFrame, name: str, alt: str = "", hide_index: bool = True
     download_csv(frame, name)
 
 
-def download_csv(frame: pd.DataFrame, name: str) -> None:
+def download_csv(frame: pd.DataFrame, name: str, label: str = "CSV") -> None:
     """A button that saves the table as CSV."""
     st.download_button(
-        "CSV",
+        label,
         lambda: frame.to_csv(index=False).encode(),
         f"{name}.csv",
         "text/csv",
