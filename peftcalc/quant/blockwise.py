@@ -23,7 +23,7 @@ QUANTIZE_PIECE = 1 << 19
 """Numbers quantized at a time: two megabytes of float32, and as much at most steps."""
 
 DEQUANTIZE_PIECE = 1 << 19
-"""Numbers dequantized at a time."""
+"""Numbers dequantized at a time by one thread; by two and more, twice as many, since each meeting of threads costs."""
 
 SMALLEST_ABSMAX = 1e-38
 """A block below this would have an infinite reciprocal; it is divided by this instead."""
@@ -75,7 +75,8 @@ def dequantize_4bit(
     out = large.empty(2 * packed.numel(), dtype, like=packed)
     in_place = dtype == torch.float32  # the values are gathered where the numbers will stand
     codes = buffer = torch.empty(0)
-    for start, stop in _pieces(out[:count], block_size, DEQUANTIZE_PIECE):
+    piece = DEQUANTIZE_PIECE * min(2, torch.get_num_threads())
+    for start, stop in _pieces(out[:count], block_size, piece):
         if start == 0:
             codes = torch.empty((stop + 1) // 2, dtype=torch.int32, device=packed.device)
             buffer = out if in_place else torch.empty(2 * codes.numel(), dtype=torch.float32, device=packed.device)
