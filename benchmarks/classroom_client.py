@@ -139,10 +139,10 @@ def _wait_for(url: str, server: subprocess.Popen) -> None:
     raise RuntimeError("the app did not answer within two minutes")
 
 
-def memory_bytes(process: int) -> float:
-    """Memory of a process and its children: proportional set size, in which shared pages count once in all."""
+def memory_bytes(process: int) -> tuple[float, float]:
+    """Memory of a process and of its children: proportional set size, in which shared pages count once in all."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return sum(_memory_of(name) for name in [str(process), *children])
+    return _memory_of(str(process)), sum(_memory_of(name) for name in children)
 
 
 def _memory_of(process: str) -> float:
