@@ -19,6 +19,7 @@ worker ends when its standard input does: it never outlives the app.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import math
@@ -128,6 +129,8 @@ class Worker:
         del self.parts[part.number]
         self.active = None if self.active is part else self.active
         self.tell({"part": part.number, "ended": how, "message": message})
+        del part.ticks
+        gc.collect()
 
 
 def serve(kinds: Mapping[str, Kind | str], prepare: Callable[[], dict[str, Any]], warm_up: Iterable[Any] = ()) -> None:
@@ -150,6 +153,7 @@ def serve(kinds: Mapping[str, Kind | str], prepare: Callable[[], dict[str, Any]]
     for _ in warm_up:
         if not inbox.empty():
             break
+    gc.freeze()  # what is loaded by now stays: a collection after a part looks at that part's objects only
     worker = Worker(kinds, tell)
     while True:
         if worker.active is None:

@@ -65,7 +65,7 @@ def bars_chart(
         .encode(
             x=alt.X("sum(gib):Q", title="GiB allocated at the peak"),
             y=alt.Y("bar:N", sort=order, title=None, axis=alt.Axis(labelFontSize=14)),
-            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=4)),
+            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=2)),
             order=alt.Order("order:Q"),
             tooltip=["bar:N", "part:N", "text:N", alt.Tooltip("bytes:Q", format=",")],
         )
@@ -80,7 +80,8 @@ def bars_chart(
     layers: list[Any] = [bars, ends]
     if usable is not None:
         layers += _card_line((usable - reserve) / GIB, card)
-    return alt.layer(*layers).properties(height=46 * len(order) + 30)
+    room_for_the_card = {"top": 22, "left": 5, "right": 5, "bottom": 5}
+    return alt.layer(*layers).properties(height=46 * len(order) + 130, padding=room_for_the_card)
 
 
 def _card_line(place: float, card: str) -> list[Any]:
@@ -90,8 +91,8 @@ def _card_line(place: float, card: str) -> list[Any]:
 
     data = pd.DataFrame({"gib": [place], "card": [card]})
     rule = alt.Chart(data).mark_rule(strokeDash=[6, 4], strokeWidth=2, color="#c0392b").encode(x="gib:Q")
-    name = alt.Chart(data).mark_text(align="right", dx=-5, baseline="top", color="#c0392b", fontSize=13)
-    return [rule, name.encode(x="gib:Q", y=alt.value(2), text="card:N")]
+    name = alt.Chart(data).mark_text(baseline="bottom", color="#c0392b", fontSize=13)
+    return [rule, name.encode(x="gib:Q", y=alt.value(-4), text="card:N")]
 
 
 def part_scale() -> altair.Scale:
@@ -132,13 +133,14 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
 
     frame = timeline_rows(trace)
     frame = frame[frame["point"].isin(sorted(_thinned(trace, most)))]
+    room = alt.Scale(domain=[0, 1.2 * trace.peak / GIB], nice=False)  # above: the peak's label, the phases' names
     area = (
         alt.Chart(frame)
         .mark_area(interpolate="step-after")
         .encode(
             x=alt.X("point:Q", title="operators of one step, in order", axis=alt.Axis(labels=False, ticks=False)),
-            y=alt.Y("gib:Q", stack="zero", title="GiB allocated"),
-            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=4)),
+            y=alt.Y("gib:Q", stack="zero", title="GiB allocated", scale=room),
+            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=2)),
             order=alt.Order("order:Q"),
             tooltip=["phase:N", "operator:N", "part:N", alt.Tooltip("gib:Q", format=".2f")],
         )
@@ -157,7 +159,7 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         .encode(x="point:Q", y=alt.value(8), text="phase:N")
     )
     return alt.layer(area, rules, names, mark, label.encode(x="point:Q", y="gib:Q", text="text:N")).properties(
-        height=340
+        height=380
     )
 
 
@@ -191,7 +193,7 @@ def fit_chart(frame: pd.DataFrame) -> Chart:
         x=alt.X(
             "method:N", sort=list(dict.fromkeys(frame["method"])), title=None, axis=alt.Axis(orient="top", labelAngle=0)
         ),
-        y=alt.Y("gpu:N", sort=list(dict.fromkeys(frame["gpu"])), title=None),
+        y=alt.Y("gpu:N", sort=list(dict.fromkeys(frame["gpu"])), title=None, axis=alt.Axis(labelOverlap=False)),
     )
     verdicts = alt.Scale(domain=list(VERDICT_COLORS), range=list(VERDICT_COLORS.values()))
     tiles = base.mark_rect(cornerRadius=3, opacity=0.8).encode(
@@ -206,8 +208,9 @@ def fit_chart(frame: pd.DataFrame) -> Chart:
             alt.Tooltip("largest_sequence:Q", title="longest sequence", format=","),
         ],
     )
-    words = base.mark_text(color="#ffffff", fontSize=12).encode(text="text:N")
-    return alt.layer(tiles, words).properties(height=26 * frame["gpu"].nunique() + 20)
+    ink = alt.condition("datum.verdict == 'tight'", alt.value("#1a1a1a"), alt.value("#ffffff"))  # on yellow
+    words = base.mark_text(fontSize=12).encode(text="text:N", color=ink)
+    return alt.layer(tiles, words).properties(height=28 * frame["gpu"].nunique() + 90)
 
 
 def accuracy_chart(frame: pd.DataFrame) -> Chart:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from peftcalc.ui import page as frame
 from peftcalc.ui.pages import PAGES, as_page
 
 st.set_page_config(page_title="peftcalc", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")
+frame.legible_buttons()
 
 sections = dict.fromkeys(entry.section for entry in PAGES)
 page = st.navigation(
