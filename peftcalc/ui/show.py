@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from peftcalc.plots.style import THEMES
+from peftcalc.ui import page
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -15,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def chart(chart: Chart, alt: str, key: str | None = None) -> None:
-    """An interactive chart, drawn by the browser; its toolbar saves it as PNG."""
+    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. Words and rules have the theme's ink."""
+    import altair
+
+    ink = altair.MarkConfig(color=THEMES[page.theme_name()].text)
+    chart = chart.configure(text=ink, rule=ink)
     st.altair_chart(chart, width="stretch", alt=alt, key=key)
 
 
