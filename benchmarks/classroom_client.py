@@ -109,14 +109,14 @@ class Visitor:
 
 
 @contextmanager
-def running_app() -> Iterator[tuple[str, int]]:
-    """The app on a free port of the loopback interface; yields its address and process id."""
+def running_app(script: str = "app.py") -> Iterator[tuple[str, int]]:
+    """The app, or another script, on a free port of the loopback interface; yields its address and process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = [f"--server.port={port}", "--server.address=127.0.0.1"]
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "streamlit", "run", script, *options], cwd=ROOT, stdout=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
