@@ -39,8 +39,9 @@ KEY_TO_END = """(selector) => new Promise(resolve => {
     if (ran && state === 'notRunning') { observer.disconnect(); resolve(performance.now() - began); }
   });
   observer.observe(app, {attributes: true});
+  setTimeout(() => { observer.disconnect(); resolve(null); }, 5000);
 })"""
-"""Milliseconds from the next key that a slider gets to the end of the rerun that it causes."""
+"""Milliseconds from the next key that a slider gets to the end of the rerun that it causes; null where none is seen."""
 
 SLIDER = "[data-testid=stMain] [data-testid=stSlider] input[type=range]"
 
@@ -74,10 +75,10 @@ def key_to_end(browser: Any, url: str, repeats: int) -> list[float]:
     for turn in range(repeats + 2):
         waiting = page.evaluate_handle("([script, selector]) => ({end: eval(script)(selector)})", [KEY_TO_END, SLIDER])
         page.keyboard.press("ArrowRight" if turn % 2 == 0 else "ArrowLeft")
-        times.append(waiting.evaluate("async waiting => await waiting.end") / 1000)
+        times.append(waiting.evaluate("async waiting => await waiting.end"))
         page.wait_for_timeout(300)
     page.close()
-    return times[2:]  # both values have been seen
+    return [milliseconds / 1000 for milliseconds in times[2:] if milliseconds is not None]  # both values have been seen
 
 
 def on_the_server(repeats: int) -> None:
