@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from peftcalc.quant.blockwise import multiply_blocks
+from peftcalc.quant.compiled import dequantize_scales
 from peftcalc.quant.tables import dynamic_table
 
 NESTED_BLOCK = 256
@@ -38,8 +40,13 @@ class NestedScales:
 
     def dequantize(self) -> Tensor:
         """The block scales, (blocks,), float32."""
-        values = dynamic_table(self.codes.device).values.index_select(0, self.codes.int())
-        return values * _spread(self.scales, values.numel()) + self.offset
+        table = dynamic_table(self.codes.device).values
+        scales = dequantize_scales(self.codes, self.scales, table, NESTED_BLOCK, self.offset)
+        if scales is not None:
+            return scales
+        values = table.index_select(0, self.codes.int())
+        multiply_blocks(values, self.scales, NESTED_BLOCK)
+        return values.add_(self.offset)
 
     @property
     def nbytes(self) -> int:
