@@ -31,13 +31,18 @@ def is_transposed(base: nn.Module) -> bool:
     return isinstance(base, nn.Embedding) or is_conv1d(base)
 
 
+def is_quantized(base: object) -> bool:
+    """True for a `QuantizedLinear`, asked of its class: a module that lacks an attribute takes long to say so."""
+    return hasattr(type(base), "dequantize")
+
+
 def matrix(base: Any, dtype: torch.dtype | None = None) -> Tensor:
     """The base's `W` of shape (out, in): a view of the parameter, or 4 bits dequantized on this very call.
 
     >>> matrix(nn.Linear(3, 2)).shape, matrix(nn.Embedding(9, 4)).shape, matrix(nn.Conv2d(3, 2, 5)).shape
     (torch.Size([2, 3]), torch.Size([4, 9]), torch.Size([2, 75]))
     """
-    if hasattr(base, "dequantize"):
+    if is_quantized(base):
         return base.dequantize(dtype)
     weight = base.weight.detach()
     weight = weight.T if is_transposed(base) else weight.flatten(1)
@@ -46,7 +51,7 @@ def matrix(base: Any, dtype: torch.dtype | None = None) -> Tensor:
 
 def stored(base: Any) -> Tensor:
     """The tensor that holds the base's weight: floats, or the bytes of 4-bit codes."""
-    return base.codes if hasattr(base, "dequantize") else base.weight
+    return base.codes if is_quantized(base) else base.weight
 
 
 def features(base: Any) -> tuple[int, int]:
@@ -84,6 +89,21 @@ def product_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     return dtype if _multiplies_natively(dtype, device.type) else torch.float32
 
 
+FEW_TOKENS = 128
+"""Up to so many rows, setting up a product in 16 bits takes a processor longer than the thin product itself."""
+
+
+def thin_dtype(rows: Tensor) -> torch.dtype:
+    """The precision of products with one side of `rank`, for an input of (tokens, in).
+
+    >>> thin_dtype(torch.ones(64, 8, dtype=torch.bfloat16))
+    torch.float32
+    """
+    if rows.device.type == "cpu" and len(rows) <= FEW_TOKENS:
+        return master_dtype(rows.dtype)
+    return product_dtype(rows.dtype, rows.device)
+
+
 def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """`tensor.to(dtype)`, without the call where there is nothing to do: thousands of small layers make up a step."""
     return tensor if tensor.dtype == dtype else tensor.to(dtype)
@@ -94,12 +114,12 @@ def base_product(x: Tensor, base: Any, bias: Tensor | None) -> tuple[Tensor, Ten
 
     An `nn.Linear` multiplies in the dtype of its input; a 4-bit base multiplies in `product_dtype`.
     """
-    W = matrix(base, product_dtype(x.dtype, x.device) if hasattr(base, "dequantize") else x.dtype)
+    W = matrix(base, product_dtype(x.dtype, x.device) if is_quantized(base) else x.dtype)
     return F.linear(cast(x, W.dtype), W, None if bias is None else cast(bias, W.dtype)), W
 
 
-def add_product(y: Tensor, left: Tensor, right: Tensor, scale: float = 1.0) -> Tensor:
-    """`y += scale · left @ right`, in place and without a temporary when the dtypes agree."""
-    if y.dtype == left.dtype:
-        return y.addmm_(left, right, alpha=scale)
-    return y.add_(left @ right, alpha=scale)
+def add_product(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`y += left @ right`, in place and, where y's own dtype multiplies well, without a temporary of its size."""
+    dtype = product_dtype(y.dtype, y.device)
+    left, right = cast(left, dtype), cast(right, dtype)
+    return y.addmm_(left, right) if y.dtype == dtype else y.add_(left @ right)

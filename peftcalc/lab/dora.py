@@ -20,6 +20,9 @@ from peftcalc.lab.lora import LoRALinear, input_gradient, low_rank_backward, low
 SMALLEST_NORM = 1e-12
 """A row of zeros has no direction; its norm counts as this, in the magnitude and in the norm alike."""
 
+ROWS_TOGETHER = 1024
+"""Up to so many tokens it is quicker to copy them beside the rows of A than to read W twice."""
+
 CANCELLED = 1e-2
 """Below this share of ‖W‖² a row's squared norm, a difference of large terms, has fewer than five digits in float32."""
 
@@ -95,18 +98,19 @@ class DoRALinear(Magnitude, LoRALinear):
         return y if rest is None else y + rest
 
 
-def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor) -> Tensor:
+def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA: Tensor | None = None) -> Tensor:
     """`n = ‖W + s · B A‖` by row, (out,), without forming `B A`.
 
     `n² = ‖W‖² + 2s · rowsum((W Aᵀ) ∘ B) + s² · rowsum((B (A Aᵀ)) ∘ B)`, in float32, where ‖W‖² = `squares` is known.
-    It costs `rank` more tokens through the base.
+    It costs `rank` more tokens through the base, unless their product `WA`, (rank, out), is known too.
 
     >>> W, A, B = torch.eye(2), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0], [1.0]])
     >>> row_norm(W, A, B, 1.0, torch.ones(2)), (W + B @ A).norm(dim=1)
     (tensor([1.0000, 5.8310]), tensor([1.0000, 5.8310]))
     """
-    WA = cast(cast(A, W.dtype) @ W.T, A.dtype)  # (rank, out), the transpose of the formula's W Aᵀ
-    cross = torch.addmm(WA, A @ A.T, B.T, beta=2 * scale, alpha=scale * scale)
+    if WA is None:
+        WA = F.linear(cast(A, W.dtype), W)  # (rank, out), the transpose of the formula's W Aᵀ
+    cross = torch.addmm(cast(WA, A.dtype), A @ A.T, B.T, beta=2 * scale, alpha=scale * scale)
     squared = cross.mul_(B.T).sum(0).add_(squares)
     cancelled = squared < CANCELLED * squares
     # An update that nearly cancels its row: the sum has lost its digits, so form these rows alone. (A traced step's
@@ -115,6 +119,22 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor) -> 
         rows = W[cancelled].to(A.dtype).addmm(B[cancelled], A, alpha=scale)
         squared[cancelled] = rows.square().sum(1)
     return squared.clamp_min_(SMALLEST_NORM**2).sqrt_()
+
+
+def _product_and_norm_part(rows: Tensor, base: Any, bias: Tensor | None, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`z = W x + b`, (tokens, out), the `W` that was used, and `A Wᵀ`, (rank, out).
+
+    A processor rearranges a 16-bit `W` for every product, which takes longer than multiplying a few rows with it: the
+    rows of A then go through the base together with those of `x`. A sum in 16 bits does not depend on how many rows
+    there are, as one in float32 may; so step 0 stays the base layer exactly.
+    """
+    together = rows.device.type == "cpu" and rows.itemsize == 2 and product_dtype(rows.dtype, rows.device) == rows.dtype
+    if together and bias is None and len(rows) <= ROWS_TOGETHER:
+        both, W = base_product(torch.cat((rows, cast(A, rows.dtype))), base, None)
+        return both[: len(rows)], W, both[len(rows) :]
+    z, W = base_product(rows, base, bias)
+    W = cast(W, product_dtype(W.dtype, W.device))
+    return z, W, F.linear(cast(A, W.dtype), W)
 
 
 class _DoRAProduct(torch.autograd.Function):
@@ -126,8 +146,8 @@ class _DoRAProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x, A, B, magnitude, bias, base, squares, scale) -> Tensor:  # type: ignore[override]
         rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
-        z, W = base_product(rows, base, bias)
-        norm = row_norm(cast(W, product_dtype(W.dtype, W.device)), A, B, scale, squares)
+        z, W, WA = _product_and_norm_part(rows, base, bias, A)
+        norm = row_norm(W, A, B, scale, squares, WA)
         Ax = low_rank_forward(z, rows, A, B, scale)
         stretch = (magnitude / norm).sub_(1)  # (out,)
         y = torch.addcmul(z, z, cast(stretch, z.dtype))
@@ -153,6 +173,6 @@ class _DoRAProduct(torch.autograd.Function):
         grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
         grad_x = None
         if needs_x:
-            grad_x = input_gradient(grad, matrix(ctx.base, Ax.dtype), inner, A)
+            grad_x = input_gradient(grad, ctx.base, inner, A)
             grad_x = cast(grad_x, x.dtype).view(ctx.shape)
         return grad_x, grad_A, grad_B, grad_magnitude, grad_bias if needs_bias else None, None, None, None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from peftcalc.lab.bases import add_product, base_product, cast, features, matrix, product_dtype, stored
+from peftcalc.lab.bases import add_product, base_product, cast, features, matrix, product_dtype, stored, thin_dtype
 from peftcalc.lab.layers import AdaptedLayer, adapter_parameter
 
 
@@ -81,31 +81,32 @@ class LoRALinear(AdaptedLayer):
 
 
 def low_rank_forward(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
-    """Add `s · B A x` to `y` in place; returns `A x` with the rank first, (rank, tokens).
+    """Add `s · B A x` to `y` in place; returns `s · A x` with the rank first, (rank, tokens).
 
     Thin products are two to nine times faster in that layout than as `x Aᵀ`, here and in backward.
     """
-    dtype = product_dtype(x.dtype, x.device)
-    Ax = cast(A, dtype) @ cast(x, dtype).T
-    add_product(y, Ax.T, cast(B, dtype).T, scale)
+    dtype = thin_dtype(x)
+    Ax = (cast(A, dtype) @ cast(x, dtype).T).mul_(scale)
+    add_product(y, Ax.T, B.T)
     return Ax
 
 
 def low_rank_backward(grad: Tensor, x: Tensor, Ax: Tensor, A: Tensor, B: Tensor, scale: float) -> tuple[Tensor, ...]:
-    """For `grad = ∂L/∂y`: the gradients of A and B, and `s · Bᵀ grad`, (rank, tokens), from which `x`'s part
-    follows."""
+    """For `grad = ∂L/∂y` and `Ax` from `low_rank_forward`: the gradients of A and B, and `s · Bᵀ grad`, (rank, tokens),
+    from which `x`'s part follows."""
     dtype = Ax.dtype
     grad = cast(grad, dtype)
     inner = (cast(B, dtype).T @ grad.T).mul_(scale)  # (rank, tokens)
-    grad_A = inner @ cast(x, dtype)
-    grad_B = (Ax @ grad).mul_(scale).T.contiguous()  # (out, rank)
-    return cast(grad_A, A.dtype), cast(grad_B, B.dtype), inner
+    grad_A = cast(inner @ cast(x, dtype), A.dtype)
+    grad_B = (Ax @ grad).T.to(B.dtype, memory_format=torch.contiguous_format)  # (out, rank)
+    return grad_A, grad_B, inner
 
 
-def input_gradient(grad: Tensor, W: Tensor, inner: Tensor | None, A: Tensor) -> Tensor:
+def input_gradient(grad: Tensor, base: Any, inner: Tensor | None, A: Tensor) -> Tensor:
     """`Wᵀ grad + Aᵀ inner`, (tokens, in)"""
+    W = matrix(base, product_dtype(grad.dtype, grad.device))
     grad_x = cast(grad, W.dtype) @ W
-    return grad_x if inner is None else add_product(grad_x, inner.T, cast(A, inner.dtype))
+    return grad_x if inner is None else add_product(grad_x, inner.T, A)
 
 
 class _LoRAProduct(torch.autograd.Function):
@@ -132,7 +133,7 @@ class _LoRAProduct(torch.autograd.Function):
         grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
         grad_x = grad_dropped = None
         if needs_x:
-            grad_x = input_gradient(grad, matrix(ctx.base, Ax.dtype), None if ctx.has_dropout else inner, A)
+            grad_x = input_gradient(grad, ctx.base, None if ctx.has_dropout else inner, A)
             grad_x = cast(grad_x, x.dtype).view(ctx.shape)
         if needs_dropped:
             grad_dropped = cast(inner.T @ cast(A, inner.dtype), x.dtype).view(ctx.shape)
