@@ -45,7 +45,8 @@ def matrix(base: Any, dtype: torch.dtype | None = None) -> Tensor:
     if is_quantized(base):
         return base.dequantize(dtype)
     weight = base.weight.detach()
-    weight = weight.T if is_transposed(base) else weight.flatten(1)
+    if type(base) is not nn.Linear:
+        weight = weight.T if is_transposed(base) else weight.flatten(1)
     return weight if dtype is None else cast(weight, dtype)
 
 
@@ -66,6 +67,7 @@ def features(base: Any) -> tuple[int, int]:
     return rows, columns
 
 
+@functools.cache
 def master_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision in which adapters are kept and norms are computed: float32 or better.
 
@@ -76,17 +78,13 @@ def master_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 @functools.cache
-def _multiplies_natively(dtype: torch.dtype, device_type: str) -> bool:
-    if device_type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
-        return True
-    name = "_is_mkldnn_bf16_supported" if dtype == torch.bfloat16 else "_is_mkldnn_fp16_supported"
-    supported = getattr(torch.ops.mkldnn, name, None)
-    return bool(supported is not None and supported())
-
-
 def product_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """`dtype`, or float32 where this processor multiplies 16-bit numbers only in emulation (7 to 40 times slower)."""
-    return dtype if _multiplies_natively(dtype, device.type) else torch.float32
+    if device.type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
+        return dtype
+    name = "_is_mkldnn_bf16_supported" if dtype == torch.bfloat16 else "_is_mkldnn_fp16_supported"
+    supported = getattr(torch.ops.mkldnn, name, None)
+    return dtype if supported is not None and supported() else torch.float32
 
 
 FEW_TOKENS = 128
@@ -99,7 +97,7 @@ def thin_dtype(rows: Tensor) -> torch.dtype:
     >>> thin_dtype(torch.ones(64, 8, dtype=torch.bfloat16))
     torch.float32
     """
-    if rows.device.type == "cpu" and len(rows) <= FEW_TOKENS:
+    if rows.shape[0] <= FEW_TOKENS and rows.device.type == "cpu":
         return master_dtype(rows.dtype)
     return product_dtype(rows.dtype, rows.device)
 

@@ -98,8 +98,8 @@ def low_rank_backward(grad: Tensor, x: Tensor, Ax: Tensor, A: Tensor, B: Tensor,
     grad = cast(grad, dtype)
     inner = (cast(B, dtype).T @ grad.T).mul_(scale)  # (rank, tokens)
     grad_A = cast(inner @ cast(x, dtype), A.dtype)
-    grad_B = (Ax @ grad).T.to(B.dtype, memory_format=torch.contiguous_format)  # (out, rank)
-    return grad_A, grad_B, inner
+    grad_B = (Ax @ grad).T.contiguous()  # (out, rank)
+    return grad_A, cast(grad_B, B.dtype), inner
 
 
 def input_gradient(grad: Tensor, base: Any, inner: Tensor | None, A: Tensor) -> Tensor:
