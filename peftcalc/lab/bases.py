@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -107,17 +109,27 @@ def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
-def base_product(x: Tensor, base: Any, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def base_product(x: Tensor, base: Any, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """`y = W x + b` of shape (tokens, out), rounded exactly as the base rounds it alone, and the `W` that was used.
 
-    An `nn.Linear` multiplies in the dtype of its input; a 4-bit base multiplies in `product_dtype`.
+    An `nn.Linear` multiplies in the dtype of its input; a 4-bit base multiplies in `dtype`.
     """
-    W = matrix(base, product_dtype(x.dtype, x.device) if is_quantized(base) else x.dtype)
+    W = matrix(base, dtype if is_quantized(base) else x.dtype)
     return F.linear(cast(x, W.dtype), W, None if bias is None else cast(bias, W.dtype)), W
 
 
-def add_product(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """`y += left @ right`, in place and, where y's own dtype multiplies well, without a temporary of its size."""
-    dtype = product_dtype(y.dtype, y.device)
+def add_product(y: Tensor, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """`y += left @ right` in place, multiplied in `dtype`; without a temporary of y's size when that is y's own."""
     left, right = cast(left, dtype), cast(right, dtype)
     return y.addmm_(left, right) if y.dtype == dtype else y.add_(left @ right)
+
+
+def differentiable_once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """`once_differentiable` that costs nothing in a backward pass of which no graph is made, that is, in training."""
+    guarded = once_differentiable(backward)
+
+    @functools.wraps(backward)
+    def chosen(ctx: Any, *gradients: Tensor) -> Any:
+        return guarded(ctx, *gradients) if torch.is_grad_enabled() else backward(ctx, *gradients)
+
+    return chosen

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from peftcalc.lab.bases import base_product, cast, matrix, product_dtype, stored
+from peftcalc.lab.bases import base_product, cast, differentiable_once, matrix, product_dtype, stored
 from peftcalc.lab.layers import AdaptedLayer
 from peftcalc.lab.lora import LoRALinear, input_gradient, low_rank_backward, low_rank_forward
 
@@ -121,20 +120,23 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA:
     return squared.clamp_min_(SMALLEST_NORM**2).sqrt_()
 
 
-def _product_and_norm_part(rows: Tensor, base: Any, bias: Tensor | None, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`z = W x + b`, (tokens, out), the `W` that was used, and `A Wᵀ`, (rank, out).
+def _product_and_norm_part(
+    rows: Tensor, base: Any, bias: Tensor | None, A: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`z = W x + b`, (tokens, out), the `W` that was used, and `A Wᵀ`, (rank, out), multiplied in `dtype`.
 
     A processor rearranges a 16-bit `W` for every product, which takes longer than multiplying a few rows with it: the
     rows of A then go through the base together with those of `x`. A sum in 16 bits does not depend on how many rows
     there are, as one in float32 may; so step 0 stays the base layer exactly.
     """
-    together = rows.device.type == "cpu" and rows.itemsize == 2 and product_dtype(rows.dtype, rows.device) == rows.dtype
-    if together and bias is None and len(rows) <= ROWS_TOGETHER:
-        both, W = base_product(torch.cat((rows, cast(A, rows.dtype))), base, None)
-        return both[: len(rows)], W, both[len(rows) :]
-    z, W = base_product(rows, base, bias)
-    W = cast(W, product_dtype(W.dtype, W.device))
-    return z, W, F.linear(cast(A, W.dtype), W)
+    tokens = rows.shape[0]
+    in_16_bits = dtype.itemsize == 2 and rows.device.type == "cpu"
+    if in_16_bits and bias is None and tokens <= ROWS_TOGETHER:
+        both, W = base_product(torch.cat((rows, cast(A, dtype))), base, None, dtype)
+        return both[:tokens], W, both[tokens:]
+    z, W = base_product(rows, base, bias, dtype)
+    W = cast(W, dtype)
+    return z, W, F.linear(cast(A, dtype), W)
 
 
 class _DoRAProduct(torch.autograd.Function):
@@ -146,19 +148,20 @@ class _DoRAProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x, A, B, magnitude, bias, base, squares, scale) -> Tensor:  # type: ignore[override]
         rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
-        z, W, WA = _product_and_norm_part(rows, base, bias, A)
+        dtype = product_dtype(x.dtype, x.device)
+        z, W, WA = _product_and_norm_part(rows, base, bias, A, dtype)
         norm = row_norm(W, A, B, scale, squares, WA)
-        Ax = low_rank_forward(z, rows, A, B, scale)
+        Ax = low_rank_forward(z, rows, A, B, scale, dtype)
         stretch = (magnitude / norm).sub_(1)  # (out,)
         y = torch.addcmul(z, z, cast(stretch, z.dtype))
         if bias is not None:
             y.sub_(stretch * bias)
         ctx.save_for_backward(rows, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
-        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
+        ctx.base, ctx.scale, ctx.dtype, ctx.shape = base, scale, dtype, x.shape
         return cast(y, x.dtype).view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor):  # type: ignore[override]
         x, Ax, A, B, z, stretch, norm, bias = ctx.saved_tensors
         needs_x, _, _, _, needs_bias, *_ = ctx.needs_input_grad
@@ -173,6 +176,6 @@ class _DoRAProduct(torch.autograd.Function):
         grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
         grad_x = None
         if needs_x:
-            grad_x = input_gradient(grad, ctx.base, inner, A)
+            grad_x = input_gradient(grad, ctx.base, inner, A, ctx.dtype)
             grad_x = cast(grad_x, x.dtype).view(ctx.shape)
         return grad_x, grad_A, grad_B, grad_magnitude, grad_bias if needs_bias else None, None, None, None

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from peftcalc.lab.bases import cast, is_conv1d, matrix, product_dtype
+from peftcalc.lab.bases import cast, differentiable_once, is_conv1d, matrix, product_dtype
 from peftcalc.methods import QLoRA
 from peftcalc.quant.blockwise import dequantize_4bit, quantize_4bit
 from peftcalc.quant.nested import NestedScales, quantize_scales
@@ -117,7 +116,7 @@ class _FrozenProduct(torch.autograd.Function):
         return cast(F.linear(cast(x, W.dtype), W, None if bias is None else cast(bias, W.dtype)), x.dtype)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor):  # type: ignore[override]
         needs_x, needs_bias, _ = ctx.needs_input_grad
         W = ctx.base.dequantize(product_dtype(grad.dtype, grad.device))

@@ -298,3 +298,29 @@ def test_the_norm_of_a_row_that_is_nearly_cancelled_keeps_its_digits():
     computed = row_norm(W, A, B, 1.0, W.square().sum(1))
     direct = (W.double() + B.double() @ A.double()).norm(dim=1)
     torch.testing.assert_close(computed.double(), direct, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("kind", [LoRALinear, DoRALinear])
+def test_a_second_derivative_is_refused_and_a_graph_that_nobody_differentiates_is_not(kind):
+    layer, x = kind(nn.Linear(8, 8), rank=2), torch.randn(3, 8, requires_grad=True)
+    loss = layer(x).square().sum()
+    plain = torch.autograd.grad(loss, x, retain_graph=True)[0]
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    assert torch.equal(slope, plain)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 64, 300, 1100])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_rows_of_a_beside_those_of_x_change_no_bit_of_the_base(tokens, dtype):
+    """Few tokens share the base's product with A, more of them do not; both give the base and the norm alike."""
+    torch.manual_seed(tokens)
+    base = nn.Linear(200, 72, bias=False, dtype=dtype)
+    x = torch.randn(tokens, 200, dtype=dtype)
+    layer = DoRALinear(base, rank=3)
+    assert torch.equal(layer(x), base(x))
+    with torch.no_grad():
+        layer.B.normal_(std=0.1)
+        expected = x.float() @ layer.effective_weight().T
+    torch.testing.assert_close(layer(x).float(), expected, rtol=0.05, atol=0.05)
