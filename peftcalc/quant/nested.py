@@ -7,7 +7,6 @@ map.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from peftcalc.quant.blockwise import multiply_blocks
 from peftcalc.quant.compiled import dequantize_scales
-from peftcalc.quant.tables import dynamic_table
+from peftcalc.quant.tables import dynamic_table, kept
 
 NESTED_BLOCK = 256
 """How many block scales share one scale of their own."""
@@ -81,7 +80,7 @@ def quantize_scales(scales: Tensor) -> NestedScales:
     return NestedScales(_codes_of_steps(scales.device).index_select(0, steps), largest, offset)
 
 
-@functools.cache
+@kept
 def _codes_of_steps(device: torch.device) -> Tensor:
     """Code of the value nearest to each step of the grid, (65,536,) uint8."""
     table = dynamic_table(device)

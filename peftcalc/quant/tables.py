@@ -7,9 +7,12 @@ hardware: name the table when you quote a figure. The dynamic map: Dettmers 2016
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 NF4_VALUES = (
     -1.0,
@@ -37,6 +40,22 @@ CELLS = 1024
 """Cells of the number line in which a nearest value is looked up; no two midpoints of NF4 or FP4 share one."""
 
 
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Make a table once and keep it: of real numbers, even when it is first asked for while a step is traced on fake
+    tensors, which have none."""
+
+    @functools.cache
+    @functools.wraps(make)
+    def of_real_numbers(*arguments: Any) -> Made:
+        with unset_fake_temporarily():
+            return make(*arguments)
+
+    return of_real_numbers
+
+
 @dataclass(frozen=True)
 class CodeTable:
     """Values of the codes, and how to find the nearest.
@@ -53,13 +72,13 @@ class CodeTable:
     order: torch.Tensor | None
 
 
-@functools.cache
+@kept
 def four_bit_table(name: str, device: torch.device | None = None) -> CodeTable:
     """The sixteen values of "nf4" or "fp4"."""
     return _table(torch.tensor(FOUR_BIT_VALUES[name], dtype=torch.float32), device)
 
 
-@functools.cache
+@kept
 def dynamic_table(device: torch.device | None = None) -> CodeTable:
     """The 256 values of the signed 8-bit dynamic map, in which double quantization stores block scales.
 
@@ -90,7 +109,7 @@ class CodeCells:
     order: torch.Tensor | None
 
 
-@functools.cache
+@kept
 def code_cells(name: str, device: torch.device | None = None) -> CodeCells:
     """The cells of "nf4" or "fp4".
 
@@ -106,7 +125,7 @@ def code_cells(name: str, device: torch.device | None = None) -> CodeCells:
     return CodeCells(codes.to(device), bounds.to(device), order)
 
 
-@functools.cache
+@kept
 def byte_pairs(name: str, device: torch.device | None = None) -> torch.Tensor:
     """For each byte of two packed codes its two float32 values, as one int64: (256,).
 

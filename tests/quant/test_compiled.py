@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -118,3 +120,25 @@ def test_without_loops_the_numbers_are_the_same():
     assert torch.equal(dequantize_4bit(packed, scales, 64)[:4], expected)
     scales = torch.tensor([1.0, 2.0, 3.0])
     torch.testing.assert_close(quantize_scales(scales).dequantize(), scales, rtol=0, atol=0.01)
+
+
+def test_a_traced_step_leaves_no_fake_table_behind():
+    """Asked for in a process of its own, because tables are made once."""
+    program = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from peftcalc.quant.blockwise import dequantize_4bit, quantize_4bit
+from peftcalc.quant.nested import quantize_scales
+
+def there_and_back(numbers):
+    packed, scales = quantize_4bit(numbers)
+    return dequantize_4bit(packed, quantize_scales(scales).dequantize(), numbers.numel())
+
+with FakeTensorMode(allow_non_fake_inputs=True):
+    dequantize_4bit(torch.empty(64, dtype=torch.uint8), torch.ones(2), 128)
+numbers = torch.linspace(-1, 1, 128)
+print((there_and_back(numbers) - numbers).abs().max().item())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.2
