@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from peftcalc.lab import few_tokens
 from peftcalc.lab.bases import base_product, cast, differentiable_once, matrix, product_dtype, stored
 from peftcalc.lab.layers import AdaptedLayer
 from peftcalc.lab.lora import LoRALinear, input_gradient, low_rank_backward, low_rank_forward
@@ -109,15 +110,38 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA:
     """
     if WA is None:
         WA = F.linear(cast(A, W.dtype), W)  # (rank, out), the transpose of the formula's W Aᵀ
-    cross = torch.addmm(cast(WA, A.dtype), A @ A.T, B.T, beta=2 * scale, alpha=scale * scale)
-    squared = cross.mul_(B.T).sum(0).add_(squares)
-    cancelled = squared < CANCELLED * squares
-    # An update that nearly cancels its row: the sum has lost its digits, so form these rows alone. (A traced step's
-    # tensors have no numbers to ask, and another type.)
-    if type(cancelled) is Tensor and cancelled.any():
-        rows = W[cancelled].to(A.dtype).addmm(B[cancelled], A, alpha=scale)
-        squared[cancelled] = rows.square().sum(1)
-    return squared.clamp_min_(SMALLEST_NORM**2).sqrt_()
+    AA, smallest = A @ A.T, SMALLEST_NORM**2  # (rank, rank)
+    if few_tokens.take(A.shape[0], (B, AA, squares), (WA,)):
+        norm, cancelled = few_tokens.row_norm(WA, AA, B, squares, scale, CANCELLED, smallest)
+    else:
+        cross = torch.addmm(cast(WA, A.dtype), AA, B.T, beta=2 * scale, alpha=scale * scale)
+        squared = cross.mul_(B.T).sum(0).add_(squares)
+        # A traced step's tensors have no numbers to ask, and another type.
+        cancelled = type(squared) is Tensor and bool((squared < CANCELLED * squares).any())
+        norm = squared.clamp_min_(smallest).sqrt_()
+    if cancelled:  # an update nearly undoes its row: the sum has lost its digits, so form these rows alone
+        rows = norm.square() < CANCELLED * squares
+        norm[rows] = W[rows].to(A.dtype).addmm(B[rows], A, alpha=scale).norm(dim=1).clamp_min_(SMALLEST_NORM)
+    return norm
+
+
+def stretch_forward(z: Tensor, magnitude: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
+    """`y = m/n ∘ z`, (tokens, out), and the stretch `m/n − 1`, (out,).
+
+    Written `z + (m/n − 1) ∘ z`, this keeps its precision in bfloat16, and leaves `z` untouched where m = n.
+    """
+    if few_tokens.take(1, (magnitude, norm), (z,)):
+        return few_tokens.stretch_forward(z, magnitude, norm)
+    stretch = (magnitude / norm).sub_(1)
+    return torch.addcmul(z, z, cast(stretch, z.dtype)), stretch
+
+
+def stretch_backward(grad: Tensor, z: Tensor, stretch: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
+    """For `grad = ∂L/∂y`: `∂L/∂z = m/n ∘ grad`, (tokens, out), and the gradient of m, (out,)."""
+    if few_tokens.take(1, (stretch, norm), (grad, z)):
+        return few_tokens.stretch_backward(grad, z, stretch, norm)
+    grad_magnitude = (grad * z).sum(0, dtype=norm.dtype).div_(norm)
+    return torch.addcmul(grad, grad, cast(stretch, grad.dtype)), grad_magnitude
 
 
 def _product_and_norm_part(
@@ -140,10 +164,7 @@ def _product_and_norm_part(
 
 
 class _DoRAProduct(torch.autograd.Function):
-    """LoRA's product `z = W x + s · B A x + b`, then its rows stretched: `y = z + (m/n − 1) ∘ (z − b)`.
-
-    Written with `m/n − 1`, the stretch keeps its precision in bfloat16, and leaves `z` untouched where m = n.
-    """
+    """LoRA's product `z = W x + s · B A x + b`, then its rows stretched: `y = m/n ∘ (z − b) + b`."""
 
     @staticmethod
     def forward(ctx: Any, x, A, B, magnitude, bias, base, squares, scale) -> Tensor:  # type: ignore[override]
@@ -152,8 +173,7 @@ class _DoRAProduct(torch.autograd.Function):
         z, W, WA = _product_and_norm_part(rows, base, bias, A, dtype)
         norm = row_norm(W, A, B, scale, squares, WA)
         Ax = low_rank_forward(z, rows, A, B, scale, dtype)
-        stretch = (magnitude / norm).sub_(1)  # (out,)
-        y = torch.addcmul(z, z, cast(stretch, z.dtype))
+        y, stretch = stretch_forward(z, magnitude, norm)
         if bias is not None:
             y.sub_(stretch * bias)
         ctx.save_for_backward(rows, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
@@ -166,16 +186,14 @@ class _DoRAProduct(torch.autograd.Function):
         x, Ax, A, B, z, stretch, norm, bias = ctx.saved_tensors
         needs_x, _, _, _, needs_bias, *_ = ctx.needs_input_grad
         grad = grad.reshape(z.shape)  # (tokens, out)
-        grad_magnitude = (grad * z).sum(0, dtype=norm.dtype)
+        grad_z, grad_magnitude = stretch_backward(grad, z, stretch, norm)
         grad_bias = None
         if bias is not None:
             grad_bias = grad.sum(0)
-            grad_magnitude -= bias * grad_bias
-        grad_magnitude /= norm
-        grad = torch.addcmul(grad, grad, cast(stretch, grad.dtype))  # m/n ∘ grad
-        grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
+            grad_magnitude -= bias * grad_bias / norm
+        grad_A, grad_B, inner = low_rank_backward(grad_z, x, Ax, A, B, ctx.scale)
         grad_x = None
         if needs_x:
-            grad_x = input_gradient(grad, ctx.base, inner, A, ctx.dtype)
+            grad_x = input_gradient(grad_z, ctx.base, inner, A, ctx.dtype)
             grad_x = cast(grad_x, x.dtype).view(ctx.shape)
         return grad_x, grad_A, grad_B, grad_magnitude, grad_bias if needs_bias else None, None, None, None

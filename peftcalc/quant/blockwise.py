@@ -5,7 +5,7 @@ nearest of sixteen values. Two codes share a byte, the first in the high nibble.
 
 Where the speed comes from: work is done in pieces that stay in the processor's cache, in buffers that every piece uses
 again; the nearest code is looked up rather than searched for; a byte is dequantized to two numbers at once, or sixteen
-bytes to thirty-two where `compiled.py` found its loop; and a large result lies in large pages.
+bytes to thirty-two where `four_bits.py` found its loop; and a large result lies in large pages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from peftcalc.quant import large
-from peftcalc.quant.compiled import dequantize_blocks
+from peftcalc.quant.four_bits import dequantize_blocks
 from peftcalc.quant.inputs import check_finite
 from peftcalc.quant.tables import CELLS, byte_pairs, code_cells, four_bit_table
 

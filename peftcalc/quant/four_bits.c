@@ -5,7 +5,7 @@
    picks its own. The instruction picks bytes, not numbers: so the numbers are unzipped into planes, one of their first
    bytes, one of their second ..., and what the codes picked from each plane is zipped together again.
 
-   This file knows no Python: compiled.py calls it through ctypes, and does without it where no compiler made it. */
+   This file knows no Python: four_bits.py calls it through ctypes; blockwise.py does without it where no compiler made it. */
 
 #include <math.h>
 #include <stdint.h>
@@ -74,8 +74,8 @@ VECTORS static inline void unpack(const uint8_t *packed, Bytes codes[2]) {
 /* `blocks` blocks of `size` numbers, a multiple of 32. packed: (blocks * size / 2); scales: (blocks); values: (16);
    out: (blocks * size) bfloat16. */
 VECTORS void dequantize_to_bfloat16(const uint8_t *packed, const float *scales, const float *values, int64_t blocks,
-                                    int64_t size, uint8_t *out, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+                                    int64_t size, uint8_t *out, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads((int)threads)
     for (int64_t block = 0; block < blocks; block++) {
         uint32_t bits[16];
         Bytes planes[4], codes[2];
@@ -98,8 +98,8 @@ VECTORS void dequantize_to_bfloat16(const uint8_t *packed, const float *scales, 
 
 /* The same, out: (blocks * size) float32: what was unzipped twice is zipped twice. */
 VECTORS void dequantize_to_float32(const uint8_t *packed, const float *scales, const float *values, int64_t blocks,
-                                   int64_t size, uint8_t *out, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+                                   int64_t size, uint8_t *out, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads((int)threads)
     for (int64_t block = 0; block < blocks; block++) {
         uint32_t bits[16];
         Bytes planes[4], codes[2];

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from peftcalc.quant.blockwise import multiply_blocks
-from peftcalc.quant.compiled import dequantize_scales
+from peftcalc.quant.four_bits import dequantize_scales
 from peftcalc.quant.tables import dynamic_table, kept
 
 NESTED_BLOCK = 256

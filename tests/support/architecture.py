@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-FOUNDATION = {"checks", "units", "methods", "targets", "codegen", "lazy"}
+FOUNDATION = {"checks", "units", "methods", "targets", "codegen", "lazy", "compiled"}
 
 # The modules that make up counting; `count` is their face.
 ADVICE = FOUNDATION | {"models", "memory"}

@@ -12,29 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from peftcalc.quant import compiled
+from peftcalc import compiled
+from peftcalc.quant import four_bits
 from peftcalc.quant.blockwise import dequantize_4bit, quantize_4bit
 from peftcalc.quant.nested import quantize_scales
 from peftcalc.quant.tables import four_bit_table
 
 BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
-needs_loops = pytest.mark.skipif(compiled.library() is None, reason="this installation has no compiled loops")
+needs_loops = pytest.mark.skipif(four_bits.library() is None, reason="this installation has no compiled loops")
 
 
 @pytest.fixture
 def without_loops(monkeypatch):
-    monkeypatch.setattr(compiled, "library", lambda: None)
+    monkeypatch.setattr(four_bits, "library", lambda: None)
 
 
 def in_torch(*arguments, **options) -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "library", lambda: None)
+        patch.setattr(four_bits, "library", lambda: None)
         return dequantize_4bit(*arguments, **options)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
 def test_where_there_is_a_compiler_the_loops_are_there():
-    assert compiled.library() is not None
+    assert four_bits.library() is not None
 
 
 @needs_loops
@@ -78,7 +79,7 @@ def test_threads_share_the_blocks(threads):
 def test_nested_scales_are_torchs(blocks, monkeypatch):
     nested = quantize_scales(torch.rand(blocks) + 0.5)
     ours = nested.dequantize()
-    monkeypatch.setattr(compiled, "library", lambda: None)
+    monkeypatch.setattr(four_bits, "library", lambda: None)
     assert torch.equal(ours, nested.dequantize())
 
 
@@ -86,12 +87,12 @@ def test_nested_scales_are_torchs(blocks, monkeypatch):
 def test_other_types_blocks_and_layouts_are_left_to_torch():
     packed, scales = quantize_4bit(torch.randn(256))
     values, out = four_bit_table("nf4").values, torch.empty(256)
-    assert compiled.dequantize_blocks(packed, scales, values, 64, out) == 256
-    assert compiled.dequantize_blocks(packed, scales, values, 64, out.double()) == 0
-    assert compiled.dequantize_blocks(packed, scales, values, 16, out) == 0
-    assert compiled.dequantize_blocks(packed, scales, values, 64, torch.empty(512)[::2]) == 0
+    assert four_bits.dequantize_blocks(packed, scales, values, 64, out) == 256
+    assert four_bits.dequantize_blocks(packed, scales, values, 64, out.double()) == 0
+    assert four_bits.dequantize_blocks(packed, scales, values, 16, out) == 0
+    assert four_bits.dequantize_blocks(packed, scales, values, 64, torch.empty(512)[::2]) == 0
     with FakeTensorMode():
-        assert compiled.dequantize_blocks(torch.empty(128, dtype=torch.uint8), scales, values, 64, out) == 0
+        assert four_bits.dequantize_blocks(torch.empty(128, dtype=torch.uint8), scales, values, 64, out) == 0
 
 
 @needs_loops
@@ -99,17 +100,17 @@ def test_sizes_that_do_not_fit_are_refused():
     packed, scales = quantize_4bit(torch.randn(256))
     values = four_bit_table("nf4").values
     with pytest.raises(ValueError, match="256 numbers need more than 64 bytes and 4 scales"):
-        compiled.dequantize_blocks(packed[:64], scales, values, 64, torch.empty(256))
+        four_bits.dequantize_blocks(packed[:64], scales, values, 64, torch.empty(256))
     with pytest.raises(ValueError, match="128 bytes and 3 scales"):
-        compiled.dequantize_blocks(packed, scales[:3], values, 64, torch.empty(256))
+        four_bits.dequantize_blocks(packed, scales[:3], values, 64, torch.empty(256))
     nested = quantize_scales(torch.rand(600) + 0.5)
     with pytest.raises(ValueError, match="600 codes in blocks of 256 need more than 2 scales"):
-        compiled.dequantize_scales(nested.codes, nested.scales[:2], values, 256, nested.offset)
+        four_bits.dequantize_scales(nested.codes, nested.scales[:2], values, 256, nested.offset)
 
 
 def test_an_installation_without_loops_says_so(monkeypatch):
     monkeypatch.setattr(compiled, "EXTENSION_SUFFIXES", [".nowhere"])
-    assert compiled.library.__wrapped__() is None
+    assert four_bits.library.__wrapped__() is None
 
 
 @pytest.mark.usefixtures("without_loops")

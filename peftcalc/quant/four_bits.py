@@ -1,20 +1,18 @@
-"""The inner loops of dequantizing, compiled: `four_bits.c`, where the machine that installed us had a compiler.
+"""The inner loops of dequantizing, compiled: `four_bits.c`, where `compiled.py` finds it.
 
-Nothing depends on them. `blockwise.py` and `nested.py` write the same numbers with torch's own operations, bit for bit
-and about four times slower; they do so where nothing was compiled, on a GPU, and for the shapes and types that these
-loops do not know.
+`blockwise.py` and `nested.py` write the same numbers with torch's own operations, bit for bit and about four times
+slower.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from peftcalc.compiled import load, readable
 
 CODES_AT_A_TIME = 32
 """The loop takes whole blocks of a multiple of this many numbers."""
@@ -41,7 +39,7 @@ def dequantize_blocks(packed: Tensor, scales: Tensor, values: Tensor, block_size
     True
     """
     loops, name = library(), _NAMES.get(out.dtype)
-    if loops is None or name is None or block_size % CODES_AT_A_TIME or not _readable(packed, scales, values, out):
+    if loops is None or name is None or block_size % CODES_AT_A_TIME or not readable(packed, scales, values, out):
         return 0
     blocks = out.numel() // block_size
     if packed.numel() * 2 < blocks * block_size or scales.numel() < blocks:
@@ -63,7 +61,7 @@ def dequantize_scales(codes: Tensor, scales: Tensor, values: Tensor, block_size:
         offset: (), float32.
     """
     loops = library()
-    if loops is None or not _readable(codes, scales, values, offset):
+    if loops is None or not readable(codes, scales, values, offset):
         return None
     if scales.numel() * block_size < codes.numel():
         raise ValueError(f"{codes.numel()} codes in blocks of {block_size} need more than {scales.numel()} scales")
@@ -76,20 +74,4 @@ def dequantize_scales(codes: Tensor, scales: Tensor, values: Tensor, block_size:
 @functools.cache
 def library() -> dict[str, Any] | None:
     """The loops by their names, or None where this installation has none."""
-    files = [Path(__file__).with_name(f"_four_bits{suffix}") for suffix in EXTENSION_SUFFIXES]
-    try:
-        loaded = ctypes.CDLL(str(next(file for file in files if file.exists())))
-    except (StopIteration, OSError):  # never compiled, or for another machine
-        return None
-    pointer, whole = ctypes.c_void_p, ctypes.c_int64
-    last_arguments = dict.fromkeys(_NAMES.values(), (pointer, ctypes.c_int)) | {"dequantize_scales": (pointer, pointer)}
-    loops = {name: getattr(loaded, name) for name in last_arguments}
-    for name, loop in loops.items():
-        loop.argtypes = [pointer, pointer, pointer, whole, whole, *last_arguments[name]]
-        loop.restype = None
-    return loops
-
-
-def _readable(*tensors: Tensor) -> bool:
-    """Whether all lie in the processor's memory, in one piece; a traced step's tensors have another type, and none."""
-    return all(type(tensor) is Tensor and tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors)
+    return load("quant/four_bits", dict.fromkeys(_NAMES.values(), "pppiipi") | {"dequantize_scales": "pppiipp"})

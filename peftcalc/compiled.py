@@ -1,0 +1,51 @@
+"""Loops in C that stand in for many small operations of torch, where the machine that installed us had a compiler.
+
+Nothing depends on them: each has its equal in torch beside it, which does the work where nothing was compiled, on a
+GPU, and for the shapes and types that the loops do not know. They know no Python and are called through ctypes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float}
+
+
+def load(name: str, signatures: Mapping[str, str]) -> dict[str, Any] | None:
+    """The loops of `peftcalc/<name>.c`, or None where this installation has none.
+
+    Args:
+        name: room and file, such as "quant/four_bits".
+        signatures: of each loop its arguments, a letter each, and its result, if it has one, as in "ppf → i":
+            p for a pointer, i for an int64, f for a float.
+
+    >>> load("lab/no_such_loops", {"add": "ppi"}) is None
+    True
+    """
+    place = Path(__file__).parent / name
+    files = [place.with_name(f"_{place.name}{suffix}") for suffix in EXTENSION_SUFFIXES]
+    try:
+        library = ctypes.CDLL(str(next(file for file in files if file.exists())))
+        loops = {loop: library[loop] for loop in signatures}
+    except (StopIteration, OSError, AttributeError):  # never compiled, for another machine, or from another version
+        return None
+    for loop, signature in signatures.items():
+        arguments, _, result = signature.partition(" → ")
+        loops[loop].argtypes = [TYPES[letter] for letter in arguments]
+        loops[loop].restype = TYPES[result] if result else None
+    return loops
+
+
+def readable(*tensors: Tensor) -> bool:
+    """Whether all lie in the processor's memory, in one piece; a traced step's tensors have another type, and none."""
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    return all(type(t) in (Tensor, Parameter) and t.is_cpu and t.is_contiguous() for t in tensors)
