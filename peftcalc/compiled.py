@@ -10,10 +10,10 @@ import ctypes
 from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
+from torch.nn import Parameter
 
 TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int64, "f": ctypes.c_float}
 
@@ -45,7 +45,4 @@ def load(name: str, signatures: Mapping[str, str]) -> dict[str, Any] | None:
 
 def readable(*tensors: Tensor) -> bool:
     """Whether all lie in the processor's memory, in one piece; a traced step's tensors have another type, and none."""
-    from torch import Tensor
-    from torch.nn import Parameter
-
     return all(type(t) in (Tensor, Parameter) and t.is_cpu and t.is_contiguous() for t in tensors)
