@@ -33,7 +33,7 @@ def in_torch(*arguments, **options) -> torch.Tensor:
         return dequantize_4bit(*arguments, **options)
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("gcc") is None, reason="there is no gcc here")
 def test_where_there_is_a_compiler_the_loops_are_there():
     assert four_bits.library() is not None
 
