@@ -16,9 +16,10 @@ class Visit:
     errors: list[str] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Until the script has run and nothing is stale."""
+        """Until the script has run, nothing is stale and every chart is drawn."""
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=TIMEOUT)
         self.page.wait_for_selector("[data-testid=stMain] h1", timeout=TIMEOUT)
+        self.page.wait_for_function(EVERY_CHART_IS_DRAWN, timeout=TIMEOUT)
         self.page.wait_for_timeout(600)
 
     def evaluate(self, script: str) -> Any:
@@ -43,6 +44,8 @@ def visit(browser: Any, url: str, width: int = 1280, scheme: str = "light", heig
     opened.settle()
     return opened
 
+
+EVERY_CHART_IS_DRAWN = "() => !document.querySelector('[data-testid=stVegaLiteChart]:empty')"
 
 OVERFLOW = """() => {
   const wide = document.querySelector('[data-testid=stMain]');
