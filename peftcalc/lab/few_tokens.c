@@ -1,7 +1,7 @@
 /* The small work of an adapter on few tokens in bfloat16: products with a side of `rank`, a row norm, a stretch.
 
-   Each is over in microseconds, most of which torch spends on setting it up: on 64 tokens a layer's step has some thirty
-   such operations, and they take longer together than the frozen product beside them. Here each piece of the formulas
+   Each is over in microseconds, most of which torch spends on setting it up: on 64 tokens a step of DoRA has some thirty
+   such operations a layer, and they take about as long as the frozen products beside them. Here each piece of the formulas
    is one loop over the activations, which are widened to float32 as they are read and rounded once as they are written.
 
    A matrix with one side of `rank` is called thin. It lies in memory as (rank, columns), as A does, or as (columns,
