@@ -28,7 +28,7 @@ BARS = {"median": 0.2, "p95": 0.5, "memory": 1.5e9, "first point": 2.0, "compari
 
 ALONE = """
 import sys, time, torch
-from peftcalc.lab.job_kinds import start
+from peftcalc.lab.training_jobs import start
 torch.set_num_threads(1)
 for steps in (1, int(sys.argv[1])):  # the first run loads what the second is measured without
     began = time.perf_counter()

@@ -17,9 +17,9 @@ from unittest import mock
 
 import torch
 
-from peftcalc.lab import few_tokens
-from peftcalc.lab.dora import row_norm, stretch_backward, stretch_forward
-from peftcalc.lab.lora import low_rank_backward, low_rank_forward
+from peftcalc.adapters.layers import few_tokens
+from peftcalc.adapters.layers.dora import row_norm, stretch_backward, stretch_forward
+from peftcalc.adapters.layers.lora import low_rank_backward, low_rank_forward
 
 SHAPES = ((576, 576), (576, 192), (576, 1536), (1536, 576))
 

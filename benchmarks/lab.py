@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 import peftcalc as pc
-from peftcalc.lab.choose import choose
+from peftcalc.adapters.layer_choice import choose_layers
 from peftcalc.methods import LoRA, Method, QLoRA
 
 METHODS: tuple[Method, ...] = (pc.Full(), pc.LoRA(), pc.DoRA(), pc.QLoRA(), pc.QDoRA())
@@ -54,7 +54,7 @@ class Trainer:
 
 def text_model(dtype: torch.dtype, device: str) -> nn.Module:
     """The model of the `text` and `names` tasks."""
-    from peftcalc.lab.model import CharacterModel
+    from peftcalc.lab.character_model import CharacterModel
 
     return CharacterModel().to(device, dtype)
 
@@ -121,7 +121,7 @@ def theirs(base: nn.Module, method: Method) -> nn.Module:
     if not isinstance(method, LoRA):
         return model.requires_grad_(True)
     if isinstance(method, QLoRA):
-        for name in choose(model, method).quantized:
+        for name in choose_layers(model, method).quantized:
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, linear_4bit(model.get_submodule(name), method))
         model.is_loaded_in_4bit = True  # type: ignore[assignment]
@@ -248,7 +248,7 @@ def scaled_step(method: Method, changes: dict[str, int], device: str, dtype: tor
     """A training step of our method on a model of some rank, depth and width; 8 × 64 tokens."""
     from dataclasses import replace
 
-    from peftcalc.lab.model import CharacterModel, ModelConfig
+    from peftcalc.lab.character_model import CharacterModel, ModelConfig
 
     sizes = {"rank": 8, "depth": 2, "width": 128} | changes
     width = sizes["width"]

@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from peftcalc.memory.estimate import estimate_memory
-from peftcalc.memory.simulate import simulate_memory
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.simulate.simulate import simulate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
-from peftcalc.models import load_model
+from peftcalc.models.load import load_model
 
 MODELS = (
     "HuggingFaceTB/SmolLM2-135M",

@@ -153,7 +153,7 @@ def real_model(row: Row, device: str) -> Any:
     import transformers
     from peft import get_peft_model, prepare_model_for_kbit_training
 
-    from peftcalc.memory.training_model import quantize_linears, quiet
+    from peftcalc.memory.simulate.training_model import quantize_linears, quiet
     from peftcalc.methods import QLoRA
 
     method = method_of(row)

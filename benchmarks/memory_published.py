@@ -12,9 +12,9 @@ import argparse
 import statistics
 import sys
 
-from peftcalc.memory.estimate import estimate_memory
-from peftcalc.memory.published import SETUPS, Measurement, published
-from peftcalc.memory.simulate import simulate_memory
+from peftcalc.evidence.published import SETUPS, Measurement, published
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.simulate.simulate import simulate_memory
 
 
 def predictions(row: Measurement, simulate: bool) -> dict[str, int]:

@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.advice import PRIORITIES, Advice, advise
-from peftcalc.memory.gpu_table import all_gpus
-from peftcalc.ui import lessons, model_choice, page, show, state
-from peftcalc.ui.lessons_choose import CHOOSE
+from peftcalc.advice.advise import PRIORITIES, Advice, advise
+from peftcalc.memory.cards import all_gpus
+from peftcalc.ui import model_choice, page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.choose import CHOOSE
 from peftcalc.ui.pages import entry_at
 
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)

@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.count import count
+from peftcalc.counting.count import count
 from peftcalc.lab.stored_runs import stored_run
-from peftcalc.memory import estimate_memory
+from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.methods import METHODS, DoRA, LoRA, QLoRA, make_method
-from peftcalc.models import catalogue_ids, catalogue_shapes
+from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
 from peftcalc.plots.style import color_scale
 from peftcalc.ui import page, show
 from peftcalc.ui.pages import as_page, entry_at

@@ -8,19 +8,21 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.lab.job import Job
-from peftcalc.memory import estimate_memory
+from peftcalc.evidence.published import published
+from peftcalc.jobs.job import Job
+from peftcalc.memory.cards import all_gpus, gpu, gpus
+from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import FIVE_METHODS, Fit, fit, largest_models
-from peftcalc.memory.gpu_table import all_gpus, gpu, gpus
-from peftcalc.memory.published import published
 from peftcalc.memory.records import PARTS, MemoryTrace
 from peftcalc.memory.serving import serving_table
-from peftcalc.memory.trace_json import stored_trace, trace_from_json
+from peftcalc.memory.simulate.trace_json import stored_trace, trace_from_json
 from peftcalc.methods import METHODS, LoRA, Method, make_method
-from peftcalc.models import ModelShapes, catalogue_ids
+from peftcalc.models.catalogue import catalogue_ids
+from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import memory as plots
-from peftcalc.ui import lessons, live, memory_options, model_choice, page, show, state
-from peftcalc.ui.lessons_memory import MEMORY
+from peftcalc.ui import live, memory_options, model_choice, page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.memory import MEMORY
 from peftcalc.ui.pages import entry_at
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -6,16 +6,18 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.count import Count, count
+from peftcalc.counting.count import count
+from peftcalc.counting.counts import Count
+from peftcalc.counting.one_matrix import square
+from peftcalc.counting.one_matrix_gap import one_matrix_gap
+from peftcalc.counting.worked_example import worked_example
 from peftcalc.methods import METHODS, LoRA, make_method
-from peftcalc.models import ModelShapes
-from peftcalc.one_matrix import square
-from peftcalc.one_matrix_gap import one_matrix_gap
+from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import parameters as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
-from peftcalc.ui import lessons, model_choice, page, show, state
-from peftcalc.ui.lessons_parameters import CURVES, MODEL
-from peftcalc.worked_example import worked_example
+from peftcalc.ui import model_choice, page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.parameters import CURVES, MODEL
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIZES = (25, 100, 10**6, 124_000_000, 10**9, 4 * 10**9, 7 * 10**9, 13 * 10**9, 70 * 10**9, 80 * 10**9, 200 * 10**9)
@@ -63,7 +65,7 @@ def the_idea() -> None:
         )
         st.latex(rf"2 \cdot 5 \cdot {rank} = {example.trained_parameters}")
         show.code(
-            "from peftcalc.worked_example import worked_example\n\n"
+            "from peftcalc.counting.worked_example import worked_example\n\n"
             f"example = worked_example(rank={rank}, seed={seed})\nprint(example.W + example.B @ example.A)",
             "update_by_hand.py",
         )

@@ -7,15 +7,16 @@ from typing import Any
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.lab.board import Board
-from peftcalc.lab.job import Job
+from peftcalc.jobs.job import Job
 from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.stored_runs import stored_names, stored_run
-from peftcalc.lab.tasks import Task
 from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.lab.tasks.task import Task
 from peftcalc.methods import METHODS
-from peftcalc.ui import lessons, live, page, race_view, state
-from peftcalc.ui.lessons_train import LESSON
+from peftcalc.ui import live, page, race_view, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.train import LESSON
 
 SLOT = "train"
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -120,7 +121,7 @@ def _show_cost(race: Race) -> bool:
 
 
 def _train(race: Race) -> None:
-    st.session_state["_race"] = Board(race)
+    st.session_state["_race"] = RaceResults(race)
     live.submit(SLOT, "finetune", race.parts(live.queue().workers))
 
 
@@ -128,7 +129,7 @@ def _show_result() -> None:
     """The visitor's own race; a stored one as long as there is nothing to see of it."""
     job = live.current(SLOT)
     live.watch(SLOT, _look)
-    board: Board | None = st.session_state.get("_race")
+    board: RaceResults | None = st.session_state.get("_race")
     if job is not None and board is not None:
         board.read(job.records)
         if not job.alive and board.begun:
@@ -140,7 +141,7 @@ def _show_result() -> None:
 
 
 def _look(job: Job) -> None:
-    board: Board = st.session_state["_race"]
+    board: RaceResults = st.session_state["_race"]
     was_empty = not board.begun
     board.read(job.records)
     if not board.begun:

@@ -1,60 +1,61 @@
 """peftcalc: what LoRA, DoRA, QLoRA, QDoRA and full fine-tuning cost, how they learn, and what 4 bits lose.
 
 The public names are listed in `__all__` and loaded when first used, so that importing the package brings in neither
-torch nor transformers, streamlit or matplotlib.
+torch nor transformers, streamlit, numpy, pandas or matplotlib.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# `count` is a function and the room it lives in. The room is loaded here, once, and its name given to the function:
-# Python sets the attribute `peftcalc.count` to the module at its first import, and never again.
-from peftcalc.count import count
 from peftcalc.lazy import lazy_names
 from peftcalc.methods import DoRA, Full, LoRA, QDoRA, QLoRA
 
 if TYPE_CHECKING:
-    from peftcalc.count import read_adapter_config
-    from peftcalc.lab import (
-        attach,
-        compare,
-        decompose,
-        detach,
-        finetune,
-        load_adapter,
-        merge,
-        rank_of,
-        save_adapter,
-        unmerge,
-    )
-    from peftcalc.memory import estimate_memory, gpus, simulate_memory
-    from peftcalc.models import catalogue, load_model
-    from peftcalc.one_matrix import square
-    from peftcalc.quant import quantization_error, quantize
+    from peftcalc.adapters.attach import attach, detach, merge, unmerge
+    from peftcalc.adapters.files.adapter_folder import load_adapter, save_adapter
+    from peftcalc.advice.advise import advise
+    from peftcalc.counting.adapter_file import read_adapter_config
+    from peftcalc.counting.count import count
+    from peftcalc.counting.one_matrix import square
+    from peftcalc.geometry.direction import decompose
+    from peftcalc.geometry.spectrum import rank_of
+    from peftcalc.lab.comparison import compare
+    from peftcalc.lab.training import finetune
+    from peftcalc.memory.cards import gpus
+    from peftcalc.memory.estimate.closed_form import estimate_memory
+    from peftcalc.memory.fit import fit
+    from peftcalc.memory.simulate.simulate import simulate_memory
+    from peftcalc.models.catalogue import catalogue
+    from peftcalc.models.load import load_model
+    from peftcalc.quant.errors import quantization_error
+    from peftcalc.quant.quantizing import quantize
 
 __version__ = "0.1.0"
 
-_ROOMS = {
-    "read_adapter_config": "peftcalc.count",
-    "square": "peftcalc.one_matrix",
-    "catalogue": "peftcalc.models",
-    "load_model": "peftcalc.models",
-    "estimate_memory": "peftcalc.memory",
-    "simulate_memory": "peftcalc.memory",
-    "gpus": "peftcalc.memory",
-    "quantize": "peftcalc.quant",
-    "quantization_error": "peftcalc.quant",
-    "decompose": "peftcalc.lab",
-    "attach": "peftcalc.lab",
-    "detach": "peftcalc.lab",
-    "merge": "peftcalc.lab",
-    "unmerge": "peftcalc.lab",
-    "save_adapter": "peftcalc.lab",
-    "load_adapter": "peftcalc.lab",
-    "finetune": "peftcalc.lab",
-    "compare": "peftcalc.lab",
-    "rank_of": "peftcalc.lab",
+_MODULES = {
+    "advise": "peftcalc.advice.advise",
+    "attach": "peftcalc.adapters.attach",
+    "catalogue": "peftcalc.models.catalogue",
+    "compare": "peftcalc.lab.comparison",
+    "count": "peftcalc.counting.count",
+    "decompose": "peftcalc.geometry.direction",
+    "detach": "peftcalc.adapters.attach",
+    "estimate_memory": "peftcalc.memory.estimate.closed_form",
+    "finetune": "peftcalc.lab.training",
+    "fit": "peftcalc.memory.fit",
+    "gpus": "peftcalc.memory.cards",
+    "load_adapter": "peftcalc.adapters.files.adapter_folder",
+    "load_model": "peftcalc.models.load",
+    "merge": "peftcalc.adapters.attach",
+    "quantization_error": "peftcalc.quant.errors",
+    "quantize": "peftcalc.quant.quantizing",
+    "rank_of": "peftcalc.geometry.spectrum",
+    "read_adapter_config": "peftcalc.counting.adapter_file",
+    "save_adapter": "peftcalc.adapters.files.adapter_folder",
+    "simulate_memory": "peftcalc.memory.simulate.simulate",
+    "square": "peftcalc.counting.one_matrix",
+    "unmerge": "peftcalc.adapters.attach",
 }
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "LoRA",
     "QDoRA",
     "QLoRA",
+    "advise",
     "attach",
     "catalogue",
     "compare",
@@ -71,6 +73,7 @@ __all__ = [
     "detach",
     "estimate_memory",
     "finetune",
+    "fit",
     "gpus",
     "load_adapter",
     "load_model",
@@ -85,8 +88,7 @@ __all__ = [
     "unmerge",
 ]
 
-
-__getattr__ = lazy_names(__name__, _ROOMS)
+__getattr__ = lazy_names(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -44,6 +44,22 @@ def positive(name: str, value: Any) -> float:
     return value
 
 
+def names(name: str, value: Any, what: str, allow_empty: bool = False) -> tuple[str, ...]:
+    """A collection of names as a tuple, or a ValueError that quotes it.
+
+    >>> names("targets", ["q_proj", "v_proj"], "module")
+    ('q_proj', 'v_proj')
+    """
+    if isinstance(value, str):
+        raise ValueError(f"{name} must name at least one {what}, got an empty string")
+    found = tuple(value) if value is not None else ()
+    if any(not isinstance(n, str) or not n.strip() for n in found):
+        raise ValueError(f"{name} must be {what} names, got {value!r}")
+    if not found and not allow_empty:
+        raise ValueError(f"{name} must name at least one {what}, got {value!r}")
+    return found
+
+
 def nearest(value: str, choices: Iterable[str], count: int = 3) -> list[str]:
     """Up to `count` of the choices that are spelled most like `value`, ignoring case.
 

@@ -1,4 +1,8 @@
-"""Names of a package that are loaded when first used, so that importing one room does not pay for all of them."""
+"""Names that are loaded when they are first used, so that importing one room does not pay for all of them.
+
+`lazy_names` is for the face of a package. `upstairs` is the one door that leads up in the house: a public method that
+lives higher than its object (a method's code is made in `recipes`) is found by name in `UPSTAIRS`, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,23 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+UPSTAIRS = {
+    "Method.to_code": "peftcalc.recipes.python_code:method_code",
+    "Quantized.save": "peftcalc.quant.files:save_quantized",
+    "Quantized.load": "peftcalc.quant.files:load_quantized",
+}
+"""Where the work of these public methods is done, as `module:name`: above their object."""
+
+
+def upstairs(method: str) -> Callable[..., Any]:
+    """The function that does the work of a public method, such as "Method.to_code".
+
+    >>> upstairs("Method.to_code").__name__
+    'method_code'
+    """
+    module, name = UPSTAIRS[method].split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from peftcalc.lab.model import CharacterModel, encode, language_loss
+from peftcalc.lab.character_model import CharacterModel, encode, language_loss
 from peftcalc.lab.tasks.corpora import DATA, corpus, in_order, pack, split, windows, world_names
 
 LOGS = Path(__file__).parent / "logs"

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from peftcalc.lab.floor import SPECTRA
-from peftcalc.lab.job_kinds import start
-from peftcalc.lab.moves import moves_job
-from peftcalc.lab.spectrum import rank_of
+from peftcalc.geometry.rank_bound import SPECTRA
+from peftcalc.geometry.spectrum import rank_of
 from peftcalc.lab.stored_lessons import FOLDER
-from peftcalc.ui.lessons_dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
-from peftcalc.ui.lessons_rank import DROPOUT_RATES, DROPOUT_STEPS, KNOWN_RANKS, REAL_RANKS, TEACHER_RANKS
+from peftcalc.lab.training_jobs import start
+from peftcalc.lab.watched_runs import moves_job
+from peftcalc.ui.lessons.dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
+from peftcalc.ui.lessons.rank import DROPOUT_RATES, DROPOUT_STEPS, KNOWN_RANKS, REAL_RANKS, TEACHER_RANKS
 
 BASES = 4
 Records = Iterator[dict[str, Any]]

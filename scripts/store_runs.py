@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from peftcalc.lab.job_kinds import finetune_runs
 from peftcalc.lab.race import Race
 from peftcalc.lab.stored_runs import FOLDER
 from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.lab.training_jobs import finetune_runs
 
 RACES = {
     **{name: Race(name) for name, task in TASKS.items() if not task.extra},

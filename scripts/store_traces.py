@@ -8,8 +8,8 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from peftcalc.memory import simulate_memory
-from peftcalc.memory.trace_json import trace_to_json
+from peftcalc.memory.simulate.simulate import simulate_memory
+from peftcalc.memory.simulate.trace_json import trace_to_json
 from peftcalc.methods import METHODS, make_method
 
 TARGET = Path(__file__).parents[1] / "peftcalc/memory/data/traces.json.gz"

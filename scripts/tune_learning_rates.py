@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas
 import torch
 
-from peftcalc.lab.settings import run_settings
+from peftcalc.lab.run_settings import run_settings
 from peftcalc.lab.training import Run
 from peftcalc.methods import METHODS
 

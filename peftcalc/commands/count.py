@@ -6,7 +6,7 @@ import argparse
 
 from peftcalc import units
 from peftcalc.commands import add_json, add_method, method_from, print_json, print_table
-from peftcalc.count import count
+from peftcalc.counting.count import count
 
 TASK_TYPES = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from peftcalc import units
 from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
-from peftcalc.memory.estimate import MemoryEstimate, estimate_memory
+from peftcalc.memory.cards import Gpu, gpu
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
 from peftcalc.memory.fit import Needed, needed
-from peftcalc.memory.gpu_table import Gpu, gpu
 from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
 from peftcalc.memory.records import PARTS, MemoryTrace
 from peftcalc.models.load import load_model
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     options = {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus")}
     result: MemoryEstimate | MemoryTrace
     if arguments.simulate:
-        from peftcalc.memory.simulate import simulate_memory
+        from peftcalc.memory.simulate.simulate import simulate_memory
 
         limit = {} if arguments.seconds is None else {"limit_seconds": arguments.seconds}
         try:

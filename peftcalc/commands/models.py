@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from peftcalc.models import catalogue
+    from peftcalc.models.catalogue import catalogue
 
     table = catalogue()
     wanted = arguments.search.lower()

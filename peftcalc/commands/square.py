@@ -6,7 +6,7 @@ import argparse
 
 from peftcalc import units
 from peftcalc.commands import add_json, number, print_json, print_table
-from peftcalc.one_matrix import square
+from peftcalc.counting.one_matrix import square
 
 
 def add(commands: argparse._SubParsersAction) -> None:

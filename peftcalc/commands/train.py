@@ -158,6 +158,6 @@ def _write(out: Path, training: Run, records: list[StepRecord]) -> None:
     lines = [json.dumps(plain(record), ensure_ascii=False) for record in records]
     (out / RECORDS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     if training.settings.method.has_adapter:
-        from peftcalc.lab.files import save_adapter
+        from peftcalc.adapters.files.adapter_folder import save_adapter
 
         save_adapter(training.module, out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import whole_number
 from peftcalc.lab.records import StepRecord
-from peftcalc.lab.settings import run_settings
+from peftcalc.lab.run_settings import run_settings
 from peftcalc.methods import METHODS, Method, make_method
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
-from peftcalc.lab.settings import RunSettings, run_settings
-from peftcalc.lab.tasks import find_task
+from peftcalc.lab.run_settings import RunSettings, run_settings
+from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.methods import METHODS, Method, make_method
 
 MAX_SEEDS = 10

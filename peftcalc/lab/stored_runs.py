@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from peftcalc.checks import one_of
-from peftcalc.lab.board import Board
 from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
 
 FOLDER = Path(__file__).with_name("stored")
 
@@ -23,7 +23,7 @@ class StoredRun:
     """A race with its records, and where it comes from."""
 
     race: Race
-    board: Board
+    board: RaceResults
     made: str
     """Date, machine and versions, in words."""
 
@@ -46,6 +46,6 @@ def stored_run(name: str) -> StoredRun:
     one_of("stored run", name, stored_names())
     content = json.loads(gzip.decompress((FOLDER / f"{name}.json.gz").read_bytes()))
     race = Race.from_dict(content["race"])
-    board = Board(race)
+    board = RaceResults(race)
     board.read(content["records"])
     return StoredRun(race, board, content["made"])

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from peftcalc.lab.direction import decompose
+from peftcalc.geometry.direction import decompose
 from peftcalc.lab.records import MatrixChange
-from peftcalc.lab.settings import RunSettings
+from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.tasks.problem import Problem
 from peftcalc.methods import LoRA, Method
 
@@ -31,7 +31,7 @@ class Student:
         self.module.to(self.device, dtype_called(settings.dtype, self.device))
         self._before: dict[str, Tensor] = {}
         if settings.method.has_adapter:
-            from peftcalc.lab.attachment import attach
+            from peftcalc.adapters.attach import attach
 
             with own_randomness(self.device):
                 attach(self.module, self._method(settings.method), seed=settings.seed)
@@ -66,7 +66,7 @@ class Student:
         if self._before:
             now = self._linear_weights()
             return {name: (_array(before), _array(now[name])) for name, before in self._before.items()}
-        from peftcalc.lab.attachment import adapted
+        from peftcalc.adapters.attach import adapted
 
         return {
             name: (_array(layer.weight_before()), _array(layer.weight_now())) for name, layer in adapted(self.module)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from peftcalc.lab.footprint import Footprint, tensors_of
 from peftcalc.lab.records import MatrixChange, StepRecord
-from peftcalc.lab.settings import RunSettings, run_settings
+from peftcalc.lab.run_settings import RunSettings, run_settings
 from peftcalc.lab.student import Student, own_randomness
 from peftcalc.lab.tasks.problem import Batch, Evaluation
 from peftcalc.methods import Method

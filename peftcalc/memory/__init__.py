@@ -1,14 +1,3 @@
-"""Where the bytes go: closed-form estimate, traced simulation, GPUs, fit, serving."""
-
-from __future__ import annotations
-
-from peftcalc.lazy import lazy_names
-
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "estimate_memory": "peftcalc.memory.estimate",
-        "simulate_memory": "peftcalc.memory.simulate",
-        "gpus": "peftcalc.memory.gpu_table",
-    },
-)
+"""Where the bytes go: `estimate/` in closed form, `simulate/` by tracing the step, and beside them the cards, what fits
+on them, serving, and the allowances for what no tensor explains.
+"""

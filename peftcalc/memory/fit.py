@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
-from peftcalc.memory.estimate import MemoryEstimate, estimate_memory
-from peftcalc.memory.gpu_table import Gpu, all_gpus, gpu
+from peftcalc.memory.cards import Gpu, all_gpus, gpu
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes

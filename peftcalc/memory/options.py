@@ -5,7 +5,7 @@ The closed-form estimate and the traced simulation take the same choices, by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
@@ -129,3 +129,10 @@ class MemoryOptions:
         """
         chosen: dict[str, Any] = {name: values[getattr(self, name)] for name, values in CHOICES.items()}
         return chosen | {name: text for name, text in SWITCHES.items() if getattr(self, name)}
+
+
+def make_options(**options: Any) -> MemoryOptions:
+    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option."""
+    for name in options:
+        one_of("option", name, [field.name for field in fields(MemoryOptions)])
+    return MemoryOptions(**options)

@@ -10,7 +10,7 @@ from peftcalc.methods import Method
 
 @dataclass(frozen=True)
 class Precision:
-    """Bytes of one number, place by place; see `peftcalc.memory.terms` for the symbols.
+    """Bytes of one number, place by place; see `peftcalc.memory.estimate.terms` for the symbols.
 
     >>> from peftcalc.methods import Full, LoRA, QLoRA
     >>> precision_of(LoRA(), MemoryOptions(autocast=False)).adapter_input

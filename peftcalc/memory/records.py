@@ -120,3 +120,13 @@ class MemoryTrace:
     def reserved(self) -> int:
         """Expected `torch.cuda.max_memory_reserved`: the peak and the allocator's allowance, in bytes."""
         return self.peak + self.reserved_allowance.expected_bytes
+
+    def telling_points(self, most: int) -> list[int]:
+        """Indices of about `most` points of the timeline: the highest of each stretch, and both ends of each phase."""
+        points = self.timeline
+        count = len(points)
+        stretch = max(1, -(-count // most))
+        sizes = [point.allocated_bytes for point in points]
+        highest = {max(range(s, min(s + stretch, count)), key=sizes.__getitem__) for s in range(0, count, stretch)}
+        borders = {index for index in range(1, count) if points[index].phase != points[index - 1].phase}
+        return sorted(highest | borders | {index - 1 for index in borders} | {0, count - 1})

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import whole_number
-from peftcalc.count import count
+from peftcalc.counting.count import count
+from peftcalc.memory.estimate.model_state import weight_terms
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.memory.precision import precision_of
-from peftcalc.memory.state import weight_terms
 from peftcalc.methods import Full, LoRA
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peftcalc.lab.direction import pure_turning
+from peftcalc.geometry.direction import pure_turning
 from peftcalc.methods import METHODS
 from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
 

@@ -132,7 +132,7 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
     import pandas as pd
 
     frame = timeline_rows(trace)
-    frame = frame[frame["point"].isin(sorted(_thinned(trace, most)))]
+    frame = frame[frame["point"].isin(trace.telling_points(most))]
     room = alt.Scale(domain=[0, 1.2 * trace.peak / GIB], nice=False)  # above: the peak's label, the phases' names
     area = (
         alt.Chart(frame)
@@ -161,17 +161,6 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
     return alt.layer(area, rules, names, mark, label.encode(x="point:Q", y="gib:Q", text="text:N")).properties(
         height=380
     )
-
-
-def _thinned(trace: MemoryTrace, most: int) -> set[int]:
-    """Indices of the points to draw: the first and last of each phase, and the highest of each stretch."""
-    count = len(trace.timeline)
-    stretch = max(1, -(-count // most))
-    sizes = [point.allocated_bytes for point in trace.timeline]
-    chosen = {max(range(s, min(s + stretch, count)), key=sizes.__getitem__) for s in range(0, count, stretch)}
-    phases = [point.phase for point in trace.timeline]
-    borders = {index for index in range(1, count) if phases[index] != phases[index - 1]}
-    return chosen | borders | {index - 1 for index in borders} | {0, count - 1}
 
 
 def _first(trace: MemoryTrace, phase: str) -> int | None:

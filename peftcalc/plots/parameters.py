@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from peftcalc.counting.worked_example import WorkedExample
     from peftcalc.models.shapes import ModelShapes, ModuleGroup
     from peftcalc.plots.style import Chart
-    from peftcalc.worked_example import WorkedExample
 
 
 BILLIONS = "replace(datum.label, 'G', 'B')"

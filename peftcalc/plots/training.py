@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from peftcalc import units
-from peftcalc.lab.board import Board
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.methods import METHODS
 from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
 
@@ -21,7 +21,7 @@ FLOOR = 1e-6
 """On a logarithmic axis, what is below counts as reached."""
 
 
-def curves_spec(board: Board) -> dict[str, Any]:
+def curves_spec(board: RaceResults) -> dict[str, Any]:
     """The Vega-Lite chart of a race, without its data: training loss thin, held-out loss
     with marks, on one pair of axes.
 
@@ -68,12 +68,12 @@ def _by_method(labels: Sequence[str], what: str, legend: dict[str, Any] | None) 
     return {"field": "method", "type": "nominal", "scale": scale, "legend": shown}
 
 
-def is_logarithmic(board: Board) -> bool:
+def is_logarithmic(board: RaceResults) -> bool:
     """Relative errors fall over many powers of ten; cross-entropies do not."""
     return "relative" in _unit(board)
 
 
-def curve_points(board: Board) -> list[dict[str, Any]]:
+def curve_points(board: RaceResults) -> list[dict[str, Any]]:
     """The data of `curves_spec`, at most 200 points a curve."""
     points = board.curves()
     if is_logarithmic(board):
@@ -81,7 +81,7 @@ def curve_points(board: Board) -> list[dict[str, Any]]:
     return points
 
 
-def curves_alt(board: Board) -> str:
+def curves_alt(board: RaceResults) -> str:
     """What the chart shows, in words."""
     told = []
     for method in board.race.methods:
@@ -93,7 +93,7 @@ def curves_alt(board: Board) -> str:
     return f"Loss by step; held-out loss in {_unit(board)}: {'; '.join(told) or 'no points yet'}."
 
 
-def curves_figure(board: Board, theme: Theme = LIGHT) -> Figure:
+def curves_figure(board: RaceResults, theme: Theme = LIGHT) -> Figure:
     """The same curves as a matplotlib figure, for a slide."""
     figure, (axis,) = new_figure(8, 4.5, theme)
     points = curve_points(board)
@@ -120,11 +120,11 @@ def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _unit(board: Board) -> str:
+def _unit(board: RaceResults) -> str:
     return board.race.settings(board.race.methods[0], board.race.seeds[0]).record.unit
 
 
-def standings(board: Board) -> list[dict[str, str]]:
+def standings(board: RaceResults) -> list[dict[str, str]]:
     """One row a method: held-out loss before and now, what it trains, what a step costs; numbers with their units."""
     rows = []
     for method in board.race.methods:

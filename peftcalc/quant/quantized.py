@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peftcalc.lazy import upstairs
 from peftcalc.quant.absmax import IntegerGroups, dequantize_integers, unpack_integers
 from peftcalc.quant.blockwise import dequantize_4bit, unpack_4bit
 from peftcalc.quant.formats import Layout
@@ -118,16 +119,12 @@ class Quantized:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file that `Quantized.load` reads."""
-        from peftcalc.quant.files import save_quantized
-
-        save_quantized(self, path)
+        upstairs("Quantized.save")(self, path)
 
     @staticmethod
     def load(path: str | Path) -> Quantized:
         """Read what `save` wrote; a ValueError says what is wrong with any other file."""
-        from peftcalc.quant.files import load_quantized
-
-        return load_quantized(path)
+        return upstairs("Quantized.load")(path)
 
     def __repr__(self) -> str:
         return (

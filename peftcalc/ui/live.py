@@ -17,9 +17,13 @@ from typing import Any
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.lab.job import Job
-from peftcalc.lab.jobs import JobQueue
+from peftcalc.jobs.job import Job
+from peftcalc.jobs.job_queue import JobQueue
+from peftcalc.jobs.worker_process import worker_command
 from peftcalc.ui.page import escape
+
+ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
+"""What visitors may ask the workers for: each module's `KINDS`."""
 
 EVERY = 1.0
 """Seconds between two looks at a running job."""
@@ -28,7 +32,7 @@ EVERY = 1.0
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
 def queue() -> JobQueue:
     """The one queue of this server; its workers start with the first page that asks for it."""
-    return JobQueue()
+    return JobQueue(worker_command(*ROOMS_WITH_WORK))
 
 
 def visitor() -> str:
@@ -41,7 +45,7 @@ def submit(slot: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> Job | No
 
     Args:
         slot: a name of the page's own.
-        kind: a name in `peftcalc.lab.job_kinds.KINDS`.
+        kind: a kind of work that one of `ROOMS_WITH_WORK` offers.
         parts: parameters of what can run side by side.
 
     Returns:

@@ -21,7 +21,7 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
     Raises:
         ValueError: the sentence for a config or an id that cannot be used; show it with `errors_as_sentences`.
     """
-    from peftcalc.models import catalogue_ids, catalogue_shapes
+    from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
 
     ids = catalogue_ids()
     chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
@@ -41,7 +41,8 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
 
 @st.cache_resource(max_entries=KEPT_MODELS, show_spinner="Building the model without its weights …")
 def _from_config(text: str) -> ModelShapes:
-    from peftcalc.models import load_model, parse_json
+    from peftcalc.models.files import parse_json
+    from peftcalc.models.load import load_model
 
     return load_model(parse_json(text))
 
@@ -50,7 +51,7 @@ def _from_config(text: str) -> ModelShapes:
 def _from_name(name: str) -> ModelShapes:
     from pathlib import Path
 
-    from peftcalc.models import load_model
+    from peftcalc.models.load import load_model
 
     if Path(name).exists() or name.startswith((".", "/", "~")):
         raise ValueError("give a hub id such as organisation/model: files on the server are not read")

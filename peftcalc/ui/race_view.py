@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from peftcalc.lab.board import Board, Track
-from peftcalc.lab.job import Job
+from peftcalc.jobs.job import Job
+from peftcalc.lab.race_results import RaceResults, Track
 from peftcalc.plots import training
 from peftcalc.plots.style import THEMES
 from peftcalc.ui import page, show
@@ -30,7 +30,7 @@ def note(text: str) -> None:
     st.markdown(f":small[{text}]")
 
 
-def draw(board: Board) -> None:
+def draw(board: RaceResults) -> None:
     """What is looked at again and again while a race runs."""
     st.vega_lite_chart(
         pd.DataFrame(training.curve_points(board), columns=["method", "curve", "step", "loss"]),
@@ -47,7 +47,7 @@ def draw(board: Board) -> None:
     _samples(board)
 
 
-def _samples(board: Board) -> None:
+def _samples(board: RaceResults) -> None:
     """What the base model did, and what each method does now, beside each other."""
     shown = [track for method in board.race.methods if (tracks := board.of(method)) for track in tracks[:1]]
     shown = [track for track in shown if track.looks and track.looks[-1].samples]
@@ -86,7 +86,7 @@ def _digits(samples: str) -> str:
     return training.digits_picture(json.loads(samples), columns=4)
 
 
-def results(board: Board, job: Job | None = None) -> None:
+def results(board: RaceResults, job: Job | None = None) -> None:
     """After the race: the comparison with intervals, records, adapters, figures and code."""
     race = board.race
     st.subheader("The comparison", anchor=False)
@@ -101,7 +101,7 @@ def results(board: Board, job: Job | None = None) -> None:
     _take_away(board, job)
 
 
-def _paired(board: Board) -> None:
+def _paired(board: RaceResults) -> None:
     """Differences within each seed against the first method."""
     comparison, (first, *others) = board.comparison(), [board.race.method(name) for name in board.race.methods]
     lines = []
@@ -117,7 +117,7 @@ def _paired(board: Board) -> None:
     st.markdown("Held-out loss, paired by seed (negative is better):\n" + "\n".join(lines))
 
 
-def _take_away(board: Board, job: Job | None) -> None:
+def _take_away(board: RaceResults, job: Job | None) -> None:
     race = board.race
     name = f"race-{race.task}"
     with st.expander("Take it away: records, figure, adapters, code"):
@@ -139,11 +139,11 @@ def _take_away(board: Board, job: Job | None) -> None:
         show.code(race.settings(race.methods[-1], race.seeds[0]).to_code(), f"{name}-one-run.py")
 
 
-def _as_json(board: Board) -> str:
+def _as_json(board: RaceResults) -> str:
     return json.dumps({"race": board.race.as_dict(), "records": board.rows()}, indent=1)
 
 
-def _adapters(board: Board, folder: Path) -> None:
+def _adapters(board: RaceResults, folder: Path) -> None:
     files = [(track, folder / f"{track.name}.zip") for track in board.tracks.values()]
     there = [(track, file) for track, file in files if file.exists()]
     if not there:

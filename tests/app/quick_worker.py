@@ -2,9 +2,9 @@
 
 import time
 
-from peftcalc.lab.job_kinds import record_to_json
+from peftcalc.jobs.worker import serve
+from peftcalc.lab.record_json import record_to_json
 from peftcalc.lab.records import StepRecord
-from peftcalc.lab.worker import serve
 
 SAMPLES = ("Motsubara", "[Takehama](javascript:x)")
 

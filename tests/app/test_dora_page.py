@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from peftcalc.lab.job import Job
+from peftcalc.jobs.job import Job
 from peftcalc.lab.stored_lessons import stored_lesson
-from peftcalc.ui import lessons_dora as data
 from peftcalc.ui import live
+from peftcalc.ui.lessons import dora as data
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +87,8 @@ def test_the_stored_run_holds_every_base_and_method(decay):
 
 
 def test_the_runs_of_the_page_can_be_started():
-    from peftcalc.lab.job_kinds import KINDS, start
+    from peftcalc.lab.training_jobs import start
+    from peftcalc.lab.work import KINDS
 
     (full, *_) = data.move_runs(0.3, 0)
     arguments = {key: value for key, value in full.items() if key not in ("run", "rows")}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import peftcalc.ui
-from peftcalc.ui.lessons import Lesson
+import peftcalc.ui.lessons
+from peftcalc.ui.lessons.lesson import Lesson
 from peftcalc.ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +30,11 @@ def opened(entry, **query: str) -> AppTest:
 
 def lessons() -> list[tuple[str, Lesson]]:
     found = []
-    for module in pkgutil.iter_modules(peftcalc.ui.__path__):
-        if module.name.startswith("lessons_"):
-            loaded = importlib.import_module(f"peftcalc.ui.{module.name}")
-            found += [
-                (f"{module.name}.{name}", lesson) for name, lesson in vars(loaded).items() if isinstance(lesson, Lesson)
-            ]
+    for module in pkgutil.iter_modules(peftcalc.ui.lessons.__path__):
+        loaded = importlib.import_module(f"peftcalc.ui.lessons.{module.name}")
+        found += [
+            (f"{module.name}.{name}", lesson) for name, lesson in vars(loaded).items() if isinstance(lesson, Lesson)
+        ]
     return found
 
 

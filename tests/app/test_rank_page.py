@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from peftcalc.lab.floor import SPECTRA, known_floor
-from peftcalc.lab.job import Job
-from peftcalc.ui import lessons_rank as data
+from peftcalc.geometry.rank_bound import SPECTRA, known_floor
+from peftcalc.jobs.job import Job
 from peftcalc.ui import live
+from peftcalc.ui.lessons import rank as data
 
 ROOT = Path(__file__).parents[2]
 

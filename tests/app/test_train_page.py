@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from peftcalc.lab.jobs import JobQueue
-from peftcalc.lab.limits import Limits
+from peftcalc.jobs.job_queue import JobQueue
+from peftcalc.jobs.limits import Limits
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.ui import live
-from peftcalc.ui.lessons_train import LESSON
+from peftcalc.ui.lessons.train import LESSON
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
@@ -23,7 +23,7 @@ WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
 
 @pytest.fixture
 def queue(monkeypatch):
-    queue = JobQueue(1, Limits(), WORKER)
+    queue = JobQueue(WORKER, 1, Limits())
     monkeypatch.setattr(live, "queue", lambda: queue)
     until(lambda: queue.ready)
     yield queue
@@ -207,8 +207,8 @@ def test_two_tabs_are_two_visitors(queue):
 
 def test_without_torch_the_page_still_teaches(monkeypatch):
     hello = {"devices": [], "problem": "Training needs PyTorch, which is not installed here."}
-    source = f"from peftcalc.lab.worker import serve; serve({{}}, lambda: {hello})"
-    queue = JobQueue(1, Limits(), (sys.executable, "-c", source))
+    source = f"from peftcalc.jobs.worker import serve; serve({{}}, lambda: {hello})"
+    queue = JobQueue((sys.executable, "-c", source), 1, Limits())
     monkeypatch.setattr(live, "queue", lambda: queue)
     until(lambda: queue.problem)
     test = open_page()

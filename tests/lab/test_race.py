@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from peftcalc.lab.board import Board
 from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.stored_runs import stored_names, stored_run
 from peftcalc.methods import METHODS
 
@@ -65,7 +65,7 @@ def test_the_code_repeats_the_race():
 
 
 def test_the_board_takes_in_only_what_is_new():
-    board = Board(Race(methods=("lora",), steps=4))
+    board = RaceResults(Race(methods=("lora",), steps=4))
     messages = [told("lora-0", 0, 3.0, validation=3.0)]
     board.read(messages)
     messages.append(told("lora-0", 1, 2.0, seconds=0.5))
@@ -78,7 +78,7 @@ def test_the_board_takes_in_only_what_is_new():
 
 
 def test_curves_are_means_over_seeds_as_far_as_all_have_come():
-    board = Board(Race(methods=("lora",), seeds=(0, 1), steps=4))
+    board = RaceResults(Race(methods=("lora",), seeds=(0, 1), steps=4))
     board.read(
         [
             told("lora-0", 0, 3.0, validation=3.0),
@@ -93,7 +93,7 @@ def test_curves_are_means_over_seeds_as_far_as_all_have_come():
 
 
 def test_long_curves_are_thinned_and_keep_their_mean_and_last_step():
-    board = Board(Race("rank", methods=("lora",), steps=1000))
+    board = RaceResults(Race("rank", methods=("lora",), steps=1000))
     messages = [{"run": "lora-0", "step": step, "steps": 1000, "loss": 1.0 + step} for step in range(1, 1001)]
     board.read(messages)
     points = board.curves(most=200)
@@ -103,7 +103,7 @@ def test_long_curves_are_thinned_and_keep_their_mean_and_last_step():
 
 
 def test_a_run_that_diverged_does_not_hide_the_others():
-    board = Board(Race(methods=("full", "lora"), steps=4))
+    board = RaceResults(Race(methods=("full", "lora"), steps=4))
     board.read(
         [
             told("full-0", 0, 3.0, validation=3.0),

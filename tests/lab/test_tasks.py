@@ -7,10 +7,9 @@ import pytest
 import torch
 
 import peftcalc as pc
-from peftcalc.lab.generate import generate, generate_names
-from peftcalc.lab.model import ALPHABET, CharacterModel, decode, encode, language_loss
-from peftcalc.lab.tasks import find_task
-from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.lab.character_model import ALPHABET, CharacterModel, decode, encode, language_loss
+from peftcalc.lab.character_text import generate, generate_names
+from peftcalc.lab.tasks.catalogue import TASKS, find_task
 from peftcalc.lab.tasks.corpora import (
     DATA,
     HELD_OUT,

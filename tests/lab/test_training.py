@@ -10,8 +10,8 @@ import torch
 import peftcalc as pc
 from peftcalc.lab.footprint import Footprint
 from peftcalc.lab.records import plain
-from peftcalc.lab.settings import run_code, run_settings
-from peftcalc.lab.tasks import find_task
+from peftcalc.lab.run_settings import run_code, run_settings
+from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.lab.training import learning_rate_at
 from peftcalc.methods import METHODS, make_method
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from peftcalc import DoRA, Full, LoRA, QDoRA, QLoRA, simulate_memory
-from peftcalc.memory.course import Course
-from peftcalc.memory.depth import Depths, extrapolate, repetition
 from peftcalc.memory.records import PARTS
+from peftcalc.memory.simulate.course import Course
+from peftcalc.memory.simulate.depth import Depths, extrapolate, repetition
 
 LLAMA = {
     "model_type": "llama",

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import peftcalc
 from peftcalc import Full, LoRA, QLoRA
-from peftcalc.memory.estimate import estimate_memory
+from peftcalc.memory.cards import gpu
+from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import ARTICLE, _largest, fit, largest_batch, largest_models, largest_sequence, needed
-from peftcalc.memory.gpu_table import gpu
 
 MODEL = "meta-llama/Llama-3.2-1B"
 

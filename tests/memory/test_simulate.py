@@ -11,7 +11,7 @@ import torch
 
 from peftcalc import DoRA, Full, LoRA, QDoRA, QLoRA, simulate_memory
 from peftcalc.memory.records import PARTS, PHASES
-from peftcalc.memory.trace import rounded
+from peftcalc.memory.simulate.trace import rounded
 from peftcalc.units import GIB
 
 TINY = {

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from peftcalc.memory.trace import StorageLedger, TimeLimitError, rounded
+from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError, rounded
 
 
 def test_sizes_are_rounded_as_the_caching_allocator_rounds() -> None:

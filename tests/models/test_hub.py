@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from peftcalc.models import hub, load_model
+from peftcalc.models import hub
+from peftcalc.models.load import load_model
 
 CONFIG = json.dumps({"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 64}).encode()
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 import transformers
 
-from peftcalc.models import ModelShapes, load_model, parse_json
+from peftcalc.models.files import parse_json
 from peftcalc.models.limits import MAX_LAYERS
+from peftcalc.models.load import load_model
+from peftcalc.models.shapes import ModelShapes
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",

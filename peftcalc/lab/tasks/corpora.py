@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from peftcalc.checks import one_of
-from peftcalc.lab.model import encode
+from peftcalc.lab.character_model import encode
 
 DATA = Path(__file__).parents[1] / "data"
 

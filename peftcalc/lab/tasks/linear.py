@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from peftcalc.checks import one_of, whole_number
-from peftcalc.lab.spectrum import rank_of
+from peftcalc.geometry.spectrum import rank_of
 from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem
 
 SPECTRA = ("equal", "decaying")

@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from peftcalc.lab.generate import generate_names, held_out_loss
-from peftcalc.lab.model import CharacterModel, encode, language_loss, load_model
+from peftcalc.lab.character_model import CharacterModel, encode, language_loss, load_character_model
+from peftcalc.lab.character_text import generate_names, held_out_loss
 from peftcalc.lab.tasks.corpora import DATA, country_names, in_order, pack, split, world_names
 from peftcalc.lab.tasks.judge import Judge
 from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem, parameters_of
@@ -40,7 +40,7 @@ class Names(Problem):
 
     def __init__(self, seed: int, country: str) -> None:
         self.country = country
-        self.module = load_model(DATA / "names.safetensors")
+        self.module = load_character_model(DATA / "names.safetensors")
         self.training, self.held_out = split(country_names(country))
         self.rows = in_order(encode("\n" + "\n".join(self.held_out) + "\n"), LENGTH)
 

@@ -7,8 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from peftcalc.lab.generate import generate, held_out_loss
-from peftcalc.lab.model import CharacterModel, encode, language_loss, load_model
+from peftcalc.lab.character_model import CharacterModel, encode, language_loss, load_character_model
+from peftcalc.lab.character_text import generate, held_out_loss
 from peftcalc.lab.tasks.corpora import DATA, corpus, in_order, windows
 from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem, parameters_of
 
@@ -32,7 +32,7 @@ class Text(Problem):
     module: CharacterModel
 
     def __init__(self, seed: int) -> None:
-        self.module = load_model(DATA / "text.safetensors")
+        self.module = load_character_model(DATA / "text.safetensors")
         self.training, self.held_out = source_codes()
         rows = in_order(self.held_out, LENGTH)
         self.rows = rows[:: max(1, len(rows) // HELD_OUT_ROWS)][:HELD_OUT_ROWS]

@@ -9,8 +9,9 @@ from peftcalc import units
 from peftcalc.plots import quantization as plots
 from peftcalc.plots.style import THEMES
 from peftcalc.quant.model_bytes import ModelBytes, model_bytes
-from peftcalc.ui import lessons, model_choice, page, show, state
-from peftcalc.ui.lessons_quantization import MODEL
+from peftcalc.ui import model_choice, page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.quantization import MODEL
 from peftcalc.ui.quantization.numbers import BLOCKS
 
 

@@ -127,10 +127,10 @@ def trained_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     import torch
 
-    from peftcalc.lab.model import encode, load_model
+    from peftcalc.lab.character_model import encode, load_character_model
     from peftcalc.lab.tasks.corpora import DATA
 
-    model = load_model(DATA / "text.safetensors").eval()
+    model = load_character_model(DATA / "text.safetensors").eval()
     with gzip.open(DATA / "docstrings.txt.gz", "rt", encoding="ascii") as file:
         codes = encode(file.read(4 * model.config.context)).view(4, -1)
     inputs: dict[str, np.ndarray] = {}

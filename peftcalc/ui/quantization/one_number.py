@@ -10,8 +10,9 @@ import streamlit as st
 from peftcalc.plots import quantization_steps as plots
 from peftcalc.plots.style import THEMES
 from peftcalc.quant.precision import NUMBER_FORMATS, StoredNumber, from_bits, store
-from peftcalc.ui import lessons, page, show, state
-from peftcalc.ui.lessons_quantization import BITS
+from peftcalc.ui import page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.quantization import BITS
 from peftcalc.ui.quantization.draw import draw
 
 ABSMAXES = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 100.0)

@@ -7,8 +7,9 @@ import streamlit as st
 from peftcalc.plots import quantization_steps as plots
 from peftcalc.plots.style import THEMES
 from peftcalc.quant.steps import Steps, steps
-from peftcalc.ui import lessons, page, show, state
-from peftcalc.ui.lessons_quantization import STEPS
+from peftcalc.ui import page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.quantization import STEPS
 from peftcalc.ui.quantization.draw import draw
 from peftcalc.ui.quantization.one_number import read_number
 

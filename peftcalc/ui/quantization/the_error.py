@@ -11,8 +11,9 @@ import streamlit as st
 
 from peftcalc.plots import quantization as plots
 from peftcalc.plots.style import THEMES
-from peftcalc.ui import lessons, page, show, state
-from peftcalc.ui.lessons_quantization import DEFAULT_VARIANTS, EXPLORER
+from peftcalc.ui import page, show, state
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
 from peftcalc.ui.quantization.draw import draw
 

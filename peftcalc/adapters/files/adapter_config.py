@@ -1,0 +1,99 @@
+"""`adapter_config.json`, the description that peft keeps beside an adapter's tensors, as a method and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from peftcalc.methods import DoRA, LoRA, QDoRA, QLoRA
+
+MAX_BYTES = 5_000_000
+"""The longest files, which list every module of a large model, have some tens of kilobytes."""
+
+_NAMES = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+    "use_rslora": "rslora",
+    "bias": "bias",
+    "lora_bias": "lora_bias",
+    "modules_to_save": "modules_to_save",
+    "exclude_modules": "exclude",
+    "rank_pattern": "rank_pattern",
+    "alpha_pattern": "alpha_pattern",
+    "layers_to_transform": "layers_to_transform",
+    "layers_pattern": "layers_pattern",
+    "target_parameters": "target_parameters",
+}
+_WITHOUT_MEANING_HERE = {
+    *("auto_mapping", "base_model_name_or_path", "fan_in_fan_out", "inference_mode", "loftq_config", "peft_type"),
+    *("peft_version", "qalora_group_size", "revision", "task_type", "use_dora", "megatron_core", "init_lora_weights"),
+    *("runtime_config", "eva_config", "corda_config", "lora_ga_config"),
+}
+_STARTS_THAT_KEEP_THE_BASE = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Values of `init_lora_weights` that leave the base's weights alone; after PiSSA and its kin the base is another
+one."""
+
+
+def config_of(method: LoRA, targets: list[str], model: Any) -> dict[str, Any]:
+    """What to write for a method whose targets were found to be `targets`, on a model."""
+    config = {"peft_type": "LORA", "task_type": None, "base_model_name_or_path": None, "inference_mode": True}
+    config |= method.peft_arguments() | {"target_modules": targets}
+    if type(model).__name__.endswith("ForCausalLM"):
+        config["task_type"] = "CAUSAL_LM"
+    name = getattr(getattr(model, "config", None), "_name_or_path", "")
+    if name and not Path(name).exists():
+        config["base_model_name_or_path"] = name
+    return config
+
+
+def method_of(config: dict[str, Any], quant: dict[str, Any] | None = None) -> LoRA:
+    """The method that a file describes; `quant` holds `quant` and `double_quant` of a 4-bit base.
+
+    Raises:
+        ValueError: another kind of adapter, or a setting that is not known here.
+
+    >>> method_of({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "use_dora": True})
+    DoRA(rank=4, alpha=8, targets=('q_proj',))
+    """
+    if str(config.get("peft_type")).upper() != "LORA":
+        raise ValueError(f"peft_type must be LORA (with use_dora for DoRA), got {config.get('peft_type')!r}")
+    unknown = [
+        name for name, value in config.items() if value and name not in _NAMES and name not in _WITHOUT_MEANING_HERE
+    ]
+    if unknown:
+        raise ValueError(f"this adapter uses {', '.join(unknown)}, which the lab does not know")
+    start = config.get("init_lora_weights", True)
+    if start not in _STARTS_THAT_KEEP_THE_BASE:
+        raise ValueError(f"this adapter belongs to a changed base: init_lora_weights is {start!r}")
+    if not config.get("target_modules"):
+        raise ValueError("this adapter_config.json names no target_modules")
+    values = {ours: config[theirs] for theirs, ours in _NAMES.items() if config.get(theirs) is not None}
+    if "r" not in config or "lora_alpha" not in config:
+        values = {"rank": 8, "alpha": 8} | values  # peft's defaults
+    kind = (QDoRA if quant else DoRA) if config.get("use_dora") else (QLoRA if quant else LoRA)
+    try:
+        return kind(**values, **(quant or {}))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"this adapter_config.json holds a value of a wrong kind: {error}") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that somebody else wrote.
+
+    Raises:
+        ValueError: no such file, too large, not JSON, or not an object.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"cannot read {path.name}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not readable JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} must hold names and values, got a {type(value).__name__}")
+    return value

@@ -1,0 +1,195 @@
+"""Adapters as files in peft's format: `adapter_config.json` and `adapter_model.safetensors`.
+
+`peft.PeftModel.from_pretrained` reads what is written here, and what peft writes is read here. Only JSON and
+safetensors are read, never pickle. Files are taken for what they may be, damaged or hostile: everything is checked
+before the module changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from peftcalc.adapters.attach import attach_filled
+from peftcalc.adapters.files.adapter_config import config_of, method_of, read_object
+from peftcalc.adapters.layer_choice import choose_layers
+from peftcalc.adapters.layers.adapt import adapter_rank, scale_of
+from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tensors, adapters, bare
+from peftcalc.checks import one_of
+from peftcalc.methods import LoRA, QLoRA
+
+CONFIG, TENSORS, BASE = "adapter_config.json", "adapter_model.safetensors", "peftcalc.json"
+PREFIX = "base_model.model."
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str | None = None) -> Path:
+    """Write an attached adapter (the active one) to `folder` in peft's format, and return the folder.
+
+    A third file, `peftcalc.json`, tells how the base of QLoRA and QDoRA was quantized, which peft's format leaves out.
+
+    Raises:
+        ValueError: nothing is attached, no adapter has this name, or it is full fine-tuning, which has no adapter.
+    """
+    adapter = one_of("adapter", adapter or active_adapter(module), adapters(module))
+    method = adapters(module)[adapter]
+    if not isinstance(method, LoRA):
+        raise ValueError("full fine-tuning has no adapter to save; save the module's state_dict with safetensors")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    layers = adapter_layers(module, adapter)
+    tensors = {
+        PREFIX + _peft_name(name, layers): tensor.detach().cpu().contiguous().clone()
+        for name, tensor in adapter_tensors(module, adapter).items()
+    }
+    _write(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    config = config_of(method, _targets(module, method, list(layers)), module)
+    _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
+    if isinstance(method, QLoRA):
+        base = {"quant": method.quant, "double_quant": method.double_quant}
+        _write(folder / BASE, lambda path: path.write_text(json.dumps(base, indent=2) + "\n"))
+    else:
+        (folder / BASE).unlink(missing_ok=True)
+    return folder
+
+
+def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str = "default") -> nn.Module:
+    """Read an adapter in peft's format into the module and return the module (a single layer: the layer that wraps it).
+
+    Where no adapter of this name is attached, the one that the file describes is attached; otherwise the attached one
+    takes the file's values, if it has the same layers, shapes and scale.
+
+    Raises:
+        ValueError: a file is missing, damaged, of another kind (pickle is not read) or does not fit the module. The
+        module
+            is then as it was.
+    """
+    folder = Path(folder)
+    if not (folder / TENSORS).is_file() and (folder / "adapter_model.bin").exists():
+        raise ValueError(
+            "adapter_model.bin is a pickle, which can run code, and is not read; convert it to safetensors"
+        )
+    method = method_of(read_object(folder / CONFIG), _quantization(folder / BASE))
+    shapes = _shapes(folder / TENSORS)
+    with bare(module) as plain:
+        _check_ranks(method, choose_layers(plain, method).adapted, shapes)
+    if adapter not in adapters(module):
+        return attach_filled(module, method, adapter, lambda tensors: _fill(tensors, folder / TENSORS, shapes, module))
+    for name, layer in adapter_layers(module, adapter).items():
+        scale = scale_of(method, name)
+        if not math.isclose(layer.scale, scale):
+            raise ValueError(
+                f"the file scales the update of {name} by {scale:g}, and adapter {adapter!r} by {layer.scale:g}"
+            )
+    _fill(adapter_tensors(module, adapter), folder / TENSORS, shapes, module)
+    return module
+
+
+def _peft_name(name: str, layers: dict[str, Any]) -> str:
+    """Our name of a tensor as peft writes it: a base's own bias lies one level deeper."""
+    owner, _, last = name.rpartition(".")
+    return f"{owner}.base_layer.{last}" if owner in layers and last == "bias" else name
+
+
+def _our_name(name: str) -> str | None:
+    """The reverse; None for the copies that peft writes twice."""
+    if ".original_module." in name or ".modules_to_save." in name:
+        return None
+    name = name.removeprefix(PREFIX).replace(".base_layer.", ".")
+    return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
+def _shapes(path: Path) -> Shapes:
+    """What a safetensors file says it holds: our names → its names and shapes. No tensor is read."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    ours = {_our_name(name): (name, shape) for name, shape in found.items()}
+    return {name: entry for name, entry in ours.items() if name is not None}
+
+
+def _check_ranks(method: LoRA, names: tuple[str, ...], shapes: Shapes) -> None:
+    """The config's ranks are the tensors' ranks: a huge one in a small file would only make room for a flood."""
+    for name in names:
+        rank = adapter_rank(method, name)
+        stored = shapes.get(f"{name}.lora_A.weight") or shapes.get(f"{name}.lora_embedding_A")
+        if stored is None:
+            raise ValueError(f"{TENSORS} lacks the adapter of {name!r}")
+        if stored[1][:1] != (rank,):
+            raise ValueError(f"{CONFIG} gives {name!r} rank {rank:,}, and its A in {TENSORS} has shape {stored[1]}")
+
+
+def _fill(tensors: dict[str, nn.Parameter], path: Path, shapes: dict[str, Any], module: nn.Module) -> None:
+    """Copy the file's values into `tensors`, once every name, shape and value has been checked."""
+    missing = sorted(tensors.keys() - shapes.keys())
+    if missing:
+        raise ValueError(f"{path.name} lacks {_some(missing)}")
+    for name, tensor in tensors.items():
+        if shapes[name][1] != tuple(tensor.shape):
+            raise ValueError(
+                f"{name} has shape {shapes[name][1]} in {path.name} and {tuple(tensor.shape)} in the module"
+            )
+    try:
+        with safe_open(path, "pt") as file:
+            values = {name: file.get_tensor(shapes[name][0]) for name in shapes}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    for name in sorted(shapes.keys() - tensors.keys()):
+        _check_unused(name, values.pop(name), module, path)
+    for name, value in values.items():
+        if not value.dtype.is_floating_point or not torch.isfinite(value).all():
+            raise ValueError(f"{name} in {path.name} holds values that are not finite numbers")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(values[name])
+
+
+def _check_unused(name: str, value: Tensor, module: nn.Module, path: Path) -> None:
+    """peft adds the base's embedding to an adapter that targets it; the same values change nothing."""
+    with bare(module) as plain:
+        own = dict(plain.named_parameters(remove_duplicate=False)).get(name)
+    if own is None or own.shape != value.shape or not torch.equal(own.detach().cpu(), value.to(own.dtype)):
+        raise ValueError(f"{path.name} holds {name}, which does not belong to this adapter on this module")
+
+
+def _quantization(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    found = read_object(path)
+    if found.keys() != {"quant", "double_quant"} or not isinstance(found["double_quant"], bool):
+        raise ValueError(f"{path.name} must hold quant and double_quant, got {found}")
+    return found
+
+
+def _targets(module: nn.Module, method: LoRA, names: list[str]) -> list[str]:
+    """The last parts of the layers' names if these choose_layers the same layers, otherwise the whole names."""
+    suffixes = sorted({name.rpartition(".")[2] for name in names})
+    with bare(module) as plain:
+        try:
+            same = choose_layers(plain, replace(method, targets=suffixes)).adapted == tuple(names)
+        except ValueError:  # a suffix that also names something that cannot be adapted
+            same = False
+    return suffixes if same else names
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """A file appears whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    write(unfinished)
+    unfinished.replace(path)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

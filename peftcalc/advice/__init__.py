@@ -1,0 +1,1 @@
+"""A method for what matters to somebody, with its reasons."""

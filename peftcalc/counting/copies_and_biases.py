@@ -1,0 +1,69 @@
+"""What is trained besides adapters: copies of saved modules (`modules_to_save`) and biases of the base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from peftcalc.counting.adapted_modules import Adapted
+from peftcalc.counting.counts import Part, part_of
+from peftcalc.methods import LoRA
+from peftcalc.models.shapes import ModelShapes, ModuleGroup
+
+
+def copy_parts(shapes: ModelShapes, roots: Iterable[str]) -> Iterator[Part]:
+    """The trained copies of saved modules; weights tied to elsewhere are copied too."""
+    for root in roots:
+        seen: set[str] = set()
+        for name, group in shapes.modules():
+            if name != root and not name.startswith(f"{root}."):
+                continue
+            each = 0
+            for tensor in group.tensors:
+                owner = tensor.tied_to or f"{name}.{tensor.name}"
+                each += 0 if owner in seen else tensor.numel
+                seen.add(owner)
+            if each:
+                yield replace(part_of(group, "copy", each, ()), module=name)
+
+
+def copied_adapters(adapted: list[Adapted], parts: Iterable[Part], roots: list[str]) -> int:
+    """Frozen parameters of adapters that lie inside a saved module: its copy trains, the original's stay behind.
+
+    Raises:
+        ValueError: a saved module is itself adapted, which peft refuses.
+    """
+    if not roots:
+        return 0
+    frozen = 0
+    for entry, part in zip(adapted, parts, strict=True):
+        for name in entry.names():
+            if name in roots:
+                raise ValueError(
+                    f"{name} is adapted and in modules_to_save (peft adds a task's head there); name it once"
+                )
+            frozen += part.each * any(name.startswith(f"{root}.") for root in roots)
+    return frozen
+
+
+def bias_parts(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots: list[str]) -> Iterator[Part]:
+    """Biases of the base that are trained: all, or those of adapted modules; not those of saved modules."""
+    if method.bias == "none":
+        return
+    chosen: dict[str, ModuleGroup] = {}
+    if method.bias == "all":
+        chosen = {name: group for name, group in shapes.modules() if group.bias}
+    else:
+        for entry in adapted:
+            if entry.group.bias and entry.group.kind != "attention":
+                chosen |= {entry.group.name(index): entry.group for index in entry.indices or (None,)}
+    trained: set[str] = set()
+    for name, group in chosen.items():
+        if any(name == root or name.startswith(f"{root}.") for root in roots):
+            continue
+        bias = group.bias
+        assert bias is not None
+        owner = bias.tied_to or f"{name}.bias"
+        if owner not in trained:
+            trained.add(owner)
+            yield replace(part_of(group, "bias", bias.numel, ()), module=name)

@@ -1,0 +1,119 @@
+"""How many parameters a method trains: exactly what peft would say, from shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from peftcalc.counting.adapted_modules import Adapted, adapted_modules, saved_roots
+from peftcalc.counting.adapter_size import adapter_part
+from peftcalc.counting.copies_and_biases import bias_parts, copied_adapters, copy_parts
+from peftcalc.counting.counts import Count, part_of
+from peftcalc.methods import LoRA, Method
+from peftcalc.models.load import load_model
+from peftcalc.models.shapes import ModelShapes
+
+_HEADS = {
+    "SEQ_CLS": ("classifier", "score"),
+    "TOKEN_CLS": ("classifier", "score"),
+    "QUESTION_ANS": ("qa_outputs",),
+}
+"""What peft adds to `modules_to_save` for a task."""
+
+
+def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
+    """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
+
+    LoRA trains `r · (in + out)` per linear layer, DoRA `out` more; full fine-tuning trains every parameter. A quantized
+    base is counted by its logical parameters, so QLoRA counts as LoRA does and QDoRA as DoRA.
+
+    Args:
+        shapes: what `load_model` returns, or anything that it accepts.
+        method: one of the five.
+        task_type: peft's `task_type`; "SEQ_CLS" and "TOKEN_CLS" train the classification head in full and
+            "QUESTION_ANS" the answer head, as peft's classes for them do.
+
+    Raises:
+        ValueError: targets that match nothing, or a combination that peft refuses.
+
+    >>> result = count({"model_type": "gpt2"}, LoRA(rank=8, targets=["c_attn"]))
+    >>> result.trainable, result.total, round(result.percent, 4)
+    (294912, 124734720, 0.2364)
+    """
+    if not isinstance(method, Method):
+        raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
+    model = load_model(shapes)
+    return _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
+
+
+def _count_full(shapes: ModelShapes, method: Method) -> Count:
+    """Every parameter is trained, except those which the architecture itself keeps fixed."""
+    parts = tuple(
+        part_of(group, "full", sum(t.parameters for t in group.tensors if not t.frozen), group.indices)
+        for group in shapes.groups
+        if group.parameters_each
+    )
+    trainable = sum(part.trainable for part in parts)
+    fixed = shapes.total - trainable
+    notes = (f"{fixed:,} parameters are fixed by the architecture and never trained",) if fixed else ()
+    return Count(shapes.id, method, shapes.total, trainable, shapes.total, shapes.total, parts, notes)
+
+
+def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = None) -> Count:
+    """Adapters, magnitudes, trained biases and saved copies."""
+    _refuse_combination(method)
+    heads = _HEADS.get(task_type or "", ())
+    saving = replace(method, modules_to_save=(*method.modules_to_save, *heads)) if heads else method
+    # peft tells the matcher about the head of a sequence classifier beforehand, about the other heads too late
+    adapted = adapted_modules(shapes, saving if task_type == "SEQ_CLS" else method, task_type)
+    roots = saved_roots(shapes, saving.modules_to_save)
+    adapters = tuple(adapter_part(entry, method) for entry in adapted)
+    copies = tuple(copy_parts(shapes, roots))
+    biases = tuple(bias_parts(shapes, method, adapted, roots))
+    added = sum(part.trainable for part in (*adapters, *copies))
+    trainable = added + sum(part.trainable for part in biases)
+    return Count(
+        shapes.id,
+        method,
+        shapes.total,
+        trainable,
+        shapes.total + added + copied_adapters(adapted, adapters, roots),
+        trainable,
+        (*adapters, *copies, *biases),
+        tuple(_notes(shapes, method, adapted, roots)),
+    )
+
+
+def _refuse_combination(method: LoRA) -> None:
+    """Options that `peft.LoraConfig` does not take together."""
+    if method.decomposed and method.lora_bias:
+        raise ValueError("peft refuses lora_bias together with DoRA; leave one of them out")
+    if method.layers_to_transform is not None and isinstance(method.targets, str):
+        raise ValueError("peft refuses layers_to_transform together with all-linear; give targets as names")
+    if method.layers_pattern and method.layers_to_transform is None:
+        raise ValueError("peft refuses layers_pattern without layers_to_transform; name the layers too")
+
+
+def _notes(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots: list[str]) -> Iterator[str]:
+    """What a person should know about this count."""
+    wasteful = {}
+    for entry in adapted:
+        smaller = (
+            min(entry.parameter.shape[-2:])
+            if entry.parameter
+            else min(entry.group.in_features, entry.group.out_features)
+        )
+        if entry.rank > smaller:
+            wasteful[entry.suffix] = smaller
+    if wasteful:
+        sides = ", ".join(f"{name} ({side:,})" for name, side in wasteful.items())
+        yield f"rank {method.rank:,} is wasteful: above the smaller side of {sides}, which no update's rank can exceed"
+    if shapes.expert_names and any(entry.parameter for entry in adapted):
+        yield "expert projections are stacked parameters in this model; peft adapts them by target_parameters"
+    tied = {tensor.tied_to for group in shapes.groups for tensor in group.tensors if tensor.tied_to}
+    tables = (entry for entry in adapted if entry.group.kind == "embedding")
+    touched = {f"{name}.weight" for entry in tables for name in entry.names()}
+    touched |= {f"{root}.weight" for root in roots}
+    if tied & touched:
+        yield "the input and output embeddings are tied in this model; training a copy or an adapter of one unties them"

@@ -1,0 +1,169 @@
+"""What counting answers: how many parameters a method trains of a model, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from peftcalc.methods import Method
+from peftcalc.models.shapes import ModuleGroup
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Part:
+    """Equal modules that train equally many parameters.
+
+    Args:
+        module: name, with `{}` for the layer's number.
+        kind: "linear", "embedding", "experts", … (`peftcalc.models.shapes.KINDS`).
+        suffix: the name by which people choose it: "q_proj".
+        how: "adapter", "bias" (of the base), "copy" (`modules_to_save`) or "full".
+        rank: r of the adapter, 0 where there is none.
+        each: parameters that one module trains.
+        magnitude: how many of `each` are DoRA's magnitudes.
+        indices: the layers; empty for one module without a number.
+        in_features, out_features: widths of the base module.
+        base: parameters of one base module, without tied ones.
+    """
+
+    module: str
+    kind: str
+    suffix: str
+    how: str
+    rank: int
+    each: int
+    magnitude: int
+    indices: tuple[int, ...]
+    in_features: int
+    out_features: int
+    base: int
+
+    @property
+    def repeats(self) -> int:
+        """How many modules this stands for."""
+        return len(self.indices) or 1
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that all of them train."""
+        return self.each * self.repeats
+
+
+def part_of(
+    group: ModuleGroup, how: str, each: int, indices: tuple[int, ...], rank: int = 0, magnitude: int = 0
+) -> Part:
+    """The part that a group of modules trains; see `Part`."""
+    return Part(
+        group.template,
+        group.kind,
+        group.suffix,
+        how,
+        rank,
+        each,
+        magnitude,
+        indices,
+        group.in_features,
+        group.out_features,
+        group.parameters_each,
+    )
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a method trains of a model; all numbers are exact counts of parameters.
+
+    Args:
+        model: id of the model.
+        method: the method.
+        base: parameters of the model itself, tied ones once.
+        trainable: parameters that are trained.
+        total: base and everything that the method adds, as peft's `get_nb_trainable_parameters` counts "all".
+        adapter: parameters in the adapter's file: A, B and magnitudes, copies of saved modules, trained biases; for
+            full fine-tuning the whole model.
+        parts: where the trained parameters are, equal modules together.
+        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
+    """
+
+    model: str
+    method: Method
+    base: int
+    trainable: int
+    total: int
+    adapter: int
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def percent(self) -> float:
+        """100 · trainable / total, as peft prints it."""
+        return 100 * self.trainable / self.total if self.total else 0.0
+
+    @property
+    def adapter_bytes_fp32(self) -> int:
+        """Bytes of the adapter's tensors on disk at 4 bytes a parameter, without the file's header."""
+        return 4 * self.adapter
+
+    @property
+    def adapter_bytes_fp16(self) -> int:
+        """Bytes of the adapter's tensors on disk at 2 bytes a parameter (fp16 or bf16), without the file's header."""
+        return 2 * self.adapter
+
+    @cached_property
+    def by_module(self) -> pandas.DataFrame:
+        """A row per trained module: module, kind, how, rank, in_features, out_features, base, trainable, magnitude."""
+        import pandas
+
+        return pandas.DataFrame(list(self._module_rows()), columns=list(_MODULE_COLUMNS)).set_index("module")
+
+    @cached_property
+    def by_kind(self) -> pandas.DataFrame:
+        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
+        import pandas
+
+        rows: dict[tuple[str, str, str, int], list[int]] = {}
+        for part in self.parts:
+            row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
+            row[0] += part.repeats
+            row[1] += part.trainable
+        records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
+        columns = ["name", "kind", "how", "rank", "modules", "trainable", "percent"]
+        return pandas.DataFrame(records, columns=columns).set_index("name")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints: attribute names and values, and a row per module name."""
+        return {
+            "model": self.model,
+            "method": self.method.name,
+            "trainable": self.trainable,
+            "total": self.total,
+            "base": self.base,
+            "percent": self.percent,
+            "adapter_bytes_fp32": self.adapter_bytes_fp32,
+            "adapter_bytes_fp16": self.adapter_bytes_fp16,
+            "by_kind": self.by_kind.reset_index().to_dict("records"),
+            "notes": list(self.notes),
+        }
+
+    def _module_rows(self) -> Iterator[tuple[Any, ...]]:
+        for part in self.parts:
+            for index in part.indices or (None,):
+                name = part.module if index is None else part.module.replace("{}", str(index), 1)
+                yield (
+                    name,
+                    part.kind,
+                    part.how,
+                    part.rank,
+                    part.in_features,
+                    part.out_features,
+                    part.base,
+                    part.each,
+                    part.magnitude,
+                )
+
+
+_MODULE_COLUMNS = ("module", "kind", "how", "rank", "in_features", "out_features", "base", "trainable", "magnitude")

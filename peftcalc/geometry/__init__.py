@@ -1,0 +1,1 @@
+"""What moved: direction and magnitude, spectra, bounds: arithmetic on matrices."""

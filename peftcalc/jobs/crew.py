@@ -1,0 +1,85 @@
+"""The worker processes of a queue and what each has in hand; the queue's lock is held whenever a method is called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peftcalc.jobs.job import Job, JobPart
+from peftcalc.jobs.worker_process import WorkerProcess
+
+STARTS = 3
+"""Workers that end before they are ready, in a row, until no more are started."""
+
+Hear = Callable[[WorkerProcess, dict[str, Any] | None], None]
+
+
+@dataclass(eq=False)
+class Hand:
+    """A part that a worker has in hand, running or parked."""
+
+    job: Job
+    part: JobPart
+    worker: WorkerProcess
+
+    @property
+    def may_go_on(self) -> bool:
+        """True for a part whose job is resumed, or asked for a step further on."""
+        return self.job.alive and (self.job.until is None or self.part.step < self.job.until)
+
+    def begin(self, **command: Any) -> None:
+        """Let the worker run the part, up to the step at which its job pauses."""
+        self.part.state, self.part.begun = "running", time.monotonic()
+        self.worker.tell(part=self.part.number, until=self.job.until, **command)
+
+
+class Crew:
+    """Some worker processes; one that ends is replaced.
+
+    Args:
+        count: how many.
+        command: how one is started.
+        hear: called with what each of them says.
+    """
+
+    def __init__(self, count: int, command: Sequence[str], hear: Hear) -> None:
+        self.command, self.hear = command, hear
+        self.hands: dict[int, Hand] = {}
+        """By the number of the part."""
+        self.workers = [WorkerProcess(hear, command) for _ in range(count)]
+        self._failed_starts = 0
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def welcome(self, worker: WorkerProcess) -> None:
+        """A worker has loaded what it needs."""
+        worker.ready, self._failed_starts = True, 0
+
+    def idle(self) -> list[WorkerProcess]:
+        """Ready workers that run nothing."""
+        busy = {hand.worker for hand in self.hands.values() if hand.part.state == "running"}
+        return [worker for worker in self.workers if worker.ready and worker not in busy]
+
+    def parked_on(self, worker: WorkerProcess) -> list[Hand]:
+        """What a worker holds for later, first come first."""
+        return [hand for hand in self.hands.values() if hand.worker is worker and hand.part.state == "parked"]
+
+    def give(self, worker: WorkerProcess, job: Job, part: JobPart) -> None:
+        """A new part for an idle worker."""
+        self.hands[part.number] = hand = Hand(job, part, worker)
+        hand.begin(do="run", kind=job.kind, parameters=part.parameters, folder=str(job.folder))
+
+    def lose(self, worker: WorkerProcess) -> list[Hand]:
+        """A worker is gone: what it had in hand, which is lost. Another one is started unless too many have failed."""
+        self.workers.remove(worker)
+        lost = [hand for hand in self.hands.values() if hand.worker is worker]
+        for hand in lost:
+            del self.hands[hand.part.number]
+            hand.part.state = "ended"
+        self._failed_starts += not worker.ready
+        if self._failed_starts < STARTS:
+            self.workers.append(WorkerProcess(self.hear, self.command))
+        return lost

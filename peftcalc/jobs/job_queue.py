@@ -1,0 +1,256 @@
+"""One queue of jobs for all visitors, worked off by worker processes: fair, bounded, and never in a page's way.
+
+Processes and not threads: training in the app's own process would hold the interpreter's lock, and thirty polling
+visitors would wait for it; and a worker that dies takes one job with it and not the app.
+
+A job has parts that run side by side on several workers. Visitors take turns, a job at a time. A job ends when it is
+stopped, at its time limit, or when nobody has looked at it for two minutes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peftcalc.jobs.crew import Crew, Hand
+from peftcalc.jobs.job import MAX_RECORDS, Job, JobPart, State
+from peftcalc.jobs.limits import Limits
+from peftcalc.jobs.machine import worker_count
+from peftcalc.jobs.waiting_line import Standing, WaitingLine
+from peftcalc.jobs.worker_process import WorkerProcess
+
+
+class JobQueue:
+    """All jobs of all visitors.
+
+    Args:
+        command: how a worker process is started; see `worker_process.worker_command`.
+        workers: how many worker processes; None for as many as the machine bears.
+        limits: what one visitor may take.
+
+    Attributes:
+        devices: names and titles of what can be trained on, once a worker has told: `(("cpu", "CPU"),)`.
+        problem: why nothing can be trained here (no torch), in a sentence; empty otherwise.
+    """
+
+    def __init__(self, command: Sequence[str], workers: int | None = None, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.devices: tuple[tuple[str, str], ...] = ()
+        self.problem = ""
+        self._lock = threading.RLock()
+        self._line = WaitingLine()
+        self._alive: list[Job] = []
+        self._closing = threading.Event()
+        with self._lock:  # a worker that ends at once is heard when it is in the list
+            self._crew = Crew(workers or worker_count(), command, self._hear)
+        threading.Thread(target=self._keep_house, daemon=True).start()
+
+    # What a visitor asks for
+
+    def submit(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> Job:
+        """Put a job into the line.
+
+        Args:
+            visitor: a token of the visitor's session that nobody can guess.
+            kind: a name in the `KINDS` of a module that the workers were started with.
+            parts: parameters of each part, as JSON can hold them.
+
+        Raises:
+            ValueError: the line is full, or nothing can be trained here.
+        """
+        with self._lock:
+            if self.problem:
+                raise ValueError(self.problem)
+            mine = [job for job in self._alive if job.visitor == visitor]
+            if len(mine) >= self.limits.jobs_of_visitor:
+                self.stop(mine[0], "You started another run.")
+            if len(self._line) >= self.limits.waiting:
+                raise ValueError(f"The line is full: {len(self._line)} runs wait. Please try again in a few minutes.")
+            job = Job(visitor, kind, parts)
+            self._alive.append(job)
+            self._line.append(job)
+            self._dispatch()
+            return job
+
+    def touch(self, job: Job) -> None:
+        """The visitor is looking: a job that nobody looks at ends."""
+        job.seen = time.monotonic()
+
+    def standing(self, job: Job) -> Standing:
+        """How many jobs come before a waiting one, and for about how long."""
+        with self._lock:
+            in_hand = [(hand.job, hand.part) for hand in self._crew.hands.values()]
+            return self._line.standing(job, in_hand, len(self._crew))
+
+    def pause(self, job: Job) -> None:
+        """Pause all parts at the same step: the last that any of them has reached."""
+        with self._lock:
+            if job.state == "running":
+                job.state, job.paused_since = "paused", time.monotonic()
+                self._run_until(job, max(0, *(part.step for part in job.parts)))
+
+    def step(self, job: Job) -> None:
+        """One step of a paused job."""
+        with self._lock:
+            if job.state == "paused" and job.until is not None:
+                job.paused_since = time.monotonic()
+                self._run_until(job, job.until + 1)
+
+    def resume(self, job: Job) -> None:
+        """Go on with a paused job."""
+        with self._lock:
+            if job.state == "paused":
+                job.state = "running"
+                self._run_until(job, None)
+
+    def stop(self, job: Job, message: str = "", state: State = "stopped") -> None:
+        """End a job; what it has told stays."""
+        with self._lock:
+            if not job.alive:
+                return
+            job.state, job.message = state, message
+            self._alive.remove(job)
+            self._line.discard(job)
+            for part in job.parts:
+                hand = self._crew.hands.get(part.number)
+                if hand is None:
+                    part.state = "ended"
+                else:
+                    part.stop_sent = time.monotonic()
+                    hand.worker.tell(do="stop", part=part.number)
+
+    def close(self) -> None:
+        """End all jobs and workers."""
+        self._closing.set()
+        with self._lock:
+            for job in list(self._alive):
+                self.stop(job, "The server is closing.")
+            workers = list(self._crew.workers)
+        for worker in workers:
+            worker.close()
+
+    @property
+    def ready(self) -> bool:
+        """True when a worker has loaded what it needs."""
+        return any(worker.ready for worker in self._crew.workers)
+
+    @property
+    def workers(self) -> int:
+        """How many parts can run at the same time."""
+        return len(self._crew)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the worker processes."""
+        return [worker.process.pid for worker in self._crew.workers]
+
+    # Dealing out work; the lock is held
+
+    def _run_until(self, job: Job, until: int | None) -> None:
+        job.until = until
+        for part in job.parts:
+            hand = self._crew.hands.get(part.number)
+            if hand is not None and part.state == "running":
+                hand.worker.tell(do="pause", part=part.number, until=until)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Give every idle worker something to do: a parked part that may go on, or the next of the line."""
+        for worker in self._crew.idle():
+            held = next((hand for hand in self._crew.parked_on(worker) if hand.may_go_on), None)
+            if held is not None:
+                held.begin(do="go")
+                continue
+            found = self._line.take()
+            if found is None:
+                continue
+            job, part = found
+            job.state = "running" if job.state == "waiting" else job.state
+            self._crew.give(worker, job, part)
+
+    # What workers say
+
+    def _hear(self, worker: WorkerProcess, message: dict[str, Any] | None) -> None:
+        with self._lock:
+            if message is None:
+                self._bury(worker)
+            elif "hello" in message:
+                self._welcome(worker, message["hello"])
+            else:
+                hand = self._crew.hands.get(message["part"])
+                if hand is not None:
+                    self._note(hand, message)
+            self._dispatch()
+
+    def _welcome(self, worker: WorkerProcess, hello: dict[str, Any]) -> None:
+        self.devices = tuple((name, title) for name, title in hello.get("devices", ()))
+        self.problem = hello.get("problem", "")
+        if self.problem:
+            self._give_up()
+        else:
+            self._crew.welcome(worker)
+
+    def _note(self, hand: Hand, message: dict[str, Any]) -> None:
+        job, part = hand.job, hand.part
+        if "ended" in message:
+            del self._crew.hands[part.number]
+            part.state, part.earlier = "ended", part.seconds(time.monotonic())
+            self._end_of_part(job, part, message["ended"], message["message"])
+        elif "parked" in message:
+            part.earlier, part.state, part.step = part.seconds(time.monotonic()), "parked", message["parked"]
+            if job.until is not None:  # a part that had gone further than was known: the others follow it
+                job.until = max(job.until, part.step)
+            self._make_room(hand.worker)
+        else:
+            part.reached(message["step"], message["progress"])
+            job.records += message["records"][: MAX_RECORDS - len(job.records)]
+
+    def _end_of_part(self, job: Job, part: JobPart, how: str, sentence: str) -> None:
+        if how == "failed":
+            self.stop(job, sentence, "failed")
+        elif how == "done":
+            self._line.learn(job.kind, part.earlier)
+            if job.alive and all(other.state == "ended" for other in job.parts):
+                job.state = "done"
+                self._alive.remove(job)
+
+    def _make_room(self, worker: WorkerProcess) -> None:
+        """Too many paused parts on one worker: the job that was paused first makes room."""
+        held = [hand.job for hand in self._crew.parked_on(worker) if hand.job.alive]
+        if len(held) > self.limits.parked:
+            oldest = min(held, key=lambda job: job.paused_since)
+            self.stop(oldest, "It was paused while others needed its place.")
+
+    def _bury(self, worker: WorkerProcess) -> None:
+        """A worker is gone: its jobs end with a sentence, another takes its place."""
+        if self._closing.is_set():
+            return
+        for hand in self._crew.lose(worker):
+            sentence = f"The process that trained this run ended unexpectedly ({worker.farewell})."
+            self.stop(hand.job, sentence, "failed")
+        if not len(self._crew):
+            self.problem = "Training is not possible here: the processes that train do not start."
+            self._give_up()
+
+    def _give_up(self) -> None:
+        for job in list(self._alive):
+            self.stop(job, self.problem, "failed")
+
+    # What time brings
+
+    def _keep_house(self) -> None:
+        while not self._closing.wait(1.0):
+            self.keep_house(time.monotonic())
+
+    def keep_house(self, now: float) -> None:
+        """End what is over its limits at the time `now` (of `time.monotonic`)."""
+        with self._lock:
+            for job in list(self._alive):
+                sentence = self.limits.reached(job, now)
+                if sentence:
+                    self.stop(job, sentence)
+            for hand in list(self._crew.hands.values()):
+                if hand.part.stop_sent is not None and now - hand.part.stop_sent > self.limits.patience:
+                    hand.worker.kill()

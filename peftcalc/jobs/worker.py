@@ -1,0 +1,207 @@
+"""A worker process: takes parts of jobs from its standard input and tells their records on its standard output.
+
+Both ways one JSON object a line. What a worker is told, `part` being a number:
+
+    {"do": "run", "part": 7, "kind": "finetune", "parameters": {…}, "folder": "…", "until": null}
+    {"do": "go", "part": 7, "until": 12}     go on with a parked part, up to a step
+    {"do": "pause", "part": 7, "until": 9}   park the running part once it has reached a step
+    {"do": "stop", "part": 7}
+
+and what it answers:
+
+    {"hello": {"devices": [["cpu", "CPU"]]}}                                      once, when it is ready
+    {"part": 7, "step": 3, "progress": 0.03, "records": [{…}, …]}                 at most ten times a second
+    {"part": 7, "parked": 9}   {"part": 7, "ended": "done" | "stopped" | "failed", "message": "…"}
+
+It knows no kind of work itself: it is started with the names of the modules that offer some, each with its `KINDS` and
+perhaps a `warm_up`. A parked part keeps its place in the generator that trains it and costs no time, so a paused
+visitor blocks nobody. The worker ends when its standard input does: it never outlives the app.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import math
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+Tick = tuple[int, float, list[dict[str, Any]]]
+"""What a kind of job yields: the step it has reached, its progress from 0 to 1, and new records."""
+Kind = Callable[[dict[str, Any], Path], Iterator[Tick]]
+"""A kind of job: parameters and a folder for files in, ticks out."""
+
+EVERY = 0.1
+"""Seconds between two messages about one part."""
+
+
+@dataclass
+class Part:
+    """A part of a job that this worker has begun."""
+
+    number: int
+    ticks: Iterator[Tick]
+    until: float = math.inf
+    """The step at which it parks."""
+    step: int = -1
+    progress: float = 0.0
+    told: float = -math.inf
+    """When its last message left."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """Not told yet."""
+
+
+class Worker:
+    """Works on one part at a time, holds those that are parked, and listens between two steps."""
+
+    def __init__(self, kinds: Mapping[str, Kind], tell: Callable[[dict[str, Any]], None]) -> None:
+        self.kinds, self.tell = kinds, tell
+        self.parts: dict[int, Part] = {}
+        self.active: Part | None = None
+
+    def obey(self, command: dict[str, Any]) -> None:
+        """Do what one line asks; a part that is not here any more is left alone."""
+        part = self.parts.get(command["part"])
+        until = math.inf if command.get("until") is None else command["until"]
+        if command["do"] == "run":
+            self._begin(command, until)
+        elif part is None:
+            return
+        elif command["do"] == "go":
+            part.until, self.active = until, part
+        elif command["do"] == "pause":
+            part.until = until
+            self._park_if_due(part)
+        elif command["do"] == "stop":
+            self._end(part, "stopped")
+
+    def advance(self) -> None:
+        """One step of the active part."""
+        part = self.active
+        assert part is not None
+        try:
+            part.step, part.progress, records = next(part.ticks)
+            part.records += records
+        except StopIteration:
+            self._end(part, "done")
+        except (ValueError, TimeoutError) as error:
+            self._end(part, "failed", str(error))
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self._end(part, "failed", f"the run ended with an error of the program ({type(error).__name__})")
+        else:
+            if time.monotonic() - part.told >= EVERY:
+                self._report(part)
+            self._park_if_due(part)
+
+    def _begin(self, command: dict[str, Any], until: float) -> None:
+        kind = self.kinds[command["kind"]]
+        part = Part(command["part"], kind(command["parameters"], Path(command["folder"])), until)
+        self.parts[part.number] = self.active = part
+
+    def _park_if_due(self, part: Part) -> None:
+        if part.step >= part.until:
+            self._report(part)
+            self.tell({"part": part.number, "parked": part.step})
+            self.active = None if self.active is part else self.active
+
+    def _report(self, part: Part) -> None:
+        if part.records:
+            self.tell({"part": part.number, "step": part.step, "progress": part.progress, "records": part.records})
+            part.records, part.told = [], time.monotonic()
+
+    def _end(self, part: Part, how: str, message: str = "") -> None:
+        self._report(part)
+        close = getattr(part.ticks, "close", None)
+        if close is not None:
+            close()
+        del self.parts[part.number]
+        self.active = None if self.active is part else self.active
+        self.tell({"part": part.number, "ended": how, "message": message})
+        del part.ticks
+        gc.collect()
+
+
+def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm_up: Iterable[Any] = ()) -> None:
+    """Be a worker until standard input ends.
+
+    Args:
+        kinds: the kinds of work by name.
+        prepare: loads what is heavy and returns what the worker says first.
+        warm_up: what is gone through after that, as long as nobody asks for anything.
+    """
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    answers = _own_output()
+    threading.Thread(target=_listen, args=(sys.stdin, inbox), daemon=True).start()
+
+    def tell(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(_finite(message), separators=(",", ":")) + "\n")
+        answers.flush()
+
+    tell({"hello": prepare()})
+    for _ in warm_up:
+        if not inbox.empty():
+            break
+    gc.freeze()  # what is loaded by now stays: a collection after a part looks at that part's objects only
+    worker = Worker(kinds, tell)
+    while True:
+        if worker.active is None:
+            worker.obey(inbox.get())
+        else:
+            while not inbox.empty():
+                worker.obey(inbox.get())
+            if worker.active is not None:
+                worker.advance()
+
+
+def _own_output() -> TextIO:
+    """The pipe to the app, for this module alone: whatever a library prints goes to standard error instead."""
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return pipe
+
+
+def _listen(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in lines:
+        inbox.put(json.loads(line))
+    os._exit(0)  # the app is gone: end in the middle of a step, too
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they travel as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def prepare() -> dict[str, Any]:
+    """Load torch, for one thread, and let the app go first."""
+    os.nice(2)
+    try:
+        import torch
+    except ImportError:
+        return {"devices": [], "problem": "Training needs PyTorch, which is not installed here."}
+    torch.set_num_threads(1)
+    names = [["cpu", "CPU"]]
+    if torch.cuda.is_available():
+        names.insert(0, ["cuda", torch.cuda.get_device_name()])
+    return {"devices": names}
+
+
+if __name__ == "__main__":
+    rooms = [importlib.import_module(room) for room in sys.argv[1:]]
+    offered = {name: kind for room in rooms for name, kind in room.KINDS.items()}
+    serve(offered, prepare, (step for room in rooms if hasattr(room, "warm_up") for step in room.warm_up()))

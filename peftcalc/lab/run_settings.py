@@ -1,0 +1,136 @@
+"""Everything that decides a training run, checked, in one record that repeats it. No torch here: pages hold it, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from peftcalc.checks import one_of, positive, whole_number
+from peftcalc.lab.tasks.catalogue import find_task
+from peftcalc.lab.tasks.task import Task
+from peftcalc.methods import Method, make_method
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A task, a method, and how it is trained. Made by `run_settings`, which fills in the task's defaults."""
+
+    task: str
+    method: Method
+    steps: int
+    seed: int
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    device: str
+    dtype: str
+    evaluations: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Task:
+        """What is known of the task."""
+        return find_task(self.task)[0]
+
+    def to_code(self) -> str:
+        """Python that repeats this run.
+
+        >>> from peftcalc import LoRA
+        >>> print(run_settings("digits", LoRA(rank=4), steps=100).to_code())
+        import peftcalc as pc
+        <BLANKLINE>
+        run = pc.finetune(
+            task="digits",
+            method=pc.LoRA(rank=4),
+            steps=100,
+            seed=0,
+            learning_rate=0.01,
+            batch=64,
+            shift="rotated",
+        )
+        for step in run:
+            print(step.step, step.loss, step.validation, step.metrics)
+        """
+        lines = [
+            f'task="{self.task}"',
+            f"method=pc.{self.method!r}",
+            f"steps={self.steps}",
+            f"seed={self.seed}",
+            f"learning_rate={self.learning_rate:g}",
+            *([f"weight_decay={self.weight_decay:g}"] if self.weight_decay else []),
+            f"batch={self.batch}",
+            *([f'device="{self.device}"'] if self.device != "auto" else []),
+            *([f'dtype="{self.dtype}"'] if self.dtype != self.record.dtype else []),
+            *(f"{name}={_quoted(value)}" for name, value in self.options.items()),
+        ]
+        arguments = "".join(f"    {line},\n" for line in lines)
+        return (
+            f"import peftcalc as pc\n\nrun = pc.finetune(\n{arguments})\n"
+            "for step in run:\n    print(step.step, step.loss, step.validation, step.metrics)"
+        )
+
+
+def run_settings(
+    task: str = "names",
+    method: Method | str = "lora",
+    steps: int | None = None,
+    seed: int = 0,
+    learning_rate: float | None = None,
+    weight_decay: float = 0.0,
+    batch: int | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    evaluations: int | None = None,
+    **options: Any,
+) -> RunSettings:
+    """The settings of a run, with the task's defaults where None is given. Arguments as for `peftcalc.finetune`.
+
+    >>> run_settings("digits", "dora").learning_rate
+    0.01
+
+    Raises:
+        ValueError: a value out of its range, with the value and the range.
+    """
+    record, short = find_task(task)
+    chosen = make_method(method) if isinstance(method, str) else method
+    if not isinstance(chosen, Method):
+        raise ValueError(f"method must be a method such as LoRA(rank=8), got {chosen!r}")
+    for name in options:
+        one_of(f"option of the task {record.name}", name, record.options)
+    settings = {**record.options, **short, **options}
+    for name, allowed in record.choices.items():
+        one_of(name, settings[name], allowed)
+    rate = record.learning_rates[chosen.name] if learning_rate is None else learning_rate
+    return RunSettings(
+        task=record.name,
+        method=chosen,
+        steps=whole_number("steps", record.steps if steps is None else steps, 1, 100_000),
+        seed=whole_number("seed", seed, 0, 2**31 - 1),
+        learning_rate=positive("learning_rate", rate),
+        weight_decay=_not_negative("weight_decay", weight_decay),
+        batch=whole_number("batch", record.batch if batch is None else batch, 1, 4096),
+        device=one_of("device", str(device), DEVICES),
+        dtype=one_of("dtype", str(dtype or record.dtype).removeprefix("torch."), DTYPES),
+        evaluations=whole_number("evaluations", record.evaluations if evaluations is None else evaluations, 1, 1000),
+        options=settings,
+    )
+
+
+def run_code(task: str, method: Method | str, **settings: Any) -> str:
+    """Python that repeats a run: `run_settings(...).to_code()`."""
+    return run_settings(task, method, **settings).to_code()
+
+
+def _not_negative(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
+    return value
+
+
+def _quoted(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,0 +1,126 @@
+"""What stays from step to step: weights, quantization constants, adapters, gradients and the optimizer's states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from peftcalc.counting.counts import Count
+from peftcalc.memory.estimate.terms import ADAM, ADAM_8BIT, AUTOGRAD, KBIT, PEFT, QLORA, Term
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.precision import Precision
+from peftcalc.methods import Method, QLoRA
+from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
+
+ROUNDING = 512
+"""CUDA's caching allocator hands out multiples of this many bytes (`kMinBlockSize`, c10/cuda/CUDACachingAllocator)."""
+
+BLOCK = 64
+"""Weights that share one scale in a 4-bit base."""
+
+SCALE_BLOCK = 256
+"""Scales that share one scale of their own when doubly quantized; values that share one in an 8-bit optimizer."""
+
+_TABLES = 512 + 1024 + 512
+"""Bytes of a doubly quantized layer's tables: 16 code values, 256 of the scales' code, one offset."""
+
+_SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3}
+
+
+def rounded(size: float) -> int:
+    """Bytes that the allocator hands out for `size`.
+
+    >>> rounded(1), rounded(1024)
+    (512, 1024)
+    """
+    return -(-int(size) // ROUNDING) * ROUNDING
+
+
+def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
+    """True for what transformers replaces by 4-bit layers: every linear layer but the head."""
+    heads = (shapes.output_embedding, *shapes.classification_head)
+    return group.kind in LINEAR_KINDS and group.template not in heads
+
+
+def weight_terms(shapes: ModelShapes, method: Method, precision: Precision) -> Iterator[Term]:
+    """The base model's weights and their quantization constants."""
+    codes = constants = rest = packed = 0
+    for group in shapes.groups:
+        for tensor in group.tensors:
+            if tensor.tied_to:
+                continue
+            if method.quantized and tensor.name == "weight" and is_quantized(group, shapes):
+                assert isinstance(method, QLoRA)
+                codes += group.repeats * rounded(tensor.numel / 2)
+                constants += group.repeats * _constants(tensor.numel, method.double_quant)
+                packed += group.repeats * tensor.numel
+            else:
+                rest += group.repeats * rounded(tensor.numel * precision.weight)
+    if not method.quantized:
+        formula = "4 · N" if precision.weight == 4 else "e · N"
+        yield Term("base_weights", "weights", formula, rest, "the model's shapes; rounded up by 512 bytes a tensor")
+        return
+    assert isinstance(method, QLoRA)
+    yield Term("base_weights", f"{packed:,} weights in 4 bits", "N₄ / 2", codes, QLORA)
+    slice_formula = "4 · (N − N₄)" if precision.weight == 4 else "e · (N − N₄)"
+    yield Term("base_weights", "weights that are not quantized: embeddings, head, norms", slice_formula, rest, KBIT)
+    formula = "N₄/64 + 4·N₄/(64·256)" if method.double_quant else "4 · N₄/64"
+    yield Term("quantization_constants", "scales of blocks of 64", formula, constants, QLORA)
+
+
+def _constants(weights: int, double: bool) -> int:
+    """Bytes of one layer's scales: float32, or 8 bits with a float32 scale for each 256 of them."""
+    blocks = -(-weights // BLOCK)
+    if not double:
+        return rounded(4 * blocks) + ROUNDING
+    return rounded(blocks) + rounded(4 * -(-blocks // SCALE_BLOCK)) + _TABLES
+
+
+def trained_bytes(counted: Count, method: Method, precision: Precision) -> int:
+    """Bytes of the trained weights, which are also those of their gradients."""
+    return counted.trainable * (precision.adapter if method.has_adapter else precision.weight)
+
+
+def adapter_term(counted: Count, precision: Precision) -> Term:
+    """A, B, magnitudes, and copies of modules that are trained in full."""
+    added = sum(part.trainable for part in counted.parts if part.how in ("adapter", "copy"))
+    return Term("adapters", "adapters", "g · N_trained", added * precision.adapter, PEFT)
+
+
+def gradient_term(counted: Count, method: Method, precision: Precision) -> Term:
+    """One gradient for each trained weight, in its type."""
+    size = "g" if method.has_adapter else "4" if precision.weight == 4 else "e"
+    return Term("gradients", "gradients", f"{size} · N_trained", trained_bytes(counted, method, precision), AUTOGRAD)
+
+
+def optimizer_term(counted: Count, method: Method, precision: Precision, options: MemoryOptions) -> Term:
+    """What the optimizer keeps from step to step on the GPU."""
+    trained = counted.trainable
+    size = trained_bytes(counted, method, precision)
+    scales = 2 * 4 * -(-trained // SCALE_BLOCK)
+    name, formula, total, source = {
+        "adamw": ("AdamW's two moments", "2 · bytes of the trained weights", 2 * size, ADAM),
+        "adamw_fused": ("AdamW's two moments", "2 · bytes of the trained weights", 2 * size, ADAM),
+        "adamw_8bit": ("AdamW's two moments in 8 bits", "2·N + 8·N/256", 2 * trained + scales, ADAM_8BIT),
+        "paged_adamw_8bit": ("scales of AdamW's paged moments", "8·N/256", scales, ADAM_8BIT),
+        "paged_adamw_32bit": ("AdamW's moments are paged to the host", "0", 0, ADAM_8BIT),
+        "sgd": ("plain gradient descent keeps nothing", "0", 0, "torch.optim.SGD"),
+        "sgd_momentum": ("one buffer of momentum", "bytes of the trained weights", size, "torch.optim.SGD"),
+    }[options.optimizer]
+    return Term("optimizer_states", name, formula, total, source)
+
+
+def optimizer_buffer(counted: Count, method: Method, precision: Precision, options: MemoryOptions) -> int:
+    """Bytes that the update itself holds: AdamW for all tensors at once takes the root of every second moment."""
+    return trained_bytes(counted, method, precision) if options.optimizer == "adamw" else 0
+
+
+def shard(size: int, part: str, options: MemoryOptions) -> int:
+    """Bytes of a part on one of the GPUs over which it is divided, if it is.
+
+    >>> shard(100, "optimizer_states", MemoryOptions(gpus=4, sharding="zero1"))
+    25
+    """
+    stages = {"optimizer_states": 1, "gradients": 2, "base_weights": 3, "quantization_constants": 3, "adapters": 3}
+    stage = 0 if options.sharding == "ddp" else _SHARDED_FROM[options.sharding]
+    divided = options.gpus > 1 and part in stages and stage >= stages[part]
+    return -(-size // options.gpus) if divided else size

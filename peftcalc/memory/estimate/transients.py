@@ -1,0 +1,113 @@
+"""What a layer's operators hold for a moment beyond what the layer keeps, at the highest point of its work.
+
+The highest point is in the MLP, the widest part. Coefficients are bytes for each token and hidden unit of the MLP,
+against the layer with everything saved: what has been freed by then is taken off.
+"""
+
+from __future__ import annotations
+
+from peftcalc.memory.estimate.anatomy import MLP_HIDDEN, MLP_INPUT
+from peftcalc.memory.estimate.model_state import is_quantized
+from peftcalc.memory.estimate.step_setup import StepSetup
+from peftcalc.methods import LoRA
+from peftcalc.models.shapes import ModelShapes
+
+_ROWS_OF_RESULTS = 12
+"""Bytes a token and unit of width of the layer's own results and their gradients while an adapter works."""
+
+
+def norm_of_sum(setting: StepSetup) -> int:
+    """Bytes that DoRA holds to compute ‖W + s·B·A‖ of its largest layer; 0 for other methods.
+
+    peft multiplies an identity matrix by A and B (`in² + in·out` numbers) and casts, scales and adds the base's weight
+    in float32: `4·in² + 16·in·out` bytes. Under autocast the identity is cast too.
+    """
+    method, precision = setting.method, setting.precision
+    if not isinstance(method, LoRA) or not method.decomposed:
+        return 0
+    sizes = [(part.in_features, part.out_features) for parts in setting.adapters.values() for part in parts]
+    if not precision.autocast:
+        return max(precision.adapter * (i * i + 4 * i * o) for i, o in sizes)
+    eye = precision.adapter + precision.dtype
+    return max(max(eye * i * i + 2 * i * o, precision.dtype * i * i + 16 * i * o) for i, o in sizes)
+
+
+def dequantized(setting: StepSetup, shapes: ModelShapes) -> int:
+    """Bytes of the largest 4-bit weight while it is multiplied: `e · in · out`."""
+    if not setting.method.quantized:
+        return 0
+    linears = [group for group in shapes.groups if group.indices and is_quantized(group, shapes)]
+    return setting.precision.dtype * max((g.in_features * g.out_features for g in linears), default=0)
+
+
+def hidden_width(setting: StepSetup) -> int:
+    """f: hidden units that one token passes through in an MLP, or in the experts that it visits."""
+    mlps = [mlp.width for mlp in setting.body.mlps]
+    return max([0, *mlps, *(experts.visits * experts.width for experts in setting.body.experts)])
+
+
+def forward_work(setting: StepSetup) -> int:
+    """Bytes while the down-projection's adapter runs: the product it reads and, under autocast, its float32 copy."""
+    precision, tokens = setting.precision, setting.options.tokens
+    _, down = _adapted(setting)
+    copy = precision.adapter if down and precision.autocast and precision.stream < precision.adapter else 0
+    return tokens * (hidden_width(setting) * (precision.product + copy) + _results(setting))
+
+
+def backward_work(setting: StepSetup) -> int:
+    """Bytes at the highest point of one layer, forward or backward, without its weights.
+
+    Multiplying gate and up: the gradients of the product and of both factors, 3·p, when what the down-projection kept
+    is free. The adapters of gate and up: their result and its scaled copy. The adapter of the down-projection: the
+    gradient of its input in its own type.
+    """
+    precision, tokens = setting.precision, setting.options.tokens
+    up, down = _adapted(setting)
+    kept = precision.adapter_input if down else precision.product if setting.trained else 0
+    gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
+    factors = (3 if gated else 2) * precision.product - kept
+    adapters = 2 * precision.adapter_output - kept if up else 0
+    reading = precision.adapter if down else 0
+    work = hidden_width(setting) * max(factors, adapters, reading) + _results(setting)
+    return tokens * max(work, _attention_work(setting))
+
+
+def down_work(setting: StepSetup) -> int:
+    """Bytes while the down-projection of a quantized layer runs backward, without the dequantized weight."""
+    precision = setting.precision
+    reading = precision.adapter if _adapted(setting)[1] else precision.product
+    return setting.options.tokens * (hidden_width(setting) * reading + _results(setting))
+
+
+def _adapted(setting: StepSetup) -> tuple[bool, bool]:
+    """Whether the MLP's way up and its way down have adapters."""
+    reads = {linear.reads for linear in setting.body.linears if linear.group.template in setting.adapters}
+    return MLP_INPUT in reads, MLP_HIDDEN in reads
+
+
+def _results(setting: StepSetup) -> int:
+    width = setting.body.width
+    return _ROWS_OF_RESULTS * width if any(_adapted(setting)) else 2 * setting.precision.stream * width
+
+
+def _attention_work(setting: StepSetup) -> int:
+    """Bytes a token that attention's backward pass holds, less what the MLP has freed by then.
+
+    Gradients of queries, keys and values, the flash kernel's float32 sum of query gradients, and key and value
+    gradients of every query head; written out, gradients of the probabilities, whose half-precision copy is free.
+    """
+    precision, body = setting.precision, setting.body
+    freed = 3 * precision.product * hidden_width(setting)
+    if any(_adapted(setting)):
+        freed += precision.adapter_input * (hidden_width(setting) + 2 * body.width)
+    works = []
+    for block in body.attentions:
+        if setting.written_out:
+            probabilities = 8 - (precision.attention if precision.attention < 4 else 0)
+            works.append(probabilities * block.heads * setting.options.sequence - freed)
+            continue
+        width = -(-(block.query // block.heads) // 32) * 32
+        shared = 2 * block.query if block.key < block.query else 0
+        gradients = precision.attention * (block.query + block.key + block.value + shared)
+        works.append(4 * block.heads * (width + 1) + gradients - freed)
+    return max(works)

@@ -1,0 +1,70 @@
+"""A transformers model at some depth, traced: built on meta, moved to fake tensors, one step under the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.course import Course, course_of
+from peftcalc.memory.simulate.cuda_rules import CudaRules
+from peftcalc.memory.simulate.inputs import training_inputs
+from peftcalc.memory.simulate.losses import forward_function
+from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
+from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, quiet, settings_of, to_fake
+from peftcalc.memory.simulate.training_step import run_step
+from peftcalc.methods import Method
+from peftcalc.models.shapes import ModelShapes
+
+
+def trace_at_depth(
+    shapes: ModelShapes, method: Method, options: MemoryOptions, deadline: float | None, layers: int | None
+) -> Course:
+    """The course of one steady-state training step of this model with `layers` layers; all of them where None.
+
+    Raises:
+        ValueError: the model cannot be built or run, with the reason.
+        TimeLimitError: the deadline (of `time.monotonic`) passed.
+    """
+    _prepare_bitsandbytes(method)
+    settings = settings_of(shapes.config, layers)
+    model: Any = build_model(settings, shapes.architecture, method, options)
+    ledger = StorageLedger(deadline)
+    rules = CudaRules(options.autocast)
+    if options.checkpointing:
+        enable_checkpointing(model, lambda: _recomputation(ledger, rules), trains_embedding=not method.has_adapter)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    to_fake(model, mode)
+    try:
+        with mode, quiet():
+            run_step(
+                model,
+                forward_function(model, training_inputs(model, settings, options), options.loss),
+                options,
+                ledger,
+                rules,
+            )
+    except (TimeLimitError, ValueError):
+        raise
+    except Exception as error:  # any operator of any architecture may refuse tensors without values
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{shapes.id} cannot be traced: {type(error).__name__}: {reason}") from error
+    return course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
+
+
+@contextlib.contextmanager
+def _recomputation(ledger: StorageLedger, rules: CudaRules) -> Iterator[None]:
+    """`Tensor.backward` suspends the rules while it runs: a layer that is computed again needs them anew."""
+    with rules, ledger.recomputation():
+        yield
+
+
+def _prepare_bitsandbytes(method: Method) -> None:
+    """Fill bitsandbytes' table of the 8-bit code with real numbers, before a meta tensor could take its place."""
+    if method.quantized:
+        from bitsandbytes import functional
+
+        functional.name2qmap.setdefault("dynamic", functional.create_dynamic_map())

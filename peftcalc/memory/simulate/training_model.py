@@ -1,0 +1,248 @@
+"""The model of a training step as users build it, by transformers, bitsandbytes and peft, without any memory.
+
+It is built on the meta device, where modules convert as usual, and then moved to fake tensors, which have a device and
+with it autocast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from logging import CRITICAL, getLogger
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.cuda_rules import register_attention
+from peftcalc.methods import Full, LoRA, Method, QLoRA
+
+
+def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
+    """The transformers configuration object, with another number of (language) layers if one is given.
+
+    Attributes that hold one entry a layer are cut to that number.
+
+    Raises:
+        ValueError: a model type that transformers does not have, or settings that it refuses.
+    """
+    import transformers
+
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in transformers.CONFIG_MAPPING:
+        raise ValueError(f"transformers has no model_type {model_type!r}")
+    raw = {key: value for key, value in config.items() if key not in ("auto_map", "quantization_config")}
+    settings: Any = transformers.CONFIG_MAPPING[model_type].from_dict(raw)
+    settings.use_cache = False
+    settings.get_text_config().use_cache = False
+    if layers is not None:
+        language = settings.get_text_config()
+        depth = language.num_hidden_layers
+        for name, value in list(vars(language).items()):
+            if isinstance(value, list | tuple) and len(value) == depth:
+                setattr(language, name, value[:layers])
+        language.num_hidden_layers = layers
+    return settings
+
+
+def class_of(architecture: str) -> Any:
+    """The model class of this name that transformers ships."""
+    import transformers
+
+    model_class = getattr(transformers, architecture, None)
+    if model_class is None:
+        raise ValueError(f"transformers has no class {architecture!r}")
+    return model_class
+
+
+def build_model(settings: Any, architecture: str, method: Method, options: MemoryOptions) -> nn.Module:
+    """The model, on the meta device, with the adapters, types and frozen weights that users would have.
+
+    Raises:
+        ValueError: transformers or peft cannot build it, with their reason.
+    """
+    with quiet(), torch.device("meta"):
+        model = _base(settings, architecture, options)
+        dtype = getattr(torch, options.dtype)
+        if isinstance(method, Full):
+            _cast_weights(model, torch.float32 if options.float32_masters else dtype)
+            model.train()
+            return model
+        _cast_weights(model, dtype)
+        if isinstance(method, QLoRA):
+            quantize_linears(model, method, dtype)
+            if options.kbit_upcast:
+                _upcast_rest(model)
+        return _with_adapters(model, method, options).train()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Advice of the libraries about settings is not about memory."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    complaints = getLogger("torch._subclasses.fake_tensor")  # logs a traceback before it raises the error
+    complaints_level = complaints.level
+    complaints.setLevel(CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        complaints.setLevel(complaints_level)
+
+
+def enable_checkpointing(model: Any, recomputation: Callable[[], Any], trains_embedding: bool) -> None:
+    """Non-reentrant checkpointing of every layer.
+
+    Args:
+        recomputation: gives the context in which a layer is computed again.
+        trains_embedding: False where nothing before the first layer is trained; its input then must ask for a gradient.
+
+    Raises:
+        ValueError: an architecture that does not support it.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not getattr(base, "supports_gradient_checkpointing", False):
+        raise ValueError(f"{type(base).__name__} does not support gradient checkpointing")
+    settings = {"use_reentrant": False, "context_fn": lambda: (contextlib.nullcontext(), recomputation())}
+    with quiet():
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable(settings)
+    if not trains_embedding:
+        base.enable_input_require_grads()
+
+
+def to_fake(model: nn.Module, mode: FakeTensorMode) -> None:
+    """Replace every tensor of the model, meta or real, by a fake one on the CPU; tied parameters stay tied."""
+    converted: dict[int, Any] = {}
+
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        with mode:
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+
+    def convert(tensor: Any) -> Any:
+        if not isinstance(tensor, torch.Tensor) or isinstance(tensor, FakeTensor):
+            return tensor
+        if id(tensor) not in converted:
+            replacement: Any = fake(tensor)
+            if isinstance(tensor, nn.Parameter):
+                replacement = _same_parameter(tensor, replacement, convert)
+            converted[id(tensor)] = (replacement, tensor)  # the original stays alive, so that its id stays its own
+        return converted[id(tensor)][0]
+
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers, module.__dict__):
+            for name, value in list(tensors.items()):
+                tensors[name] = convert(value)
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        if state is not None:
+            module.__dict__["quant_state"] = state
+
+
+def _same_parameter(old: Any, data: torch.Tensor, convert: Any) -> nn.Parameter:
+    """A parameter over other data; a 4-bit one with its quantization state over converted tensors."""
+    state = getattr(old, "quant_state", None)
+    if state is None:
+        return nn.Parameter(data, requires_grad=old.requires_grad)
+    parameter: Any = nn.Parameter(data, requires_grad=False)
+    parameter.__class__ = _fake_four_bit()
+    parameter.quant_state = state
+    while state is not None:
+        state.absmax, state.code, state.offset = convert(state.absmax), convert(state.code), convert(state.offset)
+        state = state.state2
+    return parameter
+
+
+@cache
+def _fake_four_bit() -> type:
+    """A fake tensor's class under the name by which peft recognises a 4-bit weight."""
+    return type("Params4bit", (FakeTensor,), {})
+
+
+def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
+    """The transformers model of this class, in float32."""
+    model_class = class_of(architecture)
+    written_out = options.attention == "eager" or not getattr(model_class, "_supports_sdpa", False)
+    settings._attn_implementation = "eager" if written_out else register_attention()
+    return model_class(settings)
+
+
+def _cast_weights(model: Any, dtype: torch.dtype) -> None:
+    """Parameters in the stored type, buffers (rotary frequencies) as they are, as `from_pretrained` leaves them."""
+    keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not any(part in name.split(".") for part in keep):
+            parameter.data = parameter.data.to(dtype)
+
+
+def quantize_linears(model: Any, method: QLoRA, dtype: torch.dtype, device: str = "meta") -> None:
+    """Every linear layer but the head becomes bitsandbytes' `Linear4bit`, as transformers replaces them on loading."""
+    from bitsandbytes.nn import modules as bitsandbytes
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    kept = set(get_keys_to_not_convert(model))
+    for name, module in list(model.named_modules()):
+        if name in kept or not (type(module) is nn.Linear or isinstance(module, Conv1D)):
+            continue
+        weight: Any = module.weight.data if type(module) is nn.Linear else module.weight.data.T
+        out_features, in_features = weight.shape
+        has_bias = module.bias is not None
+        linear: Any = bitsandbytes.Linear4bit(
+            in_features, out_features, has_bias, dtype, method.double_quant, method.quant
+        )
+        four_bit: Any = bitsandbytes.Params4bit
+        linear.weight = four_bit(
+            weight, compress_statistics=method.double_quant, quant_type=method.quant, module=linear
+        )._quantize(device)
+        linear.weight.quant_state.dtype = dtype
+        if has_bias:
+            linear.bias = nn.Parameter(module.bias.data, requires_grad=False)
+        model.set_submodule(name, linear)
+    model.is_loaded_in_4bit = True
+    model.is_quantized = True
+
+
+def _upcast_rest(model: Any) -> None:
+    """What is not quantized becomes float32, by peft's own function."""
+    from peft import prepare_model_for_kbit_training
+
+    prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
+def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
+    """The model wrapped by peft, as for any causal language model."""
+    from peft import get_peft_model
+
+    assert isinstance(method, LoRA)
+    try:
+        adapted = get_peft_model(model, method.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"peft cannot adapt this model: {error}") from error
+    if not options.adapters_float32:
+        _cast_adapters(adapted)
+    return adapted
+
+
+def _cast_adapters(model: nn.Module) -> None:
+    """Adapters in the type of the weight they sit on, as peft leaves them; over a 4-bit weight they stay float32.
+
+    peft does this itself wherever weights have a device, but not on meta.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        weight = getattr(module.get_base_layer(), "weight", None) if isinstance(module, BaseTunerLayer) else None
+        if weight is None or not weight.is_floating_point():
+            continue
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(weight.dtype)

@@ -1,0 +1,97 @@
+"""One training step under a ledger: forward, backward and optimizer, in the steady state."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.optimizers import Optimizer, make_optimizer
+from peftcalc.memory.simulate.trace import StorageLedger
+
+
+def run_step(
+    model: nn.Module,
+    forward: Callable[[], tuple[torch.Tensor, Any]],
+    options: MemoryOptions,
+    ledger: StorageLedger,
+    rules: AbstractContextManager[Any],
+) -> None:
+    """Run one step of the steady state and leave its storages in the ledger.
+
+    The optimizer's states exist before the step begins, and with accumulation so do the gradients; what is traced is
+    the last forward and backward pass before the optimizer's step, and that step.
+
+    Args:
+        model: in training mode, on fake or real tensors.
+        forward: one forward pass: the loss, and the output that the training loop may keep.
+        options: of these `autocast`, `dtype`, `optimizer`, `accumulation` and `keep_outputs` are used here.
+        rules: entered beside the ledger: `CudaRules`, or a null context to trace what the CPU does.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ValueError("nothing is trained: no parameter of the model requires a gradient")
+    optimizer = make_optimizer(options.optimizer, trained)
+    optimizer.warm_up()
+    if options.accumulation > 1:
+        for parameter in trained:
+            parameter.grad = torch.zeros_like(parameter)
+    _take_inventory(model, optimizer, trained, ledger)
+    with ledger, rules:
+        ledger.phase = "forward"
+        with _autocast(options):
+            loss, output = forward()
+        if not options.keep_outputs:
+            del output
+        ledger.phase = "backward"
+        loss.backward()
+        del loss
+        ledger.mark((parameter.grad for parameter in trained if parameter.grad is not None), "gradients")
+        ledger.phase = "optimizer"
+        optimizer.step()
+    for parameter in trained:
+        parameter.grad = None
+
+
+@contextlib.contextmanager
+def _autocast(options: MemoryOptions) -> Iterator[None]:
+    """Autocast to the dtype, where it is asked for; in float32 there is nothing to cast to."""
+    dtype = getattr(torch, options.dtype)
+    enabled = options.autocast and dtype != torch.float32
+    with torch.autocast("cpu", dtype=dtype if enabled else torch.bfloat16, enabled=enabled):
+        yield
+
+
+def _take_inventory(model: nn.Module, optimizer: Optimizer, trained: list[nn.Parameter], ledger: StorageLedger) -> None:
+    """Points of the load phase: weights in the model's order, then what earlier steps left behind.
+
+    What is trained in a model that is otherwise frozen counts as an adapter.
+    """
+    ledger.phase = "load"
+    frozen_base = len(trained) < len(list(model.parameters()))
+    for module in model.modules():
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        if not tensors:
+            continue
+        ledger.point(f"load {type(module).__name__}")
+        for _, tensor in tensors:
+            role = "adapters" if frozen_base and tensor.requires_grad else "base_weights"
+            ledger.note(tensor.data, role)
+            ledger.mark(_constants(tensor), "quantization_constants")
+    ledger.point("optimizer states")
+    ledger.mark(optimizer.device_states(), "optimizer_states")
+    ledger.ignore(optimizer.host_states())
+    ledger.mark((p.grad for p in trained if p.grad is not None), "gradients")
+
+
+def _constants(parameter: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Tensors of a 4-bit parameter's quantization state, nested ones included."""
+    state: Any = getattr(parameter, "quant_state", None)
+    while state is not None:
+        yield from (t for t in (state.absmax, state.code, state.offset) if isinstance(t, torch.Tensor))
+        state = state.state2

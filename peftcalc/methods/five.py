@@ -1,0 +1,231 @@
+"""The five methods as data: what is frozen, what is trained, at which precision.
+
+Every other room understands these frozen dataclasses. QLoRA is LoRA over a quantized base and QDoRA is DoRA over a
+quantized base, so there are two adapters and two bases here and not four unrelated methods.
+
+Sources: LoRA (Hu et al. 2021, arXiv:2106.09685), DoRA (Liu et al. 2024, arXiv:2402.09353), QLoRA (Dettmers et al. 2023,
+arXiv:2305.14314), rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peftcalc.checks import names, one_of, positive, whole_number
+from peftcalc.methods.method import Method
+from peftcalc.methods.peft_objects import four_bit_config, lora_arguments
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig
+
+MAX_RANK = 1_000_000
+"""Above this a rank is a typing error: no published matrix is that wide on its smaller side."""
+
+ALL_LINEAR = "all-linear"
+QUANT_TYPES = ("nf4", "fp4")
+BIAS_CHOICES = ("none", "all", "lora_only")
+
+Targets = str | Sequence[str]
+
+
+@dataclass(frozen=True, repr=False)
+class Full(Method):
+    """Full fine-tuning: every parameter is trained.
+
+    >>> Full().has_adapter
+    False
+    """
+
+    name: ClassVar[str] = "full"
+    label: ClassVar[str] = "Full"
+    has_adapter: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, repr=False)
+class LoRA(Method):
+    """Low-rank adaptation: `y = W x + s · B A x` with `s = α / r`, or `α / √r` when rank-stabilised.
+
+    `A` has shape `(rank, in)`, `B` has shape `(out, rank)`; `W` is frozen. (LoRA paper, section 4.1, eq. 3.)
+
+    Args:
+        rank: r, at least 1.
+        alpha: α, a positive number.
+        dropout: probability from 0 to below 1, applied to the adapter's input.
+        targets: "all-linear", a list of module-name suffixes, or a regular expression that must match the whole name;
+            what peft's `target_modules` takes.
+        rslora: scale with α / √r.
+        bias: "none", "all" or "lora_only": which biases of the base are trained, as in peft.
+        lora_bias: a trained bias on B.
+        modules_to_save: names of modules that are trained in full, as copies.
+        exclude: names or a regular expression of modules that are left out.
+        rank_pattern, alpha_pattern: per-module ranks and alphas, keyed by name suffix or regular expression.
+        layers_to_transform, layers_pattern: restrict to these layer indices (of that list of layers).
+        target_parameters: names of `nn.Parameter`s to adapt (stacked experts), as in peft.
+
+    Raises:
+        ValueError: a value out of its range, with the value and the range.
+
+    >>> LoRA(rank=64, alpha=16).scaling
+    0.25
+    """
+
+    rank: int = 8
+    alpha: float = 16
+    dropout: float = 0.0
+    targets: Targets = ALL_LINEAR
+    rslora: bool = False
+    bias: str = "none"
+    lora_bias: bool = False
+    modules_to_save: tuple[str, ...] = ()
+    exclude: Targets = ()
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    layers_to_transform: tuple[int, ...] | None = None
+    layers_pattern: str | Sequence[str] | None = None
+    target_parameters: tuple[str, ...] = ()
+
+    name: ClassVar[str] = "lora"
+    label: ClassVar[str] = "LoRA"
+
+    def __post_init__(self) -> None:
+        store = object.__setattr__
+        store(self, "rank", whole_number("rank", self.rank, 1, MAX_RANK))
+        positive("alpha", self.alpha)
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
+        one_of("bias", self.bias, BIAS_CHOICES)
+        store(self, "targets", _targets("targets", self.targets, bool(self.target_parameters)))
+        store(self, "exclude", _targets("exclude", self.exclude, allow_empty=True))
+        store(self, "modules_to_save", tuple(self.modules_to_save))
+        store(self, "target_parameters", tuple(self.target_parameters))
+        for pattern, rank in self.rank_pattern.items():
+            whole_number(f"rank_pattern[{pattern!r}]", rank, 1, MAX_RANK)
+        for pattern, alpha in self.alpha_pattern.items():
+            positive(f"alpha_pattern[{pattern!r}]", alpha)
+        store(self, "layers_to_transform", _layers(self.layers_to_transform))
+        if self.layers_to_transform is not None and isinstance(self.targets, str) and self.targets != ALL_LINEAR:
+            raise ValueError("layers_to_transform needs targets as a list of names, not a regular expression")
+
+    def __hash__(self) -> int:
+        """Methods key the caches; the pattern mappings are hashed by their items."""
+        return hash((type(self), *(tuple(v.items()) if isinstance(v, Mapping) else v for v in self.as_dict().values())))
+
+    @property
+    def scaling(self) -> float:
+        """The factor s before `B A x`: α / r, or α / √r when rank-stabilised."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field names and values, in order."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def peft_arguments(self, task_type: str | None = None) -> dict[str, Any]:
+        """Keyword arguments of `peft.LoraConfig` for this method, without those at their default.
+
+        >>> LoRA(rank=4).peft_arguments()
+        {'r': 4, 'lora_alpha': 16, 'lora_dropout': 0.0, 'target_modules': 'all-linear'}
+        """
+        return lora_arguments(self, LoRA(), task_type)
+
+    def to_peft(self, task_type: str | None = None) -> LoraConfig:
+        from peft import LoraConfig
+
+        return LoraConfig(**self.peft_arguments(task_type))
+
+
+@dataclass(frozen=True, repr=False)
+class DoRA(LoRA):
+    """Weight-decomposed low-rank adaptation: `W' = m · (W + s·B A) / ‖W + s·B A‖`, with the norm of each output row.
+
+    The magnitude `m`, one number per output row, is trained beside A and B. (DoRA paper, section 4.2, eq. 5.)
+    Arguments as for `LoRA`.
+
+    >>> DoRA(rank=4).decomposed
+    True
+    """
+
+    name: ClassVar[str] = "dora"
+    label: ClassVar[str] = "DoRA"
+    decomposed: ClassVar[bool] = True
+
+    __hash__ = LoRA.__hash__
+
+
+@dataclass(frozen=True, repr=False)
+class QLoRA(LoRA):
+    """LoRA over a base that is stored in 4 bits and dequantized on each use. (QLoRA paper, section 3, eq. 5–6.)
+
+    Args:
+        quant: "nf4" or "fp4" (the 4-bit table of bitsandbytes).
+        double_quant: quantize the block scales too. The other arguments are those of `LoRA`.
+
+    >>> QLoRA(rank=4, double_quant=False).quant
+    'nf4'
+    """
+
+    quant: str = "nf4"
+    double_quant: bool = True
+
+    name: ClassVar[str] = "qlora"
+    label: ClassVar[str] = "QLoRA"
+    quantized: ClassVar[bool] = True
+
+    __hash__ = LoRA.__hash__
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("quant", self.quant, QUANT_TYPES)
+
+    def to_bitsandbytes(self) -> BitsAndBytesConfig:
+        return four_bit_config(self.quant, self.double_quant)
+
+
+@dataclass(frozen=True, repr=False)
+class QDoRA(QLoRA):
+    """DoRA over a base that is stored in 4 bits ("quantized DoRA"). Arguments as for `QLoRA`.
+
+    >>> QDoRA().decomposed, QDoRA().quantized
+    (True, True)
+    """
+
+    name: ClassVar[str] = "qdora"
+    label: ClassVar[str] = "QDoRA"
+    decomposed: ClassVar[bool] = True
+
+    __hash__ = LoRA.__hash__
+
+
+METHODS: dict[str, type[Method]] = {m.name: m for m in (Full, LoRA, DoRA, QLoRA, QDoRA)}
+"""The five methods by name, in the order in which every table and figure shows them."""
+
+
+def make_method(name: str, **options: Any) -> Method:
+    """The method called `name` ("full", "lora", "dora", "qlora", "qdora"); options it does not have are left out.
+
+    Raises:
+        ValueError: an unknown name, with the nearest one.
+
+    >>> make_method("dora", rank=4, double_quant=True)
+    DoRA(rank=4)
+    """
+    kind = METHODS[one_of("method", str(name).lower(), METHODS)]
+    known = {f.name for f in fields(kind)}
+    return kind(**{key: value for key, value in options.items() if key in known})
+
+
+def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
+    """A regular expression or the shorthand as a string, any other collection of names as a tuple."""
+    if isinstance(value, str) and value.strip():
+        return ALL_LINEAR if value.lower() == ALL_LINEAR else value
+    return names(name, value, "module", allow_empty)
+
+
+def _layers(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    layers = (value,) if isinstance(value, int) else tuple(value)
+    return tuple(whole_number("layers_to_transform", layer, 0, 100_000) for layer in layers)

@@ -1,0 +1,1 @@
+"""What leaves the tool: code for a method and a model."""

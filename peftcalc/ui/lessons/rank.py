@@ -1,0 +1,147 @@
+"""What the Rank page teaches with."""
+
+from __future__ import annotations
+
+import statistics
+
+from peftcalc.geometry.rank_bound import known_floor
+from peftcalc.lab.stored_lessons import stored_lesson
+from peftcalc.methods import LoRA
+from peftcalc.ui.lessons.lesson import Lesson, Prediction, Preset, TryThis
+
+KNOWN_RANKS = (1, 2, 3, 4, 5, 6, 8, 16)
+TEACHER_RANKS = (1, 2, 4, 8)
+REAL_RANKS = (1, 2, 4, 8, 16, 32)
+DROPOUT_RATES = (0.0, 0.1, 0.3)
+DROPOUT_STEPS = 150
+
+
+def trained_losses(teacher_rank: int, spectrum: str) -> dict[int, list[float]]:
+    """From the stored run: what LoRA of each rank reached, one number a seed."""
+    found: dict[int, list[float]] = {}
+    for record in stored_lesson("rank-known").records:
+        if (record["teacher_rank"], record["spectrum"]) == (teacher_rank, spectrum):
+            found.setdefault(record["rank"], []).append(record["validation"])
+    return found
+
+
+def real_losses(task: str) -> dict[str, list[float]]:
+    """From the stored run: held-out losses by "full" or rank, one number a seed."""
+    found: dict[str, list[float]] = {}
+    for record in stored_lesson("rank-real").records:
+        if record["task"] == task:
+            key = "full" if record["method"] == "full" else str(record["rank"])
+            found.setdefault(key, []).append(record["validation"])
+    return found
+
+
+def dropout_end(rate: float, what: str) -> float:
+    """From the stored run: mean over seeds of "training" or "validation" loss at the last step."""
+    records = [r for r in stored_lesson("rank-dropout").records if r["dropout"] == rate and r["step"] == DROPOUT_STEPS]
+    return statistics.fmean(record[what] for record in records)
+
+
+def _meets_the_floor(teacher_rank: int, spectrum: str, rank: int, within: float = 0.02) -> bool:
+    floor = known_floor(teacher_rank, spectrum)[rank]
+    return all(abs(loss - floor) < within for loss in trained_losses(teacher_rank, spectrum)[rank])
+
+
+def _fall(task: str, low: int, high: int) -> float:
+    losses = real_losses(task)
+    return statistics.fmean(losses[str(low)]) - statistics.fmean(losses[str(high)])
+
+
+KNOWN = Lesson(
+    presets=(
+        Preset("Four equal directions", {"k": 4, "spectrum": "equal"}),
+        Preset("Eight that decay", {"k": 8, "spectrum": "decaying"}),
+        Preset("A single direction", {"k": 1, "spectrum": "equal"}),
+    ),
+    prediction=Prediction(
+        "The teacher's update has four equally strong directions. How much error must an adapter of rank 3 leave?",
+        ("None: three are nearly four", "A quarter", "Three quarters"),
+        lambda: {0.0: "None: three are nearly four", 0.25: "A quarter", 0.75: "Three quarters"}[
+            float(known_floor(4)[3])
+        ],
+        "One of four equal directions is out of its reach, and with it a quarter of the squared error, "
+        "whatever the learning rate. At rank 4 the error falls to nothing.",
+    ),
+    try_this=(
+        TryThis(
+            "Let eight directions decay in strength.",
+            {"k": 8, "spectrum": "decaying"},
+            "Is there still a rank at which the error suddenly falls?",
+            "No elbow but a slope: the first direction alone holds more than a third of the energy, and "
+            "each further one adds less. Trained LoRA lies on the floor at rank 1 and at rank 4.",
+            lambda: (
+                known_floor(8, "decaying")[1] < 2 / 3
+                and _meets_the_floor(8, "decaying", 1)
+                and _meets_the_floor(8, "decaying", 4)
+            ),
+        ),
+        TryThis(
+            "Take a single direction.",
+            {"k": 1, "spectrum": "equal"},
+            "Does rank 16 do better than rank 1?",
+            "There is nothing left to gain: both end below a thousandth.",
+            lambda: max(*trained_losses(1, "equal")[1], *trained_losses(1, "equal")[16]) < 1e-3,
+        ),
+    ),
+)
+
+SCALING = Lesson(
+    presets=(
+        Preset("QLoRA paper: α = 16, r = 64", {"alpha": 16, "r": 64, "rslora": False}),
+        Preset("The article: α = 2r", {"alpha": 32, "r": 16, "rslora": False}),
+        Preset("α = 16, r = 256", {"alpha": 16, "r": 256, "rslora": False}),
+        Preset("The same, rank-stabilised", {"alpha": 16, "r": 256, "rslora": True}),
+    ),
+    try_this=(
+        TryThis(
+            "Keep α = 16 and raise the rank from 64 to 256.",
+            {"alpha": 16, "r": 256, "rslora": False},
+            "What happens to the factor before B A?",
+            "It falls from a quarter to a sixteenth: a larger adapter speaks more softly.",
+            lambda: (LoRA(rank=64, alpha=16).scaling, LoRA(rank=256, alpha=16).scaling) == (0.25, 0.0625),
+        ),
+        TryThis(
+            "Switch on rank-stabilised scaling at α = 16, r = 256.",
+            {"alpha": 16, "r": 256, "rslora": True},
+            "How far does the factor come back?",
+            "To exactly 1: it divides by √256 = 16 in place of 256.",
+            lambda: LoRA(rank=256, alpha=16, rslora=True).scaling == 1,
+        ),
+    ),
+)
+
+REAL = Lesson(
+    presets=(
+        Preset("Digits turned by 90°", {"task": "digits", "within": 4}),
+        Preset("Japanese city names", {"task": "names", "within": 8}),
+    ),
+    try_this=(
+        TryThis(
+            "Look at the digits: the step from rank 1 to 2, and the one from 16 to 32.",
+            {"task": "digits", "within": 4},
+            "Do both doublings buy as much?",
+            "No: the first doubling lowers the held-out loss more than the last. There is a plateau, not a cliff.",
+            lambda: _fall("digits", 1, 2) > _fall("digits", 16, 32),
+        ),
+    ),
+)
+
+DROPOUT = Lesson(
+    try_this=(
+        TryThis(
+            "82 Finnish city names, learned again and again: compare no dropout with 0.3.",
+            {"dropouts": [0.0, 0.3]},
+            "Which has the lower training loss, and which the lower held-out loss?",
+            "Without dropout it learns its 82 names better and new names worse: dropout raises the training loss "
+            "and lowers the held-out one. With plenty of data there is less to prevent.",
+            lambda: (
+                dropout_end(0.0, "training") < dropout_end(0.3, "training")
+                and dropout_end(0.3, "validation") < dropout_end(0.0, "validation")
+            ),
+        ),
+    ),
+)

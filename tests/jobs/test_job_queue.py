@@ -1,0 +1,293 @@
+"""The queue of jobs: fair, bounded, and a crash is one job's affair."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from peftcalc.jobs.job import MAX_RECORDS, Job
+from peftcalc.jobs.job_queue import JobQueue
+from peftcalc.jobs.limits import Limits
+from peftcalc.jobs.waiting_line import WaitingLine
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("busy_worker.py")))
+
+
+@pytest.fixture
+def make_queue():
+    queues = []
+
+    def make(workers=1, command=COMMAND, **limits):
+        queues.append(JobQueue(command, workers, Limits(**limits)))
+        return queues[-1]
+
+    yield make
+    for queue in queues:
+        queue.close()
+
+
+def until(condition, seconds=60.0):
+    """Wait for something that other processes bring about; an error says what did not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it did not come about")
+        time.sleep(0.01)
+
+
+def ended(*jobs):
+    until(lambda: not any(job.alive for job in jobs))
+
+
+SLOW = {"steps": 10_000, "seconds": 0.01}
+
+
+def test_a_job_tells_its_records_in_order(make_queue):
+    job = make_queue().submit("ada", "count", [{"steps": 5, "name": "a"}])
+    ended(job)
+    assert (job.state, job.message, job.progress) == ("done", "", 1.0)
+    assert job.records == [{"name": "a", "step": step} for step in range(5)]
+
+
+def test_parts_run_side_by_side_on_several_workers(make_queue):
+    queue = make_queue(workers=2)
+    job = queue.submit("ada", "count", [{**SLOW, "name": "a"}, {**SLOW, "name": "b"}])
+    until(lambda: {record["name"] for record in job.records} == {"a", "b"})
+    assert all(part.state == "running" for part in job.parts)
+    queue.stop(job)
+    assert job.state == "stopped"
+
+
+def test_a_stopped_job_keeps_what_it_told_and_frees_its_worker(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "count", [SLOW])
+    until(lambda: job.records)
+    queue.stop(job)
+    told = len(job.records)
+    after = queue.submit("ada", "count", [{"steps": 1}])
+    ended(after)
+    assert after.state == "done"
+    assert told <= len(job.records) < 10_000
+
+
+def test_a_pause_is_at_the_same_step_for_all_parts_and_single_steps_are_single(make_queue):
+    queue = make_queue(workers=2)
+    job = queue.submit("ada", "count", [SLOW, {**SLOW, "seconds": 0.02}])
+    until(lambda: job.step > 5)
+    queue.pause(job)
+    until(lambda: all(part.state == "parked" for part in job.parts))
+    paused_at = job.step
+    assert [part.step for part in job.parts] == [paused_at, paused_at]
+    queue.step(job)
+    until(lambda: all(part.state == "parked" and part.step == paused_at + 1 for part in job.parts))
+    assert job.state == "paused"
+    queue.resume(job)
+    until(lambda: job.step > paused_at + 5)
+    assert job.state == "running"
+
+
+def test_a_paused_job_blocks_nobody(make_queue):
+    queue = make_queue(workers=1)
+    paused = queue.submit("ada", "count", [SLOW])
+    until(lambda: paused.records)
+    queue.pause(paused)
+    other = queue.submit("bob", "count", [{"steps": 3}])
+    ended(other)
+    assert (other.state, paused.state) == ("done", "paused")
+
+
+def test_too_many_paused_jobs_end_the_one_paused_first(make_queue):
+    queue = make_queue(workers=1, parked=2)
+    jobs = []
+    for visitor in ("ada", "bob", "eve"):
+        jobs.append(queue.submit(visitor, "count", [SLOW]))
+        until(lambda: jobs[-1].records)
+        queue.pause(jobs[-1])
+        until(lambda: jobs[-1].parts[0].state == "parked")
+    assert [job.state for job in jobs] == ["stopped", "paused", "paused"]
+    assert "paused" in jobs[0].message
+
+
+def test_visitors_take_turns(make_queue):
+    queue = make_queue(workers=1, jobs_of_visitor=10)
+    first = queue.submit("ada", "count", [SLOW])
+    until(lambda: first.records)
+    greedy = [queue.submit("ada", "count", [{"steps": 1}]) for _ in range(5)]
+    modest = queue.submit("bob", "count", [{"steps": 1}])
+    assert queue.standing(modest).ahead == 1
+    assert queue.standing(greedy[4]).ahead == 5
+    assert queue.standing(greedy[4]).seconds > queue.standing(modest).seconds > 0
+    queue.stop(first)
+    ended(modest, *greedy)
+
+
+def test_a_thousand_clicks_grow_nothing(make_queue):
+    queue = make_queue()
+    jobs = [queue.submit("ada", "count", [SLOW]) for _ in range(1000)]
+    assert sum(job.alive for job in jobs) == queue.limits.jobs_of_visitor
+    assert len(queue._line) <= len(queue._alive) <= queue.limits.jobs_of_visitor
+    until(lambda: jobs[-2].records or jobs[-1].records)
+    assert len(queue._crew.hands) <= 2
+
+
+def test_the_line_has_an_end(make_queue):
+    queue = make_queue(waiting=3)
+    running = queue.submit("first", "count", [SLOW])
+    until(lambda: running.records)
+    for visitor in range(3):
+        queue.submit(str(visitor), "count", [SLOW])
+    with pytest.raises(ValueError, match="The line is full: 3 runs wait"):
+        queue.submit("last", "count", [SLOW])
+
+
+def test_bad_input_is_one_sentence(make_queue):
+    job = make_queue().submit("ada", "refuse", [{}])
+    ended(job)
+    assert (job.state, job.message) == ("failed", "rank must be between 1 and 64, got 99")
+
+
+def test_an_error_of_the_program_tells_no_details(make_queue, capfd):
+    job = make_queue().submit("ada", "break_down", [{}])
+    ended(job)
+    assert job.state == "failed"
+    assert "RuntimeError" in job.message
+    assert "secret" not in job.message
+    assert "secret" in capfd.readouterr().err  # for the one who runs the server
+
+
+def test_a_crash_is_one_job_s_affair(make_queue):
+    queue = make_queue(workers=2)
+    other = queue.submit("bob", "count", [{"steps": 300, "seconds": 0.01}])
+    until(lambda: other.records)
+    before = set(queue.process_ids)
+    job = queue.submit("ada", "crash", [{}])
+    ended(job)
+    assert job.state == "failed"
+    assert "signal 9" in job.message
+    ended(other)
+    assert other.state == "done"
+    until(lambda: len(queue.process_ids) == 2 and set(queue.process_ids) != before)
+    after = queue.submit("ada", "count", [{"steps": 1}])
+    ended(after)
+    assert after.state == "done"
+
+
+def test_a_part_that_does_not_stop_costs_its_worker(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "hang", [{}])
+    until(lambda: job.records)
+    queue.stop(job)
+    queue.keep_house(time.monotonic() + queue.limits.patience + 1)
+    after = queue.submit("ada", "count", [{"steps": 1}])
+    ended(after)
+    assert (job.state, after.state) == ("stopped", "done")
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("away", "nobody looked"), ("running", "limit of this server"), ("paused", "pause of")]
+)
+def test_limits_of_time(make_queue, limit, words):
+    generous = {"away": 1e9, "running": 1e9, "paused": 1e9}
+    queue = make_queue(**{**generous, limit: 120.0})
+    job = queue.submit("ada", "count", [SLOW])
+    until(lambda: job.records)
+    if limit == "paused":
+        queue.pause(job)
+    queue.keep_house(time.monotonic() + 110)
+    assert job.alive
+    queue.keep_house(time.monotonic() + 130)
+    assert job.state == "stopped"
+    assert words in job.message
+
+
+def test_a_look_keeps_a_job_alive(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "count", [SLOW])
+    job.seen -= 119
+    queue.touch(job)
+    queue.keep_house(time.monotonic() + 110)
+    assert job.alive
+
+
+def test_records_are_bounded_and_json_without_nan(make_queue):
+    job = make_queue().submit("ada", "chatter", [{"records": MAX_RECORDS + 500}])
+    ended(job)
+    assert len(job.records) == MAX_RECORDS
+    assert job.records[0] == {"step": 0, "loss": None}
+
+
+def test_files_go_with_the_job(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "write", [{}])
+    ended(job)
+    folder = job.folder
+    assert (folder / "adapter.zip").read_bytes() == b"zip"
+    del job
+    until(lambda: gc.collect() is not None and not folder.exists())
+
+
+def test_workers_that_never_start_are_one_sentence(make_queue):
+    queue = make_queue(command=(sys.executable, "-c", "raise SystemExit(3)"))
+    until(lambda: queue.problem)
+    with pytest.raises(ValueError, match="do not start"):
+        queue.submit("ada", "count", [{}])
+
+
+def test_without_torch_the_queue_says_so(make_queue):
+    hello = {"devices": [], "problem": "Training needs PyTorch."}
+    source = f"from peftcalc.jobs.worker import serve; serve({{}}, lambda: {hello})"
+    queue = make_queue(command=(sys.executable, "-c", source))
+    until(lambda: queue.problem)
+    assert queue.problem == "Training needs PyTorch."
+    assert not queue.ready
+
+
+def test_workers_end_with_the_queue(make_queue):
+    queue = make_queue(workers=2)
+    until(lambda: queue.ready)
+    ids = queue.process_ids
+    queue.close()
+    for process in ids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_the_line_finishes_a_job_that_has_begun_before_the_next():
+    line = WaitingLine()
+    jobs = [Job("ada", "count", [{}, {}]), Job("ada", "count", [{}]), Job("bob", "count", [{}])]
+    for job in jobs:
+        line.append(job)
+    order = []
+    while (taken := line.take()) is not None:
+        job, part = taken
+        part.state = "running"
+        order.append(jobs.index(job))
+    assert order == [0, 0, 2, 1]
+
+
+def test_the_queue_needs_no_torch():
+    heavy = ("torch", "streamlit", "transformers")
+    code = f"import sys, peftcalc.jobs.job_queue; print(*[m for m in {heavy!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == []
+
+
+def test_time_left_is_the_pace_since_the_first_step(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    job = Job("ada", "count", [{}])
+    part = job.parts[0]
+    part.state, part.begun = "running", 100.0
+    assert job.seconds_left == float("inf")
+    clock[0] = 130.0  # half a minute of loading
+    part.reached(0, 0.0)
+    clock[0] = 140.0
+    part.reached(25, 0.25)
+    assert job.seconds_left == pytest.approx(30.0)
+    part.state = "ended"
+    assert job.seconds_left == 0.0
