@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _DECIMAL_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _BINARY_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -88,3 +90,13 @@ def seconds(value: float) -> str:
     if value < 3600:
         return f"{int(value // 60)} min {int(value % 60)} s"
     return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
+
+
+def python_literal(value: Any) -> str:
+    """A value as Python code, with double quotes as formatters write them.
+
+    >>> print(python_literal("Japan"), python_literal(["q_proj"]), python_literal(0.5))
+    "Japan" ["q_proj"] 0.5
+    """
+    text = repr(value)
+    return text.replace("'", '"') if '"' not in text else text

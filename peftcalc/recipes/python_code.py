@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from peftcalc.methods import LoRA, Method, QLoRA
+from peftcalc.units import python_literal
 
 
 def method_code(method: Method, task_type: str | None = "CAUSAL_LM") -> str:
@@ -31,12 +30,6 @@ def method_code(method: Method, task_type: str | None = "CAUSAL_LM") -> str:
             body.append("model = prepare_model_for_kbit_training(model)")
         lines.append(f"from peft import {names}")
         body += ["config = LoraConfig("]
-        body += [f"    {key}={_python(value)}," for key, value in method.peft_arguments(task_type).items()]
+        body += [f"    {key}={python_literal(value)}," for key, value in method.peft_arguments(task_type).items()]
         body += [")", "model = get_peft_model(model, config)", "model.print_trainable_parameters()"]
     return "\n".join([*lines, "", *body]) + "\n"
-
-
-def _python(value: Any) -> str:
-    """`repr` with double quotes, as formatters write it."""
-    text = repr(value)
-    return text.replace("'", '"') if '"' not in text else text
