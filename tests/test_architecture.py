@@ -144,3 +144,8 @@ def test_public_names_are_what_they_say_whatever_was_imported_first():
         "assert all(callable(getattr(pc, name)) for name in pc.__all__)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_drawing_of_the_house_is_current():
+    check = [sys.executable, str(ROOT / "scripts/draw_house.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run python scripts/draw_house.py"

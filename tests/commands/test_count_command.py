@@ -130,7 +130,7 @@ def test_declaring_a_command_loads_nothing_heavy(name: str) -> None:
 def test_counting_a_catalogue_model_imports_neither_torch_nor_transformers() -> None:
     code = (
         "import sys, peftcalc;"
-        "peftcalc.counting.count('meta-llama/Llama-3.1-405B', peftcalc.DoRA(rank=16));"
+        "peftcalc.count('meta-llama/Llama-3.1-405B', peftcalc.DoRA(rank=16));"
         "print(sorted({'torch', 'transformers', 'peft', 'streamlit', 'matplotlib', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
