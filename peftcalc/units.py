@@ -1,7 +1,9 @@
-"""The only place where numbers become text: bytes, counts, percentages, durations."""
+"""The only place where numbers become text: bytes, counts, percentages, durations, and what JSON can hold of them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -100,3 +102,18 @@ def python_literal(value: Any) -> str:
     """
     text = repr(value)
     return text.replace("'", '"') if '"' not in text else text
+
+
+def for_json(value: Any) -> Any:
+    """The value as JSON can hold it: tuples become lists; NaN and infinity, which JSON does not have, become null.
+
+    >>> for_json({"loss": float("inf"), "shape": (2, 3.5)})
+    {'loss': None, 'shape': [2, 3.5]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: for_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [for_json(item) for item in value]
+    return value

@@ -14,11 +14,12 @@ from typing import Any
 
 from peftcalc.checks import whole_number
 from peftcalc.methods import METHODS, Method, make_method
+from peftcalc.units import for_json
 
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
     """JSON on standard output; what JSON cannot hold (NaN, infinity) becomes null."""
-    print(json.dumps(_finite(record), indent=2, ensure_ascii=False))
+    print(json.dumps(for_json(record), indent=2, ensure_ascii=False))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
@@ -97,13 +98,3 @@ def parse_targets(text: str) -> str | tuple[str, ...]:
         return "all-linear"
     plain = all(character.isalnum() or character in "_.-" for name in names for character in name)
     return names if names and plain else text
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -104,13 +104,14 @@ def _course(
     from peftcalc.memory.simulate.depth import depths_to_trace, extrapolate
     from peftcalc.memory.simulate.inputs import step_notes
     from peftcalc.memory.simulate.traced_model import trace_at_depth
-    from peftcalc.memory.simulate.training_model import class_of, settings_of
+    from peftcalc.memory.simulate.training_model import settings_of
+    from peftcalc.models.transformers_classes import class_called
 
     settings = settings_of(shapes.config)
     language = settings.get_text_config()
     layers = getattr(language, "num_hidden_layers", 0)
     trace = partial(trace_at_depth, shapes, method, options, deadline)
-    notes = step_notes(class_of(shapes.architecture), settings, options)
+    notes = step_notes(class_called(shapes.architecture), settings, options)
     depths = None if full_depth else depths_to_trace(shapes, method, language)
     if depths is not None:
         course = extrapolate(trace(depths.low), trace(depths.high), depths, layers)
