@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from peftcalc import units
 from peftcalc.evidence.accuracy import COMMONSENSE, WIKISQL_BY_RANK
 from peftcalc.memory.fit import Fit
 from peftcalc.memory.serving import serving
-from peftcalc.methods import LoRA, Method
+from peftcalc.methods import METHODS, LoRA, Method
 from peftcalc.models.shapes import ModelShapes
 
 
@@ -71,12 +71,24 @@ def adapter_reason(chosen: Fit) -> Reason:
     return Reason("LoRA or DoRA?", answer, evidence, "published", "DoRA paper, arXiv:2402.09353, table 1")
 
 
+def refusal_reasons(refused: Mapping[str, str]) -> Iterator[Reason]:
+    if refused:
+        labels = " and ".join(METHODS[name].label for name in refused)
+        yield Reason(
+            "Are all five possible on this model?",
+            f"Not {labels}.",
+            f"{next(iter(refused.values()))}.",
+            "exact",
+            "peft 0.21's rules, as this tool counts",
+        )
+
+
 def setting_reasons(method: Method, parameters: int) -> Iterator[Reason]:
     if isinstance(method, LoRA):
         yield _target_reason()
         yield _rank_reason(method.rank)
         yield _alpha_reason(method)
-        yield _dropout_reason(parameters)
+        yield _dropout_reason(method, parameters)
 
 
 def _target_reason() -> Reason:
@@ -111,7 +123,15 @@ def _alpha_reason(method: LoRA) -> Reason:
     )
 
 
-def _dropout_reason(parameters: int) -> Reason:
+def _dropout_reason(method: LoRA, parameters: int) -> Reason:
+    if not method.dropout:
+        return Reason(
+            "How much dropout?",
+            "None: this model's experts are stacked.",
+            "peft adapts stacked experts as bare parameters, and refuses dropout on these.",
+            "exact",
+            "peft 0.21's rules, as this tool counts",
+        )
     return Reason(
         "How much dropout?",
         f"{dropout_for(parameters):g} for {units.short_count(parameters)} parameters.",

@@ -1,7 +1,8 @@
 """The commands of `python -m peftcalc`, one module each.
 
 A command module has `add(commands)`, which declares the command's arguments on an argparse subparser and sets `run`,
-and `run(arguments) -> None`, which prints. A ValueError becomes one line and exit code 2 (see `peftcalc.cli`).
+and `run(arguments)`, which prints and returns `NO` where the answer is no, else nothing. A ValueError becomes one line
+and exit code 2, and so does a package that is missing (see `peftcalc.cli`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peftcalc.checks import whole_number
+from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.methods import METHODS, Method, make_method
 from peftcalc.units import for_json
+
+NO = 1
+"""The exit code of a command whose answer is no: it does not fit."""
 
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -54,14 +59,42 @@ def number(text: str) -> int:
     return int(value)
 
 
+def add_card(parser: argparse.ArgumentParser) -> None:
+    """A card, as the second word or by name."""
+    parser.add_argument("card", nargs="?", help='the card, such as "V100 16GB" or T4')
+    parser.add_argument("--gpu", "--card", dest="gpu", metavar="CARD", help="the same, by name")
+
+
+def card_from(arguments: argparse.Namespace) -> Gpu:
+    """The card that the options of `add_card` name, once.
+
+    Raises:
+        ValueError: none, two, or an unknown one.
+    """
+    if bool(arguments.card) == bool(arguments.gpu):
+        raise ValueError('name one card, such as "V100 16GB", after the model or by --gpu')
+    return gpu(arguments.card or arguments.gpu)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", help="catalogue id, path of a config.json or its folder, or hub id (the last two need peftcalc[lab])"
+    )
 
 
 def add_method(parser: argparse.ArgumentParser, default: str = "lora") -> None:
     """The options that describe a method."""
     parser.add_argument("--method", default=default, help=f"one of {', '.join(METHODS)} (default {default})")
-    parser.add_argument("--rank", type=number, default=8, help="rank of the update (default 8)")
+    add_adapter(parser)
+
+
+def add_adapter(parser: argparse.ArgumentParser, rank: int = 8) -> None:
+    """The options that describe a method, but for its name."""
+    parser.add_argument("--rank", type=number, default=rank, help=f"rank of the update (default {rank})")
     parser.add_argument("--alpha", type=float, default=None, help="scaling numerator (default twice the rank)")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument(
@@ -72,11 +105,11 @@ def add_method(parser: argparse.ArgumentParser, default: str = "lora") -> None:
     parser.add_argument("--no-double-quant", action="store_true", help="keep block scales in float32")
 
 
-def method_from(arguments: argparse.Namespace) -> Method:
-    """The method that the options of `add_method` describe."""
+def method_from(arguments: argparse.Namespace, name: str | None = None) -> Method:
+    """The method that the options of `add_method` describe; those of `add_adapter` describe the method `name`."""
     rank = whole_number("rank", arguments.rank, 1, 1_000_000)
     return make_method(
-        arguments.method,
+        name or arguments.method,
         rank=rank,
         alpha=2 * rank if arguments.alpha is None else arguments.alpha,
         dropout=arguments.dropout,

@@ -11,6 +11,7 @@ from peftcalc import units
 from peftcalc.checks import whole_number
 from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
+from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.models.files import read_json
 from peftcalc.models.load import load_model
@@ -144,7 +145,8 @@ def _method(config: Mapping[str, Any], shapes: ModelShapes) -> LoRA:
 
 def _default_targets(shapes: ModelShapes) -> Any:
     """What peft adapts when a file names no targets: its own table by model type."""
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TABLE
+    with explained("an adapter config without target_modules"):
+        from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TABLE
 
     model_type = shapes.config.get("model_type")
     if model_type not in TABLE:

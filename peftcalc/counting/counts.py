@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.lazy import explained
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModuleGroup
 
@@ -116,23 +117,28 @@ class Count:
     @cached_property
     def by_module(self) -> pandas.DataFrame:
         """A row per trained module: module, kind, how, rank, in_features, out_features, base, trainable, magnitude."""
-        import pandas
+        with explained("the count as a table"):
+            import pandas
 
         return pandas.DataFrame(list(self._module_rows()), columns=list(_MODULE_COLUMNS)).set_index("module")
 
     @cached_property
     def by_kind(self) -> pandas.DataFrame:
         """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
-        import pandas
+        with explained("the count as a table"):
+            import pandas
 
+        return pandas.DataFrame(self.kind_rows(), columns=list(_KIND_COLUMNS)).set_index("name")
+
+    def kind_rows(self) -> list[dict[str, Any]]:
+        """The rows of `by_kind` as plain records, for which no package is needed: name, kind, how, rank, modules, …"""
         rows: dict[tuple[str, str, str, int], list[int]] = {}
         for part in self.parts:
             row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
             row[0] += part.repeats
             row[1] += part.trainable
         records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
-        columns = ["name", "kind", "how", "rank", "modules", "trainable", "percent"]
-        return pandas.DataFrame(records, columns=columns).set_index("name")
+        return [dict(zip(_KIND_COLUMNS, record, strict=True)) for record in records]
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints: attribute names and values, and a row per module name."""
@@ -145,7 +151,7 @@ class Count:
             "percent": self.percent,
             "adapter_bytes_fp32": self.adapter_bytes_fp32,
             "adapter_bytes_fp16": self.adapter_bytes_fp16,
-            "by_kind": self.by_kind.reset_index().to_dict("records"),
+            "by_kind": self.kind_rows(),
             "notes": list(self.notes),
         }
 
@@ -166,4 +172,5 @@ class Count:
                 )
 
 
+_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent")
 _MODULE_COLUMNS = ("module", "kind", "how", "rank", "in_features", "out_features", "base", "trainable", "magnitude")

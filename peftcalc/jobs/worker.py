@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from peftcalc.lazy import explained
 from peftcalc.units import for_json
 
 Tick = tuple[int, float, list[dict[str, Any]]]
@@ -182,9 +183,10 @@ def prepare() -> dict[str, Any]:
     """Load torch, for one thread, and let the app go first."""
     os.nice(2)
     try:
-        import torch
-    except ImportError:
-        return {"devices": [], "problem": "Training needs PyTorch, which is not installed here."}
+        with explained("Training"):
+            import torch
+    except ImportError as missing:  # not there, or broken
+        return {"devices": [], "problem": f"{missing}."}
     torch.set_num_threads(1)
     names = [["cpu", "CPU"]]
     if torch.cuda.is_available():

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.counting.count import count
+from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
+from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
 
@@ -113,7 +116,7 @@ def needed(peak: int) -> Needed:
 def fit(
     shapes: ModelShapes | Any,
     card: str | Gpu,
-    methods: Sequence[Method] = FIVE_METHODS,
+    methods: Sequence[Method] | None = None,
     batch: int = 1,
     sequence: int = 2048,
     **options: Any,
@@ -123,18 +126,37 @@ def fit(
     Args:
         shapes: what `load_model` returns or accepts.
         card: a name from `gpus()`, or a `Gpu`.
-        methods: by default all five at rank 16.
+        methods: by default all five at rank 16, without those that peft refuses on this model (`refusals`).
         batch, sequence, options: as for `estimate_memory`.
 
     Raises:
-        ValueError: an unknown card, with the nearest names; an option out of its range.
+        ValueError: an unknown card, with the nearest names; an option out of its range; a method among `methods` that
+            peft refuses on this model.
 
     >>> row = fit({"model_type": "gpt2"}, "T4", [QLoRA(rank=8)], sequence=512)[0]
     >>> row.verdict, row.largest_batch > 1
     ('fits', True)
     """
     model, chosen = load_model(shapes), gpu(card)
+    if methods is None:
+        refused = refusals(model, FIVE_METHODS)
+        methods = [method for method in FIVE_METHODS if method.name not in refused]
     return [_fit(model, chosen, method, batch, sequence, options) for method in methods]
+
+
+def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
+    """Why peft refuses some of these methods on a model: their names, each with the sentence.
+
+    >>> list(refusals("mistralai/Mixtral-8x7B-v0.1", FIVE_METHODS))
+    ['dora', 'qdora']
+    """
+    model, found = load_model(shapes), {}
+    for method in methods:
+        try:
+            count(model, method)
+        except ValueError as error:
+            found[method.name] = str(error)
+    return found
 
 
 def largest_batch(
@@ -163,7 +185,8 @@ def largest_models(
     One row a card, one column a method (by its label), each cell a model's id or an empty string. The largest model is
     the one with most parameters.
     """
-    import pandas as pd
+    with explained("the largest models as a table"):
+        import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
     key = tuple(sorted(options.items()))
@@ -218,16 +241,14 @@ def _catalogue_needs(
     method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]
 ) -> tuple[tuple[str, int], ...]:
     """Ids and expected bytes of the catalogue's language models, those with most parameters first."""
-    from peftcalc.models.catalogue import catalogue
-
     rows = []
-    for name in catalogue().sort_values("parameters", ascending=False).index:
-        model = load_model(str(name))
+    for name in sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters):
+        model = load_model(name)
         if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
             continue
         try:
             peak = estimate_memory(model, method, batch, sequence, **dict(options)).total
         except ValueError:
             continue
-        rows.append((str(name), needed(peak).expected_bytes))
+        rows.append((name, needed(peak).expected_bytes))
     return tuple(rows)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.checks import names, one_of, positive, whole_number
+from peftcalc.lazy import explained
 from peftcalc.methods.method import Method
 from peftcalc.methods.peft_objects import four_bit_config, lora_arguments
 
@@ -132,7 +133,8 @@ class LoRA(Method):
         return lora_arguments(self, LoRA(), task_type)
 
     def to_peft(self, task_type: str | None = None) -> LoraConfig:
-        from peft import LoraConfig
+        with explained("a peft.LoraConfig"):
+            from peft import LoraConfig
 
         return LoraConfig(**self.peft_arguments(task_type))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.lazy import explained
+
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
@@ -35,8 +37,9 @@ def lora_arguments(method: LoRA, default: LoRA, task_type: str | None) -> dict[s
 
 def four_bit_config(quant: str, double_quant: bool) -> BitsAndBytesConfig:
     """The real configuration object of a base in 4 bits, which computes in bfloat16."""
-    import torch
-    from transformers import BitsAndBytesConfig
+    with explained("a transformers.BitsAndBytesConfig"):
+        import torch
+        from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import positive
+from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import MemoryTrace
@@ -28,6 +29,7 @@ SECONDS = 120.0
 _ONE_AT_A_TIME = threading.Lock()
 
 
+@explained("a simulation")
 def simulate_memory(
     model: ModelShapes | str | Path | Mapping[str, Any] | nn.Module,
     method: Method,
