@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 HEAVY = ("torch", "streamlit", "transformers", "matplotlib", "pandas", "numpy", "peft", "bitsandbytes")
+HEAVY += ("huggingface_hub",)
 
 
 def test_the_house_keeps_its_rules():
@@ -124,6 +125,15 @@ def loaded_by(code: str) -> list[str]:
 @pytest.mark.parametrize("module", ["peftcalc", "peftcalc.cli", "peftcalc.counting.count", "peftcalc.lab.records"])
 def test_importing_brings_in_nothing_heavy(module: str):
     assert loaded_by(f"import {module}") == []
+
+
+def test_declaring_every_command_brings_in_nothing_heavy():
+    assert loaded_by("from peftcalc.cli import build_parser\nbuild_parser()") == []
+
+
+def test_public_names_bring_in_what_they_compute_with_and_no_tables_figures_or_downloads():
+    names = "finetune, attach, quantize, quantization_error, decompose, rank_of, compare, load_adapter, simulate_memory"
+    assert loaded_by(f"from peftcalc import {names}") == ["torch", "numpy"]
 
 
 def test_the_heavy_list_would_be_noticed():

@@ -34,7 +34,7 @@ def memory_reasons(fits: tuple[Fit, ...], chosen: Fit, checkpointing: bool) -> I
     card = chosen.gpu
     listed = ", ".join(f"{f.method.label} {units.gib(f.needed.expected_bytes)}" for f in fits)
     source = "closed-form estimate of this tool, allocator and CUDA context included"
-    answer = ", ".join(f.method.label for f in fits if f.fits) or "None of the five"
+    answer = ", ".join(f.method.label for f in fits if f.fits) or "None of them"
     yield Reason(f"What fits on the {card.name}?", f"{answer}.", f"{listed}; usable {units.gib(card.usable_bytes)}.",
                  "estimated", source)  # fmt: skip
     if checkpointing:

@@ -81,9 +81,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", help="catalogue id, path of a config.json or its folder, or hub id (the last two need peftcalc[lab])"
-    )
+    known = "catalogue id; or, with peftcalc[lab], path of a config.json or its folder, or hub id"
+    parser.add_argument("model", help=known)
 
 
 def add_method(parser: argparse.ArgumentParser, default: str = "lora") -> None:

@@ -108,7 +108,8 @@ def print_fits(fits: Sequence[Fit]) -> None:
 
 
 def _print_notes(fits: Sequence[Fit], refused: Mapping[str, str]) -> None:
-    for name, sentence in refused.items():
-        print(f"\nWithout {METHODS[name].label}: {sentence}.")
+    for sentence in dict.fromkeys(refused.values()):
+        labels = " and ".join(METHODS[name].label for name in refused if refused[name] == sentence)
+        print(f"\nWithout {labels}: {sentence}.")
     for note in dict.fromkeys(note for one in fits for note in one.estimate.notes):
         print(f"\nNote: {note}.")

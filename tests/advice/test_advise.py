@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peftcalc import units
+from peftcalc import LoRA, units
 from peftcalc.advice.advise import PRIORITIES, advise
 from peftcalc.advice.reasons import dropout_for
 from peftcalc.evidence.accuracy import COMMONSENSE
@@ -40,6 +40,17 @@ def test_what_cannot_fit_is_said():
     advice = advise("meta-llama/Llama-3.1-405B", "T4")
     assert advice.fit.verdict == "does not fit"
     assert any("missing" in reason.evidence for reason in advice.reasons)
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+def test_stacked_experts_get_what_peft_can_do_to_them(priority):
+    advice = advise("mistralai/Mixtral-8x7B-v0.1", "H200", priority)
+    assert {f.method.name for f in advice.fits} == {"full", "lora", "qlora"}
+    assert isinstance(advice.method, LoRA)
+    assert advice.method.dropout == 0
+    answers = {reason.question: reason.answer for reason in advice.reasons}
+    assert answers["Are all five possible on this model?"] == "Not DoRA and QDoRA."
+    assert answers["How much dropout?"].startswith("None")
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)

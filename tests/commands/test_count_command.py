@@ -116,7 +116,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: tuple[str, .
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["square", "count", "models"])
+@pytest.mark.parametrize("name", ["square", "count", "models", "fit", "advise"])
 def test_declaring_a_command_loads_nothing_heavy(name: str) -> None:
     code = (
         "import argparse, importlib, sys;"
