@@ -13,6 +13,7 @@ from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
 from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
+from peftcalc.methods.starts import changes_base, from_peft
 from peftcalc.models.files import read_json
 from peftcalc.models.load import load_model
 
@@ -140,6 +141,7 @@ def _method(config: Mapping[str, Any], shapes: ModelShapes) -> LoRA:
         layers_to_transform=(layers,) if isinstance(layers, int) else layers and tuple(layers),
         layers_pattern=config.get("layers_pattern"),
         target_parameters=parameters,
+        init=from_peft(config.get("init_lora_weights", True)),
     )
 
 
@@ -178,6 +180,8 @@ def _sentences(method: LoRA, task_type: str | None, result: Count) -> Iterator[s
     yield f"{what}, on {result.model}."
     root = "√r" if method.rslora else "r"
     yield f"Rank r = {method.rank}, α = {method.alpha:g}, so the update is scaled by α/{root} = {method.scaling:.4g}."
+    if changes_base(method.init):
+        yield f"It starts with a part of the weights (init={method.init!r}) and belongs to what was left of them."
     for (name, kind, rank), (modules, trainable) in _adapters(result).items():
         own = f" at rank {rank}" if rank != method.rank else ""
         yield f"{name} ({kind}): {modules:,} adapted{own}, {trainable:,} parameters."

@@ -25,8 +25,9 @@ _HEADS = {
 def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
     """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
 
-    LoRA trains `r · (in + out)` per linear layer, DoRA `out` more; full fine-tuning trains every parameter. A quantized
-    base is counted by its logical parameters, so QLoRA counts as LoRA does and QDoRA as DoRA.
+    LoRA trains `r · (in + out)` per linear layer, `r · out` where A is frozen, DoRA `out` more; full fine-tuning trains
+    every parameter. A quantized base is counted by its logical parameters, so QLoRA counts as LoRA does and QDoRA as
+    DoRA.
 
     Args:
         shapes: what `load_model` returns, or anything that it accepts.
@@ -71,15 +72,15 @@ def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = No
     adapters = tuple(adapter_part(entry, method) for entry in adapted)
     copies = tuple(copy_parts(shapes, roots))
     biases = tuple(bias_parts(shapes, method, adapted, roots))
-    added = sum(part.trainable for part in (*adapters, *copies))
-    trainable = added + sum(part.trainable for part in biases)
+    added = sum(part.held for part in (*adapters, *copies))
+    trainable = sum(part.trainable for part in (*adapters, *copies, *biases))
     return Count(
         shapes.id,
         method,
         shapes.total,
         trainable,
         shapes.total + added + copied_adapters(adapted, adapters, roots),
-        trainable,
+        added + sum(part.trainable for part in biases),
         (*adapters, *copies, *biases),
         tuple(_notes(shapes, method, adapted, roots)),
     )
@@ -109,6 +110,8 @@ def _notes(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots: lis
     if wasteful:
         sides = ", ".join(f"{name} ({side:,})" for name, side in wasteful.items())
         yield f"rank {method.rank:,} is wasteful: above the smaller side of {sides}, which no update's rank can exceed"
+    if method.freeze_a and any(entry.group.kind == "embedding" for entry in adapted):
+        yield "an embedding's A starts at zero and is trained all the same, as peft's create_lorafa_optimizer leaves it"
     if shapes.expert_names and any(entry.parameter for entry in adapted):
         yield "expert projections are stacked parameters in this model; peft adapts them by target_parameters"
     tied = {tensor.tied_to for group in shapes.groups for tensor in group.tensors if tensor.tied_to}

@@ -30,6 +30,7 @@ class Part:
         indices: the layers; empty for one module without a number.
         in_features, out_features: widths of the base module.
         base: parameters of one base module, without tied ones.
+        frozen: parameters that one module's adapter holds beside `each` and does not train (A of LoRA-FA).
     """
 
     module: str
@@ -43,6 +44,7 @@ class Part:
     in_features: int
     out_features: int
     base: int
+    frozen: int = 0
 
     @property
     def repeats(self) -> int:
@@ -53,6 +55,11 @@ class Part:
     def trainable(self) -> int:
         """Parameters that all of them train."""
         return self.each * self.repeats
+
+    @property
+    def held(self) -> int:
+        """Parameters that all of them add to the model, trained or not."""
+        return (self.each + self.frozen) * self.repeats
 
 
 def part_of(
@@ -84,8 +91,8 @@ class Count:
         base: parameters of the model itself, tied ones once.
         trainable: parameters that are trained.
         total: base and everything that the method adds, as peft's `get_nb_trainable_parameters` counts "all".
-        adapter: parameters in the adapter's file: A, B and magnitudes, copies of saved modules, trained biases; for
-            full fine-tuning the whole model.
+        adapter: parameters in the adapter's file: A (frozen or not), B and magnitudes, copies of saved modules, trained
+            biases; for full fine-tuning the whole model.
         parts: where the trained parameters are, equal modules together.
         notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
     """

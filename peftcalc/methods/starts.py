@@ -73,17 +73,14 @@ def changes_base(name: str) -> bool:
     return STARTS[split_start(name)[0]].changes_base
 
 
-def check_rank(name: str, rank: int, sides: tuple[int, int]) -> None:
-    """A start that takes its vectors from W finds no more of them than W's smaller side has.
+def start_rank(name: str, rank: int, sides: tuple[int, int]) -> int:
+    """The rank with which an adapter of a weight begins: a start that takes its vectors from W finds no more of them
+    than W's smaller side has, and peft leaves it at that; s stays that of the rank asked for.
 
-    Raises:
-        ValueError: the rank is larger.
+    >>> start_rank("pissa", 8, (1, 64)), start_rank("default", 8, (1, 64))
+    (1, 8)
     """
-    if changes_base(name) and rank > min(sides):
-        raise ValueError(
-            f"init={name!r} needs a rank between 1 and {min(sides):,}, the smaller side of a weight of {sides[0]:,} "
-            f"by {sides[1]:,}, got {rank:,}"
-        )
+    return min(rank, *sides) if changes_base(name) else rank
 
 
 def to_peft(name: str) -> bool | str:

@@ -90,7 +90,7 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     method = method_of(read_object(folder / CONFIG), _beside_peft(folder / BASE))
     shapes = _shapes(folder / TENSORS)
     with bare(module) as plain:
-        _check_ranks(method, choose_layers(plain, method).adapted, shapes)
+        _check_ranks(method, plain, shapes)
     if adapter not in adapters(module):
         return attach_filled(module, method, adapter, lambda tensors: _fill(tensors, folder / TENSORS, shapes, module))
     attached = adapters(module)[adapter]
@@ -135,10 +135,10 @@ def _shapes(path: Path) -> Shapes:
     return {name: entry for name, entry in ours.items() if name is not None}
 
 
-def _check_ranks(method: LoRA, names: tuple[str, ...], shapes: Shapes) -> None:
+def _check_ranks(method: LoRA, plain: nn.Module, shapes: Shapes) -> None:
     """The config's ranks are the tensors' ranks: a huge one in a small file would only make room for a flood."""
-    for name in names:
-        rank = adapter_rank(method, name)
+    for name in choose_layers(plain, method).adapted:
+        rank = adapter_rank(method, name, plain.get_submodule(name))
         stored = shapes.get(f"{name}.lora_A.weight") or shapes.get(f"{name}.lora_embedding_A")
         if stored is None:
             raise ValueError(f"{TENSORS} lacks the adapter of {name!r}")

@@ -10,14 +10,17 @@ from peftcalc.adapters.layers.base import AdaptedLayer, Options
 from peftcalc.adapters.layers.convolution import DoRAConv2d, LoRAConv2d
 from peftcalc.adapters.layers.dora import DoRALinear
 from peftcalc.adapters.layers.embedding import DoRAEmbedding, LoRAEmbedding
+from peftcalc.adapters.layers.frozen_weight import features, is_linear
 from peftcalc.adapters.layers.lora import LoRALinear
 from peftcalc.methods import LoRA
+from peftcalc.methods.starts import start_rank
 from peftcalc.targets import pattern_value
 
 
-def adapter_rank(method: LoRA, name: str) -> int:
-    """r of the module called `name`."""
-    return pattern_value(method.rank_pattern, name, method.rank)
+def adapter_rank(method: LoRA, name: str, layer: nn.Module | None = None) -> int:
+    """r of the module called `name`; of its `layer`, the rank with which the start leaves it."""
+    rank = pattern_value(method.rank_pattern, name, method.rank)
+    return rank if layer is None or not is_linear(layer) else start_rank(method.init, rank, features(layer))
 
 
 def scale_of(method: LoRA, name: str) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from peftcalc.adapters.layers.frozen_weight import is_quantized, is_transposed, master_dtype, matrix, stored
 from peftcalc.adapters.layers.starts import fill_start
-from peftcalc.methods.starts import changes_base
+from peftcalc.methods.starts import changes_base, start_rank
 
 
 class Options(TypedDict, total=False):
@@ -91,6 +91,9 @@ class AdaptedLayer(nn.Module):
                 )
             return matrix(source, master_dtype(source.weight.dtype))
 
+        if changes_base(self.init):
+            rank = self.rank = start_rank(self.init, self.rank, (B.shape[0], A.shape[1]))
+            A, B = A[:rank], B[:, :rank]
         fill_start(self.init, A, B, weight, self.scale)
         if changes_base(self.init):
             W = weight()

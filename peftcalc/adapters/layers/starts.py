@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from peftcalc.methods.starts import check_rank, split_start
+from peftcalc.methods.starts import split_start
 
 Weight = Callable[[], Tensor]
 Filler = Callable[[Tensor, Tensor, Weight, float, int | None], None]
@@ -56,7 +56,6 @@ def _pissa(A: Tensor, B: Tensor, weight: Weight, scale: float, iterations: int |
     rank, W = A.shape[0], weight()
     if A.dim() != 2:
         raise ValueError("init='pissa' does not exist for a convolution, which is no matrix; peft refuses it too")
-    check_rank("pissa", rank, (W.shape[0], W.shape[1]))
     if iterations is None:
         U, S, Vt = torch.linalg.svd(W, full_matrices=False)
     else:
