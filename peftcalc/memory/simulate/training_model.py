@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -187,12 +188,16 @@ def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
     from peft import get_peft_model
 
     assert isinstance(method, LoRA)
+    start = replace(method, init="default")  # how A and B begin takes no memory, and a meta tensor has no vectors
     try:
-        adapted = get_peft_model(model, method.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
+        adapted = get_peft_model(model, start.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"peft cannot adapt this model: {error}") from error
     if not options.adapters_float32:
         _cast_adapters(adapted)
+    if method.freeze_a:
+        for name, parameter in adapted.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and ".lora_A." not in name)
     return adapted
 
 
