@@ -20,6 +20,7 @@ from peftcalc.units import for_json
 
 NO = 1
 """The exit code of a command whose answer is no: it does not fit."""
+from peftcalc.methods.starts import STARTS
 
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -100,6 +101,8 @@ def add_adapter(parser: argparse.ArgumentParser, rank: int = 8) -> None:
         "--targets", default="all-linear", help="all-linear, names with commas, or a regular expression"
     )
     parser.add_argument("--rslora", action="store_true", help="scale with alpha over the root of the rank")
+    parser.add_argument("--init", default="default", help=f"how A and B start: {', '.join(STARTS)}")
+    parser.add_argument("--freeze-a", action="store_true", help="train B alone (LoRA-FA)")
     parser.add_argument("--quant", default="nf4", help="nf4 or fp4, for qlora and qdora")
     parser.add_argument("--no-double-quant", action="store_true", help="keep block scales in float32")
 
@@ -114,6 +117,8 @@ def method_from(arguments: argparse.Namespace, name: str | None = None) -> Metho
         dropout=arguments.dropout,
         targets=parse_targets(arguments.targets),
         rslora=arguments.rslora,
+        init=arguments.init,
+        freeze_a=arguments.freeze_a,
         quant=arguments.quant,
         double_quant=not arguments.no_double_quant,
     )

@@ -15,6 +15,7 @@ import peft
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 import peftcalc as pc
@@ -311,3 +312,24 @@ def test_what_was_set_aside_follows_its_module_to_another_device(method):
     activate(module, "default").to("meta")
     assert {p.device.type for p in activate(module, "second").parameters()} == {"meta"}
     assert {p.device.type for p in pc.detach(module).parameters()} == {"meta"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # bitsandbytes' and transformers' advice about their own deprecated names
+def test_the_recipe_given_away_runs_with_peft_and_bitsandbytes(tmp_path: Path, monkeypatch):
+    """The text of `to_code` makes the very codes, A and B that `attach` makes."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4}
+    base = LlamaForCausalLM(LlamaConfig(vocab_size=40, num_key_value_heads=2, **sizes)).to(torch.bfloat16)
+    base.save_pretrained("base")
+    method = pc.QLoRA(rank=4, alpha=10, init="pissa", freeze_a=True)
+    names = {"MODEL": "base"}
+    exec(method.to_code(), names)
+    ours = pc.attach(base, method)
+    assert trainable(ours) == names["model"].get_nb_trainable_parameters()[0]
+    for name, layer in adapted(ours):
+        theirs = names["model"].get_submodule(f"base_model.model.{name}")
+        assert torch.equal(theirs.base_layer.weight.data.view(-1), layer.base.codes)
+        assert torch.equal(theirs.lora_A["default"].weight, layer.A)
+        assert torch.equal(theirs.lora_B["default"].weight, layer.B)
