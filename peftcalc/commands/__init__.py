@@ -16,11 +16,11 @@ from typing import Any
 from peftcalc.checks import whole_number
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.methods import METHODS, Method, make_method
+from peftcalc.methods.starts import STARTS
 from peftcalc.units import for_json
 
 NO = 1
 """The exit code of a command whose answer is no: it does not fit."""
-from peftcalc.methods.starts import STARTS
 
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
