@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.advice.reasons import (
@@ -10,20 +12,23 @@ from peftcalc.advice.reasons import (
     adapter_reason,
     dropout_for,
     memory_reasons,
+    ranking_reason,
     refusal_reasons,
     serving_reasons,
     setting_reasons,
 )
+from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
-from peftcalc.memory.cards import Gpu
-from peftcalc.memory.fit import Fit, fit, refusals
-from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
+from peftcalc.memory.cards import Gpu, gpu
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.fit import Fit, fit, needed, refusals
+from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 
 if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
 
-PRIORITIES = ("balance", "quality", "speed", "memory")
+PRIORITIES = tuple(WISHES)
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,20 @@ class Advice:
     """A method for a model on a card, with its reasons in order."""
 
     method: Method
+    wish: Wish
+    """What was asked for, with its ranking."""
+    plan: Plan
+    """Which line of the ranking was taken."""
     fit: Fit
     """How the method fits on the card."""
-    checkpointing: bool
     reasons: tuple[Reason, ...]
     fits: tuple[Fit, ...]
-    """The five methods on the card, as they were compared, without those that peft refuses on the model."""
+    """The methods on the card, with checkpointing if the advice has it, without those that peft refuses on the model."""
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again."""
+        return self.plan.checkpointing
 
 
 def advise(
@@ -62,50 +75,33 @@ def advise(
     >>> advise("meta-llama/Llama-3.1-8B", "T4").method.quantized
     True
     """
-    one_of("priority", priority, PRIORITIES)
+    wish = WISHES[one_of("priority", priority, WISHES)]
     whole_number("tasks", tasks, 1, 1_000_000)
-    model = load_model(shapes)
-    choices, refused = _methods(model, 64 if priority == "quality" else 16)
-    plain, checkpointed = (tuple(fit(model, card, choices, batch, sequence, checkpointing=on)) for on in (False, True))
-    checkpointing = priority == "memory" or not any(f.fits for f in plain if f.method.name in _wanted(priority, tasks))
-    fits = checkpointed if checkpointing else plain
-    chosen = _choose(fits, _wanted(priority, tasks))
+    model, chosen_card = load_model(shapes), gpu(card)
+    methods = methods_of(wish, model, dropout_for(model.total))
+    refused = refusals(model, methods.values())
+    methods = {name: method for name, method in methods.items() if name not in refused}
+    plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
+    plan = _first_that_fits(plans, partial(_needed_bytes, model, methods, batch, sequence), chosen_card)
+    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, checkpointing=plan.checkpointing))
+    chosen = next(row for row in fits if row.method.name == plan.method)
     reasons = (
-        *memory_reasons(fits, chosen, checkpointing),
-        adapter_reason(chosen),
+        ranking_reason(wish, plans, plan, chosen),
+        *memory_reasons(fits, chosen, plan.checkpointing),
+        adapter_reason(wish, chosen, tasks),
         *refusal_reasons(refused),
-        *setting_reasons(chosen.method, model.total),
-        *serving_reasons(model, tasks),
+        *setting_reasons(wish, chosen.method, model.total),
+        *serving_reasons(model, chosen.method, tasks),
     )
-    return Advice(chosen.method, chosen, checkpointing, reasons, fits)
+    return Advice(chosen.method, wish, plan, chosen, reasons, fits)
 
 
-def _methods(model: ModelShapes, rank: int) -> tuple[tuple[Method, ...], dict[str, str]]:
-    """The methods that this model takes, without dropout where peft refuses it, and why peft refuses the others."""
-    choices, refused = (), {}
-    for dropout in (dropout_for(model.total), 0.0):
-        options: dict[str, Any] = {"rank": rank, "alpha": 2 * rank, "dropout": dropout}
-        choices = (Full(), LoRA(**options), DoRA(**options), QLoRA(**options), QDoRA(**options))
-        refused = refusals(model, choices)
-        if LoRA.name not in refused:
-            break
-    return tuple(method for method in choices if method.name not in refused), refused
+def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
+    """The first plan whose expected bytes the card has; where none has room, the one that needs least."""
+    sizes = {plan: needs(plan) for plan in plans}
+    return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
 
 
-def _wanted(priority: str, tasks: int) -> tuple[str, ...]:
-    """The methods in the order in which they would be taken if they fit."""
-    orders = {
-        "balance": ("lora", "qlora"),
-        "quality": ("full", "dora", "qdora", "qlora"),
-        "speed": ("lora", "qlora"),
-        "memory": ("qlora", "qdora"),
-    }
-    order = orders[priority]
-    return tuple(name for name in order if name != "full") if tasks > 1 else order
-
-
-def _choose(fits: tuple[Fit, ...], wanted: tuple[str, ...]) -> Fit:
-    by_name = {f.method.name: f for f in fits}
-    fitting = [by_name[name] for name in wanted if name in by_name and by_name[name].fits]
-    adapters = [f for f in fits if f.method.has_adapter]
-    return fitting[0] if fitting else min(adapters or fits, key=lambda f: f.needed.expected_bytes)
+def _needed_bytes(model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, plan: Plan) -> int:
+    peak = estimate_memory(model, methods[plan.method], batch, sequence, checkpointing=plan.checkpointing).total
+    return needed(peak).expected_bytes

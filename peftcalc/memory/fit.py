@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.count import count
@@ -44,17 +44,41 @@ class Needed:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A model and the sizes and options of its training step."""
+
+    model: ModelShapes
+    batch: int
+    sequence: int
+    options: Mapping[str, Any]
+
+    def fits(self, method: Method, card: Gpu, batch: int, sequence: int) -> bool:
+        """Whether the card has the expected bytes at these sizes."""
+        peak = estimate_memory(self.model, method, batch, sequence, **self.options).total
+        return needed(peak).expected_bytes <= card.usable_bytes
+
+
+@dataclass(frozen=True)
 class Fit:
-    """One method on one card."""
+    """One method on one card; the largest sizes are searched for when they are asked for."""
 
     method: Method
     gpu: Gpu
     needed: Needed
     estimate: MemoryEstimate
-    largest_batch: int
-    """At the sequence that was asked for; 0 when not even one sequence fits."""
-    largest_sequence: int
-    """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
+    asked: Asked = field(repr=False)
+
+    @cached_property
+    def largest_batch(self) -> int:
+        """At the sequence that was asked for; 0 when not even one sequence fits."""
+        asked = self.asked
+        return _largest(lambda size: asked.fits(self.method, self.gpu, size, asked.sequence), MOST_BATCH)
+
+    @cached_property
+    def largest_sequence(self) -> int:
+        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
+        asked = self.asked
+        return _largest(lambda size: asked.fits(self.method, self.gpu, asked.batch, size), MOST_SEQUENCE)
 
     @property
     def verdict(self) -> str:
@@ -141,7 +165,8 @@ def fit(
     if methods is None:
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
-    return [_fit(model, chosen, method, batch, sequence, options) for method in methods]
+    asked = Asked(model, batch, sequence, options)
+    return [_fit(asked, chosen, method) for method in methods]
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
@@ -163,14 +188,14 @@ def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
-    model, chosen = load_model(shapes), gpu(card)
-    return _largest(lambda batch: _fits(model, chosen, method, batch, sequence, options), MOST_BATCH)
+    asked, chosen = Asked(load_model(shapes), 1, sequence, options), gpu(card)
+    return _largest(lambda batch: asked.fits(method, chosen, batch, sequence), MOST_BATCH)
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
-    model, chosen = load_model(shapes), gpu(card)
-    return _largest(lambda sequence: _fits(model, chosen, method, batch, sequence, options), MOST_SEQUENCE)
+    asked, chosen = Asked(load_model(shapes), batch, 1, options), gpu(card)
+    return _largest(lambda sequence: asked.fits(method, chosen, batch, sequence), MOST_SEQUENCE)
 
 
 def largest_models(
@@ -194,21 +219,9 @@ def largest_models(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
-def _fit(model: ModelShapes, card: Gpu, method: Method, batch: int, sequence: int, options: dict[str, Any]) -> Fit:
-    estimate = estimate_memory(model, method, batch, sequence, **options)
-    return Fit(
-        method,
-        card,
-        needed(estimate.total),
-        estimate,
-        _largest(lambda size: _fits(model, card, method, size, sequence, options), MOST_BATCH),
-        _largest(lambda size: _fits(model, card, method, batch, size, options), MOST_SEQUENCE),
-    )
-
-
-def _fits(model: ModelShapes, card: Gpu, method: Method, batch: int, sequence: int, options: dict[str, Any]) -> bool:
-    peak = estimate_memory(model, method, batch, sequence, **options).total
-    return needed(peak).expected_bytes <= card.usable_bytes
+def _fit(asked: Asked, card: Gpu, method: Method) -> Fit:
+    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **asked.options)
+    return Fit(method, card, needed(estimate.total), estimate, asked)
 
 
 def _largest(fits: Callable[[int], bool], limit: int) -> int:
