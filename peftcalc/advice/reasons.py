@@ -130,9 +130,10 @@ def setting_reasons(wish: Wish, method: Method, parameters: int) -> Iterator[Rea
 
 def _target_reason(wish: Wish, method: LoRA) -> Reason:
     if method.targets != ALL_LINEAR:
+        why = "peft adapts stacked experts without DoRA and dropout" if wish.everywhere else "fewer products a step"
         return Reason(
             "Which modules?",
-            f"The attention's alone ({', '.join(method.targets)}): fewer products a step.",
+            f"The attention's alone ({', '.join(method.targets)}): {why}.",
             "It is paid for in quality: in the QLoRA paper the attention alone does not reach full fine-tuning at any "
             "rank, and every linear layer does.",
             "published",

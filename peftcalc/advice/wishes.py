@@ -40,7 +40,7 @@ class Wish:
     ranking: tuple[Plan, ...]
     rank: int
     everywhere: bool
-    """Adapters on every linear layer; otherwise on the attention's alone."""
+    """Adapters on every linear layer, unless the model stacks its experts; otherwise on the attention's alone."""
     evidence: str
     source: str
 
@@ -74,8 +74,12 @@ WISHES = {wish.name: wish for wish in (
 
 
 def methods_of(wish: Wish, shapes: ModelShapes, dropout: float) -> dict[str, Method]:
-    """The five methods by name, as this wish sets their adapters up."""
-    targets = ALL_LINEAR if wish.everywhere else attention_targets(shapes)
+    """The five methods by name, as this wish sets their adapters up.
+
+    Where the experts are stacked, the attention alone is adapted: peft takes neither DoRA nor dropout on a stack.
+    """
+    everywhere = wish.everywhere and not shapes.expert_names
+    targets = ALL_LINEAR if everywhere else attention_targets(shapes)
     options: dict[str, Any] = {"rank": wish.rank, "alpha": 2 * wish.rank, "dropout": dropout, "targets": targets}
     return {name: make_method(name, **options) for name in METHODS}
 

@@ -160,3 +160,9 @@ def test_quality_does_not_fall_from_sixteen_bits_to_four_on_the_larger_card():
     smaller, larger = (advise(LLAMA_8B, card, "quality") for card in ("RTX 4090", "A40"))
     assert not smaller.method.quantized
     assert not larger.method.quantized
+
+
+def test_a_model_with_stacked_experts_gets_what_peft_takes():
+    advice = advise("deepseek-ai/DeepSeek-V2-Lite", "H200", "quality")
+    assert "experts" not in str(advice.method.peft_arguments())
+    assert any("stacked experts" in reason.answer for reason in advice.reasons if reason.question == "Which modules?")
