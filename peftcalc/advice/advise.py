@@ -44,7 +44,7 @@ class Advice:
     """How the method fits on the card."""
     reasons: tuple[Reason, ...]
     fits: tuple[Fit, ...]
-    """The methods on the card, with checkpointing if the advice has it, without those that peft refuses on the model."""
+    """The methods that peft takes on this model, on the card, with checkpointing if the advice has it."""
 
     @property
     def checkpointing(self) -> bool:
