@@ -74,9 +74,25 @@ def pattern_value(patterns: Mapping[str, Any], name: str, default: Any) -> Any:
     (4, 8)
     """
     for pattern, value in patterns.items():
-        if _matches(rf"(.*\.)?({pattern})$", name):
+        if _ends_with(pattern, name):
             return value
     return default
+
+
+def _ends_with(pattern: str, name: str) -> bool:
+    """`re.match` of `(.*\\.)?(pattern)$`; files name hundreds of modules in full, for which no engine is needed."""
+    if not _is_plain(pattern):
+        return _matches(rf"(.*\.)?({pattern})$", name)
+    tail, before = name[-len(pattern) :], name[: -len(pattern)]
+    if len(tail) < len(pattern) or (before and before[-1] != "."):
+        return False
+    return tail == pattern or all(wanted in (letter, ".") for wanted, letter in zip(pattern, tail, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(pattern: str) -> bool:
+    """Letters, digits and dots: as a pattern it differs from a name only in what a dot may be."""
+    return re.fullmatch(r"[\w.]+", pattern) is not None
 
 
 def no_match_error(targets: Targets, names: Iterable[str]) -> ValueError:

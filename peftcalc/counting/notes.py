@@ -7,6 +7,7 @@ every name matches pays nothing for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 
 from peftcalc import units
 from peftcalc.checks import nearest
@@ -98,12 +99,10 @@ def unmatched_notes(
     yield from _unmatched(
         shapes, "modules_to_save", method.modules_to_save, lambda name: _is_saved(shapes, roots, name)
     )
-    if method.exclude:
-        patterns = (method.exclude,) if isinstance(method.exclude, str) else method.exclude
-        whole = isinstance(method.exclude, str)
-        yield from _unmatched(
-            shapes, "exclude", patterns, lambda entry: _exists(shapes, entry if whole else (entry,)), whole
-        )
+    if isinstance(method.exclude, str):
+        yield from _unmatched(shapes, "exclude", (method.exclude,), partial(_some_name_is, shapes), pattern=True)
+    elif method.exclude:
+        yield from _unmatched(shapes, "exclude", method.exclude, _module_finder(shapes))
     for option in ("rank_pattern", "alpha_pattern"):
         for pattern in _unmatched_patterns(getattr(method, option), adapted):
             names = dict.fromkeys(entry.suffix for entry in adapted)
@@ -123,7 +122,7 @@ def _unmatched_targets(shapes: ModelShapes, method: LoRA, adapted: Sequence[Adap
     if shapes.expert_names:  # names of single experts mean parameters
         kept = set(stacked_targets(shapes, method).targets)
         targets = tuple(target for target in targets if target in kept)
-    yield from _unmatched(shapes, "targets", targets, lambda target: target in suffixes or _exists(shapes, (target,)))
+    yield from _unmatched(shapes, "targets", targets, _module_finder(shapes))
 
 
 def _unmatched(
@@ -142,14 +141,31 @@ def _unmatched(
     yield f"{option}: {listed}{more} {verb} no module of this model{hint}"
 
 
-def _exists(shapes: ModelShapes, targets: str | tuple[str, ...]) -> bool:
-    """True when a module of the model has such a name."""
-    for group in (*shapes.groups, *shapes.bare):
-        plain = not isinstance(targets, str) and not any(character.isdigit() for name in targets for character in name)
-        names = [group.template.replace("{}", "0", 1)] if plain else group.names
-        if any(is_named(name, targets) for name in names if name):
-            return True
-    return False
+def _module_finder(shapes: ModelShapes) -> Callable[[str], bool]:
+    """Whether a module has such a name, or one that ends with it after a dot; asked of the layers once for all."""
+    groups = (*shapes.groups, *shapes.bare)
+    templates = {ending for group in groups for ending in _endings(group.template)}
+
+    @lru_cache(maxsize=1)
+    def spelled() -> set[str]:
+        return {ending for group in groups for name in group.names for ending in _endings(name)}
+
+    def found(entry: str) -> bool:
+        numbered = any(segment.isdecimal() for segment in entry.split("."))
+        return entry in (spelled() if numbered else templates)
+
+    return found
+
+
+def _endings(name: str) -> Iterator[str]:
+    """`a.b.c`, `b.c`, `c`."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
+def _some_name_is(shapes: ModelShapes, pattern: str) -> bool:
+    return any(is_named(name, pattern) for group in (*shapes.groups, *shapes.bare) for name in group.names if name)
 
 
 def _is_saved(shapes: ModelShapes, roots: Sequence[str], entry: str) -> bool:

@@ -49,17 +49,20 @@ def built(name: str) -> Any:
 
 
 def theirs(name: str, config: dict[str, Any]) -> tuple[int, int] | None:
-    """(trainable, all) as peft counts them, None when peft refuses."""
+    """(trainable, all) as peft counts them, None when peft refuses.
+
+    Real weights, since what peft shares between modules is no longer shared on the meta device.
+    """
     from peft import get_peft_model
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     settings = {key: value for key, value in config.items() if key != "peft_type"}
-    with torch.device("meta"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             described = PEFT_TYPE_TO_CONFIG_MAPPING[config["peft_type"]](**settings)
-            return get_peft_model(built(name), described, low_cpu_mem_usage=True).get_nb_trainable_parameters()
-        except (ValueError, TypeError, IndexError):
+            return get_peft_model(MODELS[name](), described).get_nb_trainable_parameters()
+        except (ValueError, TypeError, IndexError, AttributeError):  # the last where a table of tokens has no weight
             return None
 
 
@@ -130,25 +133,15 @@ def test_layers_are_repeated_where_peft_finds_them(name: str) -> None:
 @pytest.mark.parametrize("start", [*STARTS, "pissa_niter_4", "pissa_niter_x", "nonsense", "OLoRA", "GAUSSIAN", "PiSSA"])
 @pytest.mark.parametrize("extra", [{}, {"use_dora": True}, {"lora_bias": True}, {"r": 5}], ids=repr)
 def test_starts_train_what_peft_trains(start: str, extra: dict[str, Any]) -> None:
-    """Real weights: most starts decompose them. Those that need data or gradients are only read."""
-    from peft import LoraConfig, get_peft_model
-
+    """Those that need data, gradients or a GPU are only read."""
     value = {"True": True, "False": False}.get(start, start)
     settings = {**LORA, "init_lora_weights": value, **extra}
-    if start in ("eva", "corda", "lora_ga"):
-        assert STARTS[start] in " ".join(
-            read_adapter_config({**settings, "lora_bias": False}, built("Llama")).explanation
-        )
+    if start in ("eva", "corda", "lora_ga", "loftq"):
+        report = read_adapter_config({**settings, "lora_bias": False}, base=built("Llama"))
+        assert STARTS[start] in " ".join(report.explanation)
+        assert report.total == ours("Llama", {**settings, "init_lora_weights": True, "lora_bias": False})[1]  # pyright: ignore
         return
-    quantized = {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if start == "loftq" else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            described = LoraConfig(**{k: v for k, v in settings.items() if k != "peft_type"}, **quantized)
-            expected = get_peft_model(MODELS["Llama"](), described).get_nb_trainable_parameters()
-        except (ValueError, TypeError):
-            expected = None
-    assert ours("Llama", settings) == expected
+    assert ours("Llama", settings) == theirs("Llama", settings)
 
 
 @pytest.mark.parametrize("modules", [["embed_tokens"], ["q_proj", "lm_head"]])
@@ -272,7 +265,7 @@ def test_extras_are_explained() -> None:
         ({"layer_replication": [[0, 4]] * 501}, "at most 2,000"),
         ({"init_lora_weights": "pisa"}, "did you mean 'pissa'?"),
         ({"init_lora_weights": "orthogonal", "r": 3}, "an even rank"),
-        ({"init_lora_weights": "mica", "r": 200}, "rank of at most 32"),
+        ({"init_lora_weights": "mica", "r": 200}, "rank of at most 64"),
         ({"peft_type": "ADALORA", "target_parameters": ["q_proj.weight"]}, "peft refuses target_parameters"),
         ({"peft_type": "VERA", "target_modules": ["embed_tokens"]}, "VeRA adapts linear and conv1d layers"),
         ({"peft_type": "LOAR"}, "did you mean LORA?"),
