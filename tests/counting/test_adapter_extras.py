@@ -195,8 +195,11 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
+QUICK = ("Llama", "GPT-2", "BERT classifier", "Mamba")
+
+
 @pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in MODELS])
 def test_vera_and_adalora_are_counted_as_peft_counts_them(name: str, other: str) -> None:
     assert ours(name, OTHERS[other]) == theirs(name, OTHERS[other])
 
