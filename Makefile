@@ -8,7 +8,7 @@ JOBS ?= 2
 
 .PHONY: app test test-browser test-slow test-all bench lint format clean
 
-.venv/installed: requirements.txt pyproject.toml $(wildcard peftcalc/*/*.c)
+.venv/installed: requirements.txt pyproject.toml setup.py $(wildcard peftcalc/*/*.c peftcalc/*/*/*.c)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps -e .

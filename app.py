@@ -4,6 +4,10 @@ The app is an `st.App` whose script lives in `peftcalc/ui/`, not beside `pages/`
 would switch on Streamlit's automatic pages, and a link into a cold server would run a page without its frame.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
-app = st.App("peftcalc/ui/router.py")
+import peftcalc.ui
+
+app = st.App(Path(peftcalc.ui.__file__).with_name("router.py"))

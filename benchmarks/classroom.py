@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from classroom_client import Visitor, memory_bytes, running_app
+from classroom_client import Visitor, memory_bytes
+from served_app import running_app
 
 BARS = {"median": 0.2, "p95": 0.5, "memory": 1.5e9, "first point": 2.0, "comparison": 20.0, "ratio": 1.3}
 

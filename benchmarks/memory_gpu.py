@@ -153,8 +153,9 @@ def real_model(row: Row, device: str) -> Any:
     import transformers
     from peft import get_peft_model, prepare_model_for_kbit_training
 
-    from peftcalc.memory.simulate.training_model import quantize_linears, quiet
+    from peftcalc.memory.simulate.training_model import quantize_linears
     from peftcalc.methods import QLoRA
+    from peftcalc.models.transformers_classes import quiet
 
     method = method_of(row)
     settings = transformers.LlamaConfig.from_dict(config_of(row.model))

@@ -2,7 +2,7 @@
 
     python benchmarks/memory_published.py [--estimate-only] [--setup known]
 
-Every row with its source is in benchmarks/memory_published.csv. The bars of the project, for rows whose set-up is
+Every row with its source is in peftcalc/evidence/data/published.csv. The bars of the project, for rows whose set-up is
 known: mean absolute error of the simulation at most 5 %, worst at most 10 %.
 """
 

@@ -47,13 +47,13 @@ SLIDER = "[data-testid=stMain] [data-testid=stSlider] input[type=range]"
 
 
 def in_the_browser(repeats: int) -> None:
-    from classroom_client import running_app
     from playwright.sync_api import sync_playwright
+    from served_app import CHROMIUM, CHROMIUM_FLAGS, running_app
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
         rows = []
         with running_app(str(bare)) as (url, _):
             rows.append(("a bare page", key_to_end(browser, url, repeats)))

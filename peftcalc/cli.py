@@ -1,6 +1,7 @@
 """The same answers in a terminal: `python -m peftcalc COMMAND`, as tables or with `--json`.
 
-Exit code 0 on success, 2 with one clear line on bad input, 130 when interrupted.
+Exit code 0 on success, 1 where the answer is no (it does not fit), 2 with one clear line on bad input or a package that
+is not installed, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("square", "count", "models", "memory", "quantize", "train", "app")
+from peftcalc.lazy import explained
+
+COMMANDS = ("square", "count", "models", "memory", "fit", "advise", "quantize", "train", "app")
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -37,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned."""
     arguments = build_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        with explained("this command"):
+            return arguments.run(arguments) or 0
     except ValueError as error:
         print(f"peftcalc {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -30,7 +30,8 @@ def load(name: str, signatures: Mapping[str, str]) -> dict[str, Any] | None:
     True
     """
     place = Path(__file__).parent / name
-    files = [place.with_name(f"_{place.name}{suffix}") for suffix in EXTENSION_SUFFIXES]
+    suffixes = reversed(EXTENSION_SUFFIXES)  # the plain one first, which setup.py gives: it names no Python
+    files = [place.with_name(f"_{place.name}{suffix}") for suffix in suffixes]
     try:
         library = ctypes.CDLL(str(next(file for file in files if file.exists())))
         loops = {loop: library[loop] for loop in signatures}

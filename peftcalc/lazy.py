@@ -1,14 +1,18 @@
-"""Names that are loaded when they are first used, so that importing one room does not pay for all of them.
+"""Names and packages that are loaded when they are first used, so that importing one room does not pay for all of them.
 
 `lazy_names` is for the face of a package. `upstairs` is the one door that leads up in the house: a public method that
 lives higher than its object (a method's code is made in `recipes`) is found by name in `UPSTAIRS`, and nowhere else.
+What needs a package that is not installed says so in one line with the command that installs it: `MissingExtra`, which
+`lazy_names`, the commands and what stands below `explained` raise.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 UPSTAIRS = {
@@ -18,6 +22,50 @@ UPSTAIRS = {
 }
 """Where the work of these public methods is done, as `module:name`: above their object."""
 
+INSTALL = {
+    **dict.fromkeys(("torch", "transformers", "peft", "bitsandbytes", "sklearn"), "'peftcalc[lab]'"),
+    **dict.fromkeys(("gguf", "accelerate"), "'peftcalc[llm]'"),
+    **dict.fromkeys(("streamlit", "altair"), "'peftcalc[app]'"),
+    "matplotlib": "'peftcalc[notebook]'",
+    **{package: package for package in ("numpy", "pandas", "safetensors", "huggingface_hub")},
+}
+"""What pip installs a package by: the extra that brings it, or its own name where peftcalc always asks for it."""
+
+
+class MissingExtra(ModuleNotFoundError, ValueError):
+    """A package is not installed; the sentence says what needs it and the command that installs it.
+
+    A ValueError too, so that pages, workers and the terminal answer it as they answer any other sentence.
+    """
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Within it, or below it as a decorator, an import that fails for want of a package of `INSTALL` says `what`
+    needs it.
+
+    >>> with explained("this example"):
+    ...     raise ModuleNotFoundError(name="torch.nn")
+    Traceback (most recent call last):
+    peftcalc.lazy.MissingExtra: this example needs torch: pip install 'peftcalc[lab]'
+    """
+    try:
+        yield
+    except MissingExtra:
+        raise
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in INSTALL:
+            raise
+        raise MissingExtra(f"{what} needs {package}: pip install {INSTALL[package]}", name=package) from None
+
+
+def needs(package: str, what: str) -> None:
+    """Nothing where `package` is installed; else the error that says `what` needs it. The package is not loaded."""
+    with explained(what):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
+
 
 def upstairs(method: str) -> Callable[..., Any]:
     """The function that does the work of a public method, such as "Method.to_code".
@@ -26,7 +74,8 @@ def upstairs(method: str) -> Callable[..., Any]:
     'method_code'
     """
     module, name = UPSTAIRS[method].split(":")
-    return getattr(importlib.import_module(module), name)
+    with explained(method):
+        return getattr(importlib.import_module(module), name)
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
@@ -36,7 +85,8 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
         module = modules.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(module), name)
+        with explained(f"{package}.{name}"):
+            value = getattr(importlib.import_module(module), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,6 +1,10 @@
-"""The only place where numbers become text: bytes, counts, percentages, durations."""
+"""The only place where numbers become text: bytes, counts, percentages, durations, and what JSON can hold of them."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _DECIMAL_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -88,3 +92,28 @@ def seconds(value: float) -> str:
     if value < 3600:
         return f"{int(value // 60)} min {int(value % 60)} s"
     return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
+
+
+def python_literal(value: Any) -> str:
+    """A value as Python code, with double quotes as formatters write them.
+
+    >>> print(python_literal("Japan"), python_literal(["q_proj"]), python_literal(0.5))
+    "Japan" ["q_proj"] 0.5
+    """
+    text = repr(value)
+    return text.replace("'", '"') if '"' not in text else text
+
+
+def for_json(value: Any) -> Any:
+    """The value as JSON can hold it: tuples become lists; NaN and infinity, which JSON does not have, become null.
+
+    >>> for_json({"loss": float("inf"), "shape": (2, 3.5)})
+    {'loss': None, 'shape': [2, 3.5]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: for_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [for_json(item) for item in value]
+    return value

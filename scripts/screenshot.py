@@ -6,20 +6,13 @@ Starts nothing: the app must run at --url. Prints console errors, so that a sile
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from served_app import CHROMIUM, CHROMIUM_FLAGS
 
 
 def main() -> None:
@@ -34,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
         context = browser.new_context(
             viewport={"width": arguments.width, "height": 900}, color_scheme="dark" if arguments.dark else "light"
         )

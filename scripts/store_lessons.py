@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
-import platform
 import sys
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import stored
 import torch
 
 from peftcalc.geometry.rank_bound import SPECTRA
@@ -110,38 +107,24 @@ LESSONS = {
 
 
 def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     for name in sys.argv[1:] or LESSONS:
         store(name, LESSONS[name]())
 
 
 def store(name: str, told: Records) -> None:
-    """Write `<name>.json.gz`; numbers with five significant figures."""
+    """Write `<name>.json.gz`."""
     records = []
     for record in told:
-        records.append(_rounded(record))
+        records.append(stored.rounded(record))
         print(f"\r{name} {len(records)}", end="", flush=True)
-    made = f"{date.today()}, {platform.machine()}, one thread, torch {torch.__version__}"
-    data = json.dumps({"made": made, "records": records}, separators=(",", ":")).encode()
-    (FOLDER / f"{name}.json.gz").write_bytes(gzip.compress(data, mtime=0))
-    print(f"\r{name}: {len(records)} records, {len(data)} bytes", flush=True)
+    stored.write(FOLDER / f"{name}.json.gz", {"made": stored.made("torch") + ", one thread", "records": records})
 
 
 def _end(arguments: dict[str, Any]) -> dict[str, Any]:
     """A run's arguments with the held-out loss that it began and ended with."""
     looks = [record for record in start({**arguments, "evaluations": 1}) if record.validation is not None]
     return {**arguments, "before": looks[0].validation, "validation": looks[-1].validation, **looks[-1].metrics}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return value
 
 
 if __name__ == "__main__":

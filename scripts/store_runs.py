@@ -6,14 +6,11 @@ stored as the app's workers tell them.
 
 from __future__ import annotations
 
-import gzip
-import json
-import platform
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
+import stored
 import torch
 
 from peftcalc.lab.race import Race
@@ -29,34 +26,20 @@ RACES = {
 
 
 def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     for name in sys.argv[1:] or RACES:
         store(name, RACES[name])
 
 
 def store(name: str, race: Race) -> None:
-    """Run a race and write `<name>.json.gz`; numbers with five significant figures."""
+    """Run a race and write `<name>.json.gz`."""
     records = []
     with tempfile.TemporaryDirectory() as folder:
         for step, _, new in finetune_runs({"runs": race.runs()}, Path(folder)):
             records += new
             print(f"\r{name} {step}", end="", flush=True)
-    made = f"{date.today()}, {platform.machine()}, one thread, torch {torch.__version__}"
-    content = {"race": race.as_dict(), "made": made, "records": _rounded(records)}
-    data = json.dumps(content, separators=(",", ":")).encode()
-    (FOLDER / f"{name}.json.gz").write_bytes(gzip.compress(data, mtime=0))
-    print(f"\r{name}: {len(records)} records, {len(data)} bytes")
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return value
+    told = {"race": race.as_dict(), "made": stored.made("torch") + ", one thread", "records": stored.rounded(records)}
+    stored.write(FOLDER / f"{name}.json.gz", told)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 HEAVY = ("torch", "streamlit", "transformers", "matplotlib", "pandas", "numpy", "peft", "bitsandbytes")
+HEAVY += ("huggingface_hub",)
 
 
 def test_the_house_keeps_its_rules():
@@ -126,6 +127,15 @@ def test_importing_brings_in_nothing_heavy(module: str):
     assert loaded_by(f"import {module}") == []
 
 
+def test_declaring_every_command_brings_in_nothing_heavy():
+    assert loaded_by("from peftcalc.cli import build_parser\nbuild_parser()") == []
+
+
+def test_public_names_bring_in_what_they_compute_with_and_no_tables_figures_or_downloads():
+    names = "finetune, attach, quantize, quantization_error, decompose, rank_of, compare, load_adapter, simulate_memory"
+    assert loaded_by(f"from peftcalc import {names}") == ["torch", "numpy"]
+
+
 def test_the_heavy_list_would_be_noticed():
     assert "matplotlib" in loaded_by("import matplotlib")
 
@@ -144,3 +154,8 @@ def test_public_names_are_what_they_say_whatever_was_imported_first():
         "assert all(callable(getattr(pc, name)) for name in pc.__all__)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_drawing_of_the_house_is_current():
+    check = [sys.executable, str(ROOT / "scripts/draw_house.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run python scripts/draw_house.py"

@@ -126,6 +126,26 @@ def test_the_code_text_builds_the_same_configuration(name):
     assert names["config"] == method.to_peft("CAUSAL_LM")
 
 
+@pytest.mark.parametrize(
+    "method", [DoRA(rank=4, init="pissa"), QLoRA(rank=4, init="pissa_niter_4"), LoRA(init="gaussian")]
+)
+def test_a_start_reaches_peft_and_the_code(method):
+    config = method.to_peft("CAUSAL_LM")
+    assert config.init_lora_weights == method.init
+    text = method.to_code()
+    compile(text, "code", "exec")
+    assert f'init_lora_weights="{method.init}"' in text
+    assert ('save_pretrained("rest")' in text) == method.quantized
+    assert LoRA().to_peft().init_lora_weights is True
+
+
+def test_a_frozen_a_is_in_the_code_and_not_in_pefts_config():
+    assert LoRA(freeze_a=True).to_peft() == LoRA().to_peft()
+    assert "requires_grad_(False)" in LoRA(freeze_a=True).to_code()
+    assert "requires_grad_(False)" not in LoRA().to_code()
+    assert repr(LoRA(freeze_a=True)) == "LoRA(rank=8, freeze_a=True)"
+
+
 def test_repr_shows_what_differs():
     assert repr(DoRA(rank=4, alpha=16)) == "DoRA(rank=4)"
     assert eval(repr(QLoRA(rank=4, alpha=32, targets=["q"]))) == QLoRA(rank=4, alpha=32, targets=["q"])

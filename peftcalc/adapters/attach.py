@@ -1,14 +1,15 @@
 """Attach a method to any `torch.nn.Module`, switch between adapters, merge, and take everything off again.
 
 The module is changed in place: each chosen layer's slot in its parent holds an adapted layer that wraps the very same
-base layer. Several named adapters share one base; switching swaps the slots and copies nothing.
+base layer, or, where an adapter starts with a part of the weight, a layer with the rest of it. Several named adapters
+share one base, which none of them changes; switching swaps the slots and copies nothing.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -39,13 +40,15 @@ from peftcalc.methods import LoRA, Method, QLoRA
 __all__ = ["activate", "adapted", "attach", "attach_filled", "detach", "merge", "trainable", "unmerge"]
 
 Fill = Callable[[dict[str, nn.Parameter]], None]
+NONE: Mapping[str, nn.Module] = {}
 
 
 def attach(module: nn.Module, method: Method, seed: int | None = None, adapter: str = "default") -> nn.Module:
     """Freeze `module`, put the method's adapter beside its layers, in place, and return the module.
 
     Adapted are `nn.Linear`, transformers' `Conv1D`, `nn.Embedding` and `nn.Conv2d` whose names `method.targets` match,
-    by peft's rules; at first the outputs stay what they were. QLoRA and QDoRA first store every linear layer but the
+    by peft's rules; at first the outputs stay what they were (after `init="pissa"`, to the rounding of W − s · B A: the
+    weight and what is left of it are both kept). QLoRA and QDoRA first store every linear layer but the
     output embeddings in 4 bits. `Full` makes everything trainable. A second call with another `adapter` name adds an
     adapter to the same base and makes it the active one. When `module` is itself one layer, the layer that wraps it is
     returned.
@@ -182,7 +185,7 @@ def _attach_first(root: nn.Module, method: Method, seed: int | None, adapter: st
         bases = [slot_at(root, n, QuantizedLinear.of(root.get_submodule(n), method)) for n in chosen.quantized]
     fill(bases)
     try:
-        built = _build(root, method, chosen, seed)
+        built = _build(root, method, chosen, seed, {slot.path: slot.original for slot in bases})
         fill_in(tensors_of(built))
     except BaseException:
         restore(bases)
@@ -206,8 +209,13 @@ def _attach_another(root: nn.Module, method: Method, seed: int | None, adapter: 
     state.adapters[adapter] = built
 
 
-def _build(root: nn.Module, method: Method, chosen: Choice | None, seed: int | None) -> Adapter:
-    """The adapter over the base layers that now stand in `root`; `root` itself is left untouched."""
+def _build(
+    root: nn.Module, method: Method, chosen: Choice | None, seed: int | None, floats: Mapping[str, nn.Module] = NONE
+) -> Adapter:
+    """The adapter over the base layers that now stand in `root`; `root` itself is left untouched.
+
+    `floats` holds what the layers in 4 bits were made of, for starts that read the weight.
+    """
     built = Adapter(method)
     if chosen is None or not isinstance(method, LoRA):
         return built
@@ -215,9 +223,11 @@ def _build(root: nn.Module, method: Method, chosen: Choice | None, seed: int | N
         if seed is not None:
             torch.manual_seed(seed)
         for name in chosen.adapted:
-            built.layers[name] = adapt(root.get_submodule(name), method, name)
+            built.layers[name] = adapt(root.get_submodule(name), method, name, floats.get(name))
     for name in chosen.biases:
-        built.slots.append(slot_at(root, name, nn.Parameter(root.get_parameter(name).detach().clone())))
+        trained = nn.Parameter(root.get_parameter(name).detach().clone())
+        owner = built.layers.get(name.rpartition(".")[0])  # whose base may be another layer than the one in `root`
+        built.slots.append(slot_at(root, name, trained, None if owner is None else owner.base))
     for name in chosen.saved:
         built.slots.append(slot_at(root, name, copy.deepcopy(root.get_submodule(name)).requires_grad_(True)))
     built.slots += [slot_at(root, name, layer) for name, layer in built.layers.items()]

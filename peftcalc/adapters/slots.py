@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass
@@ -24,25 +25,41 @@ class Slot:
         setattr(self.owner, self.name, self.replacement)
 
     def restore(self) -> None:
+        """Put the original back; while it was set aside its replacement may have gone to another device."""
+        device = _device_of(self.replacement)
+        if device is not None and _device_of(self.original) not in (device, None):
+            _move(self.original, device)
         setattr(self.owner, self.name, self.original)
 
     def move_replacement_to(self, device: torch.device) -> None:
         """An adapter that was set aside follows its base to another device."""
-        if isinstance(self.replacement, nn.Parameter):
-            self.replacement.data = self.replacement.data.to(device)
-        else:
-            self.replacement.to(device)
+        _move(self.replacement, device)
 
 
-def slot_at(root: nn.Module, path: str, replacement: Any) -> Slot:
-    """The slot of the submodule or parameter called `path`.
+def _device_of(standing: Any) -> torch.device | None:
+    """Where a parameter or a module's first tensor is."""
+    if isinstance(standing, Tensor):
+        return standing.device
+    first = next(itertools.chain(standing.parameters(), standing.buffers()), None)
+    return None if first is None else first.device
+
+
+def _move(standing: Any, device: torch.device) -> None:
+    if isinstance(standing, nn.Parameter):
+        standing.data = standing.data.to(device)
+    else:
+        standing.to(device)
+
+
+def slot_at(root: nn.Module, path: str, replacement: Any, owner: nn.Module | None = None) -> Slot:
+    """The slot of the submodule or parameter called `path`; of another `owner` than that in `root`, if one is given.
 
     >>> slot = slot_at(model := nn.Sequential(nn.ReLU()), "0", nn.Tanh())
     >>> slot.fill(); model[0]
     Tanh()
     """
     parent, _, name = path.rpartition(".")
-    owner = root.get_submodule(parent)
+    owner = root.get_submodule(parent) if owner is None else owner
     return Slot(path, owner, name, getattr(owner, name), replacement)
 
 

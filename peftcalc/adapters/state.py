@@ -72,13 +72,14 @@ def adapter_layers(module: nn.Module, adapter: str | None = None) -> dict[str, A
 
 
 def adapter_tensors(module: nn.Module, adapter: str | None = None) -> dict[str, nn.Parameter]:
-    """Everything that an adapter (the active one) trains, by the names in its file without their common prefix."""
+    """Everything that an adapter (the active one) holds, by the names in its file without their common prefix."""
     root = root_of(module)
     return tensors_of(active_of(root) if adapter is None else state_of(root).adapters[adapter])
 
 
 def adapter_bytes(module: nn.Module) -> dict[str, int]:
-    """Bytes that each attached adapter adds to the one base that they share.
+    """Bytes that each attached adapter adds to the one base that they share; with what is left of the weights, where a
+    start has taken a part of them.
 
     >>> from peftcalc import LoRA, attach
     >>> model = attach(nn.Sequential(nn.Linear(8, 8)), LoRA(rank=2))
@@ -86,11 +87,15 @@ def adapter_bytes(module: nn.Module) -> dict[str, int]:
     {'default': 128, 'second': 256}
     """
     state = state_of(root_of(module))
-    return {name: sum(t.nbytes for t in tensors_of(adapter).values()) for name, adapter in state.adapters.items()}
+    return {
+        name: sum(t.nbytes for t in tensors_of(adapter).values())
+        + sum(layer.own_base_bytes() for layer in adapter.layers.values())
+        for name, adapter in state.adapters.items()
+    }
 
 
 def tensors_of(adapter: Adapter) -> dict[str, nn.Parameter]:
-    """Everything that an adapter trains, see `adapter_tensors`."""
+    """Everything that an adapter holds, see `adapter_tensors`; all but a frozen A are trained."""
     tensors = {f"{name}.{key}": t for name, layer in adapter.layers.items() for key, t in layer.adapter().items()}
     for slot in adapter.slots:
         if isinstance(slot.replacement, nn.Parameter):

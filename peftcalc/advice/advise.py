@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.advice.reasons import (
@@ -10,18 +12,23 @@ from peftcalc.advice.reasons import (
     adapter_reason,
     dropout_for,
     memory_reasons,
+    ranking_reason,
+    refusal_reasons,
     serving_reasons,
     setting_reasons,
 )
+from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
-from peftcalc.memory.fit import Fit, fit
-from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
+from peftcalc.memory.cards import Gpu, gpu
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.fit import Fit, fit, needed, refusals
+from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 
 if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
 
-PRIORITIES = ("balance", "quality", "speed", "memory")
+PRIORITIES = tuple(WISHES)
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,25 @@ class Advice:
     """A method for a model on a card, with its reasons in order."""
 
     method: Method
+    wish: Wish
+    """What was asked for, with its ranking."""
+    plan: Plan
+    """Which line of the ranking was taken."""
     fit: Fit
     """How the method fits on the card."""
-    checkpointing: bool
     reasons: tuple[Reason, ...]
     fits: tuple[Fit, ...]
-    """All five methods on the card, as they were compared."""
+    """The methods on the card, with checkpointing if the advice has it, without those that peft refuses on the model."""
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again."""
+        return self.plan.checkpointing
 
 
 def advise(
     shapes: ModelShapes | Any,
-    card: str,
+    card: str | Gpu,
     priority: str = "balance",
     tasks: int = 1,
     batch: int = 1,
@@ -49,7 +64,7 @@ def advise(
 
     Args:
         shapes: what `load_model` returns or accepts.
-        card: a name from `gpus()`.
+        card: a name from `gpus()`, or a `Gpu`.
         priority: "balance", "quality", "speed" or "memory".
         tasks: how many fine-tuned variants of the model will be kept and served.
         batch, sequence: of the training step.
@@ -60,43 +75,33 @@ def advise(
     >>> advise("meta-llama/Llama-3.1-8B", "T4").method.quantized
     True
     """
-    one_of("priority", priority, PRIORITIES)
+    wish = WISHES[one_of("priority", priority, WISHES)]
     whole_number("tasks", tasks, 1, 1_000_000)
-    model = load_model(shapes)
-    rank = 64 if priority == "quality" else 16
-    choices = _methods(rank, model.total)
-    plain, checkpointed = (tuple(fit(model, card, choices, batch, sequence, checkpointing=on)) for on in (False, True))
-    checkpointing = priority == "memory" or not any(f.fits for f in plain if f.method.name in _wanted(priority, tasks))
-    fits = checkpointed if checkpointing else plain
-    chosen = _choose(fits, _wanted(priority, tasks))
+    model, chosen_card = load_model(shapes), gpu(card)
+    methods = methods_of(wish, model, dropout_for(model.total))
+    refused = refusals(model, methods.values())
+    methods = {name: method for name, method in methods.items() if name not in refused}
+    plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
+    plan = _first_that_fits(plans, partial(_needed_bytes, model, methods, batch, sequence), chosen_card)
+    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, checkpointing=plan.checkpointing))
+    chosen = next(row for row in fits if row.method.name == plan.method)
     reasons = (
-        *memory_reasons(fits, chosen, checkpointing),
-        adapter_reason(chosen),
-        *setting_reasons(chosen.method, model.total),
-        *serving_reasons(model, tasks),
+        ranking_reason(wish, plans, plan, chosen),
+        *memory_reasons(fits, chosen, plan.checkpointing),
+        adapter_reason(wish, chosen, tasks),
+        *refusal_reasons(refused),
+        *setting_reasons(wish, chosen.method, model.total),
+        *serving_reasons(model, chosen.method, tasks),
     )
-    return Advice(chosen.method, chosen, checkpointing, reasons, fits)
+    return Advice(chosen.method, wish, plan, chosen, reasons, fits)
 
 
-def _methods(rank: int, parameters: int) -> tuple[Method, ...]:
-    options: dict[str, Any] = {"rank": rank, "alpha": 2 * rank, "dropout": dropout_for(parameters)}
-    return (Full(), LoRA(**options), DoRA(**options), QLoRA(**options), QDoRA(**options))
+def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
+    """The first plan whose expected bytes the card has; where none has room, the one that needs least."""
+    sizes = {plan: needs(plan) for plan in plans}
+    return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
 
 
-def _wanted(priority: str, tasks: int) -> tuple[str, ...]:
-    """The methods in the order in which they would be taken if they fit."""
-    orders = {
-        "balance": ("lora", "qlora"),
-        "quality": ("full", "dora", "qdora", "qlora"),
-        "speed": ("lora", "qlora"),
-        "memory": ("qlora", "qdora"),
-    }
-    order = orders[priority]
-    return tuple(name for name in order if name != "full") if tasks > 1 else order
-
-
-def _choose(fits: tuple[Fit, ...], wanted: tuple[str, ...]) -> Fit:
-    by_name = {f.method.name: f for f in fits}
-    fitting = [by_name[name] for name in wanted if by_name[name].fits]
-    smallest = min((f for f in fits if f.method.has_adapter), key=lambda f: f.needed.expected_bytes)
-    return fitting[0] if fitting else smallest
+def _needed_bytes(model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, plan: Plan) -> int:
+    peak = estimate_memory(model, methods[plan.method], batch, sequence, checkpointing=plan.checkpointing).total
+    return needed(peak).expected_bytes

@@ -1,7 +1,8 @@
 """The commands of `python -m peftcalc`, one module each.
 
 A command module has `add(commands)`, which declares the command's arguments on an argparse subparser and sets `run`,
-and `run(arguments) -> None`, which prints. A ValueError becomes one line and exit code 2 (see `peftcalc.cli`).
+and `run(arguments)`, which prints and returns `NO` where the answer is no, else nothing. A ValueError becomes one line
+and exit code 2, and so does a package that is missing (see `peftcalc.cli`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peftcalc.checks import whole_number
+from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.methods import METHODS, Method, make_method
+from peftcalc.methods.starts import STARTS
+from peftcalc.units import for_json
+
+NO = 1
+"""The exit code of a command whose answer is no: it does not fit."""
 
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
     """JSON on standard output; what JSON cannot hold (NaN, infinity) becomes null."""
-    print(json.dumps(_finite(record), indent=2, ensure_ascii=False))
+    print(json.dumps(for_json(record), indent=2, ensure_ascii=False))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
@@ -53,34 +60,65 @@ def number(text: str) -> int:
     return int(value)
 
 
+def add_card(parser: argparse.ArgumentParser) -> None:
+    """A card, as the second word or by name."""
+    parser.add_argument("card", nargs="?", help='the card, such as "V100 16GB" or T4')
+    parser.add_argument("--gpu", "--card", dest="gpu", metavar="CARD", help="the same, by name")
+
+
+def card_from(arguments: argparse.Namespace) -> Gpu:
+    """The card that the options of `add_card` name, once.
+
+    Raises:
+        ValueError: none, two, or an unknown one.
+    """
+    if bool(arguments.card) == bool(arguments.gpu):
+        raise ValueError('name one card, such as "V100 16GB", after the model or by --gpu')
+    return gpu(arguments.card or arguments.gpu)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    known = "catalogue id; or, with peftcalc[lab], path of a config.json or its folder, or hub id"
+    parser.add_argument("model", help=known)
 
 
 def add_method(parser: argparse.ArgumentParser, default: str = "lora") -> None:
     """The options that describe a method."""
     parser.add_argument("--method", default=default, help=f"one of {', '.join(METHODS)} (default {default})")
-    parser.add_argument("--rank", type=number, default=8, help="rank of the update (default 8)")
+    add_adapter(parser)
+
+
+def add_adapter(parser: argparse.ArgumentParser, rank: int = 8) -> None:
+    """The options that describe a method, but for its name."""
+    parser.add_argument("--rank", type=number, default=rank, help=f"rank of the update (default {rank})")
     parser.add_argument("--alpha", type=float, default=None, help="scaling numerator (default twice the rank)")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument(
         "--targets", default="all-linear", help="all-linear, names with commas, or a regular expression"
     )
     parser.add_argument("--rslora", action="store_true", help="scale with alpha over the root of the rank")
+    parser.add_argument("--init", default="default", help=f"how A and B start: {', '.join(STARTS)}")
+    parser.add_argument("--freeze-a", action="store_true", help="train B alone (LoRA-FA)")
     parser.add_argument("--quant", default="nf4", help="nf4 or fp4, for qlora and qdora")
     parser.add_argument("--no-double-quant", action="store_true", help="keep block scales in float32")
 
 
-def method_from(arguments: argparse.Namespace) -> Method:
-    """The method that the options of `add_method` describe."""
+def method_from(arguments: argparse.Namespace, name: str | None = None) -> Method:
+    """The method that the options of `add_method` describe; those of `add_adapter` describe the method `name`."""
     rank = whole_number("rank", arguments.rank, 1, 1_000_000)
     return make_method(
-        arguments.method,
+        name or arguments.method,
         rank=rank,
         alpha=2 * rank if arguments.alpha is None else arguments.alpha,
         dropout=arguments.dropout,
         targets=parse_targets(arguments.targets),
         rslora=arguments.rslora,
+        init=arguments.init,
+        freeze_a=arguments.freeze_a,
         quant=arguments.quant,
         double_quant=not arguments.no_double_quant,
     )
@@ -97,13 +135,3 @@ def parse_targets(text: str) -> str | tuple[str, ...]:
         return "all-linear"
     plain = all(character.isalnum() or character in "_.-" for name in names for character in name)
     return names if names and plain else text
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

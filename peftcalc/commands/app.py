@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from pathlib import Path
+
+from peftcalc.app_folder import app_folder
+from peftcalc.lazy import needs
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,8 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    entry = Path(__file__).parents[2] / "app.py"
-    if not entry.exists():
-        raise ValueError("the app's pages are in the project's folder: run this command from a clone of the repository")
-    command = [sys.executable, "-m", "streamlit", "run", entry.name, "--server.port", str(arguments.port)]
-    raise SystemExit(subprocess.call(command, cwd=entry.parent))
+    folder = app_folder()
+    needs("streamlit", "the app")
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(arguments.port)]
+    raise SystemExit(subprocess.call(command, cwd=folder))

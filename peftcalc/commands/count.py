@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from peftcalc import units
-from peftcalc.commands import add_json, add_method, method_from, print_json, print_table
+from peftcalc.commands import add_json, add_method, add_model, method_from, print_json, print_table
 from peftcalc.counting.count import count
 
 TASK_TYPES = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
@@ -13,7 +13,7 @@ TASK_TYPES = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("count", help="parameters that a method trains of a model, exactly")
-    parser.add_argument("model", help="catalogue id, path of a config.json or its folder, or hub id")
+    add_model(parser)
     add_method(parser)
     parser.add_argument("--task-type", choices=TASK_TYPES, help="peft's task type, for models with a head")
     add_json(parser)
@@ -36,10 +36,9 @@ def run(arguments: argparse.Namespace) -> None:
     ]
     print_table(rows, ["exact", "value"])
     print()
-    table = result.by_kind.reset_index()
     body = [
         [row["name"], row["kind"], row["how"], f"{row['rank']:,}", f"{row['modules']:,}", f"{row['trainable']:,}"]
-        for row in table.to_dict("records")
+        for row in result.kind_rows()
     ]
     print_table(body, ["module", "kind", "how", "rank", "modules", "trainable"])
     for note in result.notes:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from peftcalc import units
-from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
+from peftcalc.commands import NO, add_json, add_method, add_model, method_from, number, print_json, print_table
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
 from peftcalc.memory.fit import Needed, needed
@@ -20,8 +20,18 @@ _DEFAULTS = {field.name: field.default for field in fields(MemoryOptions)}
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("memory", help="memory of a training step, by part, and whether it fits a card")
-    parser.add_argument("model", help="catalogue id, path of a config.json or its folder, or hub id")
+    add_model(parser)
     add_method(parser)
+    add_step(parser)
+    parser.add_argument("--gpu", help='a card to fit on, such as "V100 16GB"')
+    parser.add_argument("--simulate", action="store_true", help="trace the real step on fake tensors (seconds)")
+    parser.add_argument("--seconds", type=float, default=None, help="limit of the simulation")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def add_step(parser: argparse.ArgumentParser) -> None:
+    """The options that describe a training step, apart from its model and method."""
     parser.add_argument("--batch", type=number, default=1, help="sequences in one forward pass (default 1)")
     parser.add_argument("--sequence", type=number, default=2048, help="tokens of each (default 2048)")
     parser.add_argument("--accumulation", type=number, default=1, help="forward passes before an update (default 1)")
@@ -36,17 +46,17 @@ def add(commands: argparse._SubParsersAction) -> None:
             default=_DEFAULTS[name],
             help=f"{text} (default: {'on' if _DEFAULTS[name] else 'off'})".replace("%", "%%"),
         )
-    parser.add_argument("--gpu", help='a card to fit on, such as "V100 16GB"')
-    parser.add_argument("--simulate", action="store_true", help="trace the real step on fake tensors (seconds)")
-    parser.add_argument("--seconds", type=float, default=None, help="limit of the simulation")
-    add_json(parser)
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_step` say, without batch and sequence: the named options of `estimate_memory`."""
+    return {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus")}
+
+
+def run(arguments: argparse.Namespace) -> int | None:
     card = gpu(arguments.gpu) if arguments.gpu else None
     method, model = method_from(arguments), load_model(arguments.model)
-    options = {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus")}
+    options = step_from(arguments)
     result: MemoryEstimate | MemoryTrace
     if arguments.simulate:
         from peftcalc.memory.simulate.simulate import simulate_memory
@@ -61,9 +71,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         about = {"model": model.id, "method": method.name, "batch": arguments.batch, "sequence": arguments.sequence}
         print_json(about | record_of(result, card))
-        return
-    kind = "simulated" if arguments.simulate else "estimated"
-    print(f"{model.id}: {method!r}, batch {arguments.batch:,}, sequence {arguments.sequence:,}: {kind}\n")
+    else:
+        _print(result, f"{model.id}: {method!r}, batch {arguments.batch:,}, sequence {arguments.sequence:,}", card)
+    return None if card is None or _fits(result, card) else NO
+
+
+def _print(result: MemoryEstimate | MemoryTrace, title: str, card: Gpu | None) -> None:
+    kind = "simulated" if isinstance(result, MemoryTrace) else "estimated"
+    print(f"{title}: {kind}\n")
     _print_parts(result)
     _print_card(needed(result.peak), card)
     for note in result.notes:
@@ -87,9 +102,12 @@ def record_of(result: MemoryEstimate | MemoryTrace, card: Gpu | None) -> dict[st
     sizes = needed(result.peak)
     record["needed"] = sizes.__dict__
     if card is not None:
-        fits = sizes.expected_bytes <= card.usable_bytes
-        record |= {"gpu": card.name, "usable_bytes": card.usable_bytes, "fits": fits}
+        record |= {"gpu": card.name, "usable_bytes": card.usable_bytes, "fits": _fits(result, card)}
     return record
+
+
+def _fits(result: MemoryEstimate | MemoryTrace, card: Gpu) -> bool:
+    return needed(result.peak).expected_bytes <= card.usable_bytes
 
 
 def _print_parts(result: MemoryEstimate | MemoryTrace) -> None:

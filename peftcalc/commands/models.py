@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from peftcalc.commands import add_json, print_json, print_table
+from peftcalc.models.catalogue import catalogue_rows
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,19 +16,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from peftcalc.models.catalogue import catalogue
-
-    table = catalogue()
     wanted = arguments.search.lower()
-    chosen = [wanted in f"{name} {row['family']}".lower() for name, row in table.iterrows()]
-    table = table[chosen]
-    if table.empty:
+    models = [row for row in catalogue_rows() if wanted in f"{row['id']} {row['family']}".lower()]
+    if not models:
         raise ValueError(f"no bundled model contains {arguments.search!r}; `peftcalc models` lists all")
     if arguments.json:
-        print_json(table.reset_index().to_dict("records"))
+        print_json(models)
         return
     rows = [
-        [str(name), f"{row['parameters']:,}", f"{row['layers']:,}", f"{row['hidden_size']:,}", row["architecture"]]
-        for name, row in table.iterrows()
+        [row["id"], f"{row['parameters']:,}", f"{row['layers']:,}", f"{row['hidden_size']:,}", row["architecture"]]
+        for row in models
     ]
     print_table(rows, ["model", "parameters", "layers", "hidden size", "architecture"])

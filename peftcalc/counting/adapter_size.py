@@ -11,7 +11,11 @@ from dataclasses import replace
 from peftcalc.counting.adapted_modules import Adapted
 from peftcalc.counting.counts import Part, part_of
 from peftcalc.methods import LoRA
+from peftcalc.methods.starts import changes_base, start_rank
 from peftcalc.models.shapes import CONVOLUTION_KINDS
+
+_ROWS_IN = ("AriaExperts", "GptOssExperts", "OpenAIPrivacyFilterExperts")
+"""Classes of transformers 5 whose expert stacks are declared `is_transposed`, which peft asks for."""
 
 
 def adapter_parameters(entry: Adapted, method: LoRA) -> tuple[int, int]:
@@ -51,6 +55,27 @@ def adapter_parameters(entry: Adapted, method: LoRA) -> tuple[int, int]:
     return weights + magnitude + (narrow if method.lora_bias else 0), magnitude
 
 
+def frozen_parameters(entry: Adapted, method: LoRA) -> int:
+    """How many of `adapter_parameters` are not trained: A, where it is frozen.
+
+    Linear and each of attention's two projections: `r · in`; convolution: `r · in · kᵈ`; expert stack: `E · r · in`. An
+    embedding's A is trained, as peft's `create_lorafa_optimizer` leaves it.
+
+    >>> from peftcalc.models.shapes import ModuleGroup, Tensor
+    >>> layer = ModuleGroup("q", "linear", "Linear", (Tensor("weight", (8, 4)),), (), 4, 8)
+    >>> frozen_parameters(Adapted(layer, (), 2), LoRA(rank=2, freeze_a=True))
+    8
+    """
+    group, rank = entry.group, entry.rank
+    if not method.freeze_a or (group.kind == "embedding" and entry.parameter is None):
+        return 0
+    if entry.parameter is not None:
+        return _parameter_factor_a(entry)
+    if group.kind == "attention":
+        return 2 * rank * group.in_features
+    return rank * group.in_features * (math.prod(group.kernel) if group.kind in CONVOLUTION_KINDS else 1)
+
+
 def _parameter_adapter(entry: Adapted, method: LoRA) -> int:
     """A and B of a 2-D or 3-D parameter; every expert of a stack has its own rank-r pair."""
     parameter = entry.parameter
@@ -68,6 +93,30 @@ def _parameter_adapter(entry: Adapted, method: LoRA) -> int:
     return experts * entry.rank * sum(parameter.shape[-2:])
 
 
+def _parameter_factor_a(entry: Adapted) -> int:
+    """A reads the rows of a stack `(E, out, in)`, as of a matrix; the classes of `_ROWS_IN` store `(E, in, out)`."""
+    parameter = entry.parameter
+    assert parameter is not None
+    *experts, rows, columns = parameter.shape
+    transposed = bool(experts) and entry.group.type in _ROWS_IN
+    return math.prod(experts) * entry.rank * (rows if transposed else columns)
+
+
+def _rank(entry: Adapted, method: LoRA) -> int:
+    """A start that reads the weight needs one, as a matrix; peft trips over anything else. See `start_rank`."""
+    if not changes_base(method.init):
+        return entry.rank
+    group, parameter = entry.group, entry.parameter
+    if parameter is not None and (parameter.name != "weight" or len(parameter.shape) != 2):
+        raise ValueError(f"peft has no init={method.init!r} for {group.template}.{parameter.name}, a bare parameter")
+    if group.kind == "attention" or group.kind in CONVOLUTION_KINDS:
+        raise ValueError(f"peft has no init={method.init!r} for {group.template}, a {group.type}; leave it out")
+    if group.kind == "embedding" and parameter is None:
+        return entry.rank
+    sides = parameter.shape if parameter else (group.out_features, group.in_features)
+    return start_rank(method.init, entry.rank, (sides[0], sides[1]))
+
+
 def _attention_adapter(entry: Adapted, method: LoRA) -> int:
     """Both projections of `nn.MultiheadAttention`: in (d → 3d) and out (d → d)."""
     group, rank = entry.group, entry.rank
@@ -80,8 +129,11 @@ def _attention_adapter(entry: Adapted, method: LoRA) -> int:
 
 
 def adapter_part(entry: Adapted, method: LoRA) -> Part:
+    entry = replace(entry, rank=_rank(entry, method))
     each, magnitude = adapter_parameters(entry, method)
-    part = part_of(entry.group, "adapter", each, entry.indices, entry.rank, magnitude)
+    frozen = frozen_parameters(entry, method)
+    part = part_of(entry.group, "adapter", each - frozen, entry.indices, entry.rank, magnitude)
+    part = replace(part, frozen=frozen)
     if entry.parameter is None:
         return part
     shape = entry.parameter.shape

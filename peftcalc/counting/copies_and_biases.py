@@ -42,7 +42,7 @@ def copied_adapters(adapted: list[Adapted], parts: Iterable[Part], roots: list[s
                 raise ValueError(
                     f"{name} is adapted and in modules_to_save (peft adds a task's head there); name it once"
                 )
-            frozen += part.each * any(name.startswith(f"{root}.") for root in roots)
+            frozen += (part.each + part.frozen) * any(name.startswith(f"{root}.") for root in roots)
     return frozen
 
 

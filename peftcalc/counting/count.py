@@ -26,8 +26,9 @@ _HEADS = {
 def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
     """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
 
-    LoRA trains `r · (in + out)` per linear layer, DoRA `out` more; full fine-tuning trains every parameter. A quantized
-    base is counted by its logical parameters, so QLoRA counts as LoRA does and QDoRA as DoRA.
+    LoRA trains `r · (in + out)` per linear layer, `r · out` where A is frozen, DoRA `out` more; full fine-tuning trains
+    every parameter. A quantized base is counted by its logical parameters, so QLoRA counts as LoRA does and QDoRA as
+    DoRA.
 
     Args:
         shapes: what `load_model` returns, or anything that it accepts.
@@ -75,12 +76,12 @@ def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = No
     adapters = tuple(adapter_part(entry, method) for entry in adapted)
     copies = tuple(copy_parts(shapes, roots))
     biases = tuple(bias_parts(shapes, method, adapted, roots))
-    added = sum(part.trainable for part in (*adapters, *copies))
-    trainable = added + sum(part.trainable for part in biases)
+    added, biased = sum(part.held for part in (*adapters, *copies)), sum(part.trainable for part in biases)
+    trainable = sum(part.trainable for part in (*adapters, *copies)) + biased
     total = shapes.total + added + copied_adapters(adapted, adapters, roots)
     notes = tuple(adapter_notes(shapes, method, adapted, roots, trainable, total))
     parts = (*adapters, *copies, *biases)
-    return Count(shapes.id, method, shapes.total, trainable, total, trainable, parts, notes)
+    return Count(shapes.id, method, shapes.total, trainable, total, added + biased, parts, notes)
 
 
 def _refuse_combination(method: LoRA) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.lazy import explained
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModuleGroup
 
@@ -31,6 +32,7 @@ class Part:
         indices: the layers; empty for one module without a number.
         in_features, out_features: widths of the base module.
         base: parameters of one base module, without tied ones.
+        frozen: parameters that one module's adapter holds beside `each` and does not train (A of LoRA-FA).
     """
 
     module: str
@@ -44,6 +46,7 @@ class Part:
     in_features: int
     out_features: int
     base: int
+    frozen: int = 0
 
     @property
     def repeats(self) -> int:
@@ -54,6 +57,11 @@ class Part:
     def trainable(self) -> int:
         """Parameters that all of them train."""
         return self.each * self.repeats
+
+    @property
+    def held(self) -> int:
+        """Parameters that all of them add to the model, trained or not."""
+        return (self.each + self.frozen) * self.repeats
 
 
 def part_of(
@@ -85,8 +93,8 @@ class Count:
         base: parameters of the model itself, tied ones once.
         trainable: parameters that are trained.
         total: base and everything that the method adds, as peft's `get_nb_trainable_parameters` counts "all".
-        adapter: parameters in the adapter's file: A, B and magnitudes, copies of saved modules, trained biases; for
-            full fine-tuning the whole model.
+        adapter: parameters in the adapter's file: A (frozen or not), B and magnitudes, copies of saved modules, trained
+            biases; for full fine-tuning the whole model.
         parts: where the trained parameters are, equal modules together.
         notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
     """
@@ -118,23 +126,28 @@ class Count:
     @cached_property
     def by_module(self) -> pandas.DataFrame:
         """A row per trained module: module, kind, how, rank, in_features, out_features, base, trainable, magnitude."""
-        import pandas
+        with explained("the count as a table"):
+            import pandas
 
         return pandas.DataFrame(list(self._module_rows()), columns=list(_MODULE_COLUMNS)).set_index("module")
 
     @cached_property
     def by_kind(self) -> pandas.DataFrame:
         """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
-        import pandas
+        with explained("the count as a table"):
+            import pandas
 
+        return pandas.DataFrame(self.kind_rows(), columns=list(_KIND_COLUMNS)).set_index("name")
+
+    def kind_rows(self) -> list[dict[str, Any]]:
+        """The rows of `by_kind` as plain records, for which no package is needed: name, kind, how, rank, modules, …"""
         rows: dict[tuple[str, str, str, int], list[int]] = {}
         for part in self.parts:
             row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
             row[0] += part.repeats
             row[1] += part.trainable
         records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
-        columns = ["name", "kind", "how", "rank", "modules", "trainable", "percent"]
-        return pandas.DataFrame(records, columns=columns).set_index("name")
+        return [dict(zip(_KIND_COLUMNS, record, strict=True)) for record in records]
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints: attribute names and values, and a row per module name."""
@@ -147,7 +160,7 @@ class Count:
             "percent": self.percent,
             "adapter_bytes_fp32": self.adapter_bytes_fp32,
             "adapter_bytes_fp16": self.adapter_bytes_fp16,
-            "by_kind": self.by_kind.reset_index().to_dict("records"),
+            "by_kind": self.kind_rows(),
             "notes": list(self.notes),
         }
 
@@ -168,4 +181,5 @@ class Count:
                 )
 
 
+_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent")
 _MODULE_COLUMNS = ("module", "kind", "how", "rank", "in_features", "out_features", "base", "trainable", "magnitude")

@@ -37,6 +37,8 @@ def adapter_notes(
     """
     yield from unmatched_notes(shapes, method, adapted, roots)
     yield from _wasteful(method, adapted)
+    if method.freeze_a and any(entry.group.kind == "embedding" for entry in adapted):
+        yield "an embedding's A starts at zero and is trained all the same, as peft's create_lorafa_optimizer leaves it"
     if shapes.expert_names and any(entry.parameter for entry in adapted):
         yield "expert projections are stacked parameters in this model; peft adapts them by target_parameters"
     yield from tied_notes(shapes, adapted, roots)

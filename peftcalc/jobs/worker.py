@@ -35,6 +35,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from peftcalc.lazy import explained
+from peftcalc.units import for_json
+
 Tick = tuple[int, float, list[dict[str, Any]]]
 """What a kind of job yields: the step it has reached, its progress from 0 to 1, and new records."""
 Kind = Callable[[dict[str, Any], Path], Iterator[Tick]]
@@ -144,7 +147,7 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
     threading.Thread(target=_listen, args=(sys.stdin, inbox), daemon=True).start()
 
     def tell(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(_finite(message), separators=(",", ":")) + "\n")
+        answers.write(json.dumps(for_json(message), separators=(",", ":")) + "\n")
         answers.flush()
 
     tell({"hello": prepare()})
@@ -176,24 +179,14 @@ def _listen(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
     os._exit(0)  # the app is gone: end in the middle of a step, too
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they travel as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
 def prepare() -> dict[str, Any]:
     """Load torch, for one thread, and let the app go first."""
     os.nice(2)
     try:
-        import torch
-    except ImportError:
-        return {"devices": [], "problem": "Training needs PyTorch, which is not installed here."}
+        with explained("Training"):
+            import torch
+    except ImportError as missing:  # not there, or broken
+        return {"devices": [], "problem": f"{missing}."}
     torch.set_num_threads(1)
     names = [["cpu", "CPU"]]
     if torch.cuda.is_available():

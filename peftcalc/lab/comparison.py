@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.checks import whole_number
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import run_settings
+from peftcalc.lazy import explained
 from peftcalc.methods import METHODS, Method, make_method
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Comparison:
 
     def to_frame(self) -> pandas.DataFrame:
         """One row a run."""
-        import pandas
+        with explained("a comparison as a table"):
+            import pandas
 
         rows = []
         for run in self.runs:
@@ -126,7 +128,8 @@ class Comparison:
 
     def summary(self) -> pandas.DataFrame:
         """One row a method: means over seeds, half-widths of the 95 % intervals of the held-out loss."""
-        import pandas
+        with explained("a comparison as a table"):
+            import pandas
 
         rows = []
         for method in self.methods:
@@ -149,6 +152,7 @@ class Comparison:
         return pandas.DataFrame(rows)
 
 
+@explained("a comparison")
 def compare(
     task: str = "names",
     methods: Iterable[Method | str] | None = None,

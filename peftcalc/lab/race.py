@@ -10,6 +10,7 @@ from peftcalc.checks import one_of, whole_number
 from peftcalc.lab.run_settings import RunSettings, run_settings
 from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.methods import METHODS, Method, make_method
+from peftcalc.units import python_literal
 
 MAX_SEEDS = 10
 _COSTS = {"full": 1.0, "lora": 1.0, "dora": 1.2, "qlora": 1.6, "qdora": 1.7}
@@ -148,7 +149,7 @@ class Race:
             f'task="{self.task}"',
             f"methods=[{methods}]",
             f"seeds={list(self.seeds)}",
-            *(f"{name}={_quoted(value)}" for name, value in given.items() if value is not None),
+            *(f"{name}={python_literal(value)}" for name, value in given.items() if value is not None),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)
         return f"import peftcalc as pc\n\ncomparison = pc.compare(\n{arguments})\ncomparison.summary()"
@@ -161,7 +162,3 @@ class Race:
     def from_dict(values: Mapping[str, Any]) -> Race:
         """The race that `as_dict` wrote."""
         return Race(**{**values, "methods": tuple(values["methods"]), "seeds": tuple(values["seeds"])})
-
-
-def _quoted(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -12,6 +12,7 @@ from peftcalc.lab.comparison import Comparison, RunResult
 from peftcalc.lab.race import Race
 from peftcalc.lab.record_json import record_from_json
 from peftcalc.lab.records import StepRecord
+from peftcalc.lazy import explained
 from peftcalc.methods import METHODS
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ class RaceResults:
 
     def frame(self) -> pd.DataFrame:
         """`rows` as a table."""
-        import pandas as pd
+        with explained("the race as a table"):
+            import pandas as pd
 
         return pd.DataFrame(self.rows())
 

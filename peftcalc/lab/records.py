@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from peftcalc.units import for_json
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,7 @@ class StepRecord:
 def plain(record: StepRecord) -> dict[str, Any]:
     """The record as JSON can hold it: dictionaries and lists; what is not a finite number becomes None.
 
-    >>> plain(StepRecord(step=1, steps=2, loss=math.inf))["loss"] is None
+    >>> plain(StepRecord(step=1, steps=2, loss=float("inf")))["loss"] is None
     True
     """
-    return _finite(dataclasses.asdict(record))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    return for_json(dataclasses.asdict(record))

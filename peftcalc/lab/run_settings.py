@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from peftcalc.checks import one_of, positive, whole_number
 from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.lab.tasks.task import Task
 from peftcalc.methods import Method, make_method
+from peftcalc.units import python_literal
 
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -66,7 +67,7 @@ class RunSettings:
             f"batch={self.batch}",
             *([f'device="{self.device}"'] if self.device != "auto" else []),
             *([f'dtype="{self.dtype}"'] if self.dtype != self.record.dtype else []),
-            *(f"{name}={_quoted(value)}" for name, value in self.options.items()),
+            *(f"{name}={python_literal(value)}" for name, value in self.options.items()),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)
         return (
@@ -75,20 +76,8 @@ class RunSettings:
         )
 
 
-def run_settings(
-    task: str = "names",
-    method: Method | str = "lora",
-    steps: int | None = None,
-    seed: int = 0,
-    learning_rate: float | None = None,
-    weight_decay: float = 0.0,
-    batch: int | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    evaluations: int | None = None,
-    **options: Any,
-) -> RunSettings:
-    """The settings of a run, with the task's defaults where None is given. Arguments as for `peftcalc.finetune`.
+def run_settings(task: str = "names", method: Method | str = "lora", **asked: Any) -> RunSettings:
+    """The settings of a run. Arguments as for `peftcalc.finetune`; what is left out or None is the task's default.
 
     >>> run_settings("digits", "dora").learning_rate
     0.01
@@ -100,25 +89,34 @@ def run_settings(
     chosen = make_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise ValueError(f"method must be a method such as LoRA(rank=8), got {chosen!r}")
-    for name in options:
-        one_of(f"option of the task {record.name}", name, record.options)
-    settings = {**record.options, **short, **options}
-    for name, allowed in record.choices.items():
-        one_of(name, settings[name], allowed)
-    rate = record.learning_rates[chosen.name] if learning_rate is None else learning_rate
-    return RunSettings(
+
+    def given(name: str, default: Any) -> Any:
+        value = asked.pop(name, None)
+        return default if value is None else value
+
+    settings = RunSettings(
         task=record.name,
         method=chosen,
-        steps=whole_number("steps", record.steps if steps is None else steps, 1, 100_000),
-        seed=whole_number("seed", seed, 0, 2**31 - 1),
-        learning_rate=positive("learning_rate", rate),
-        weight_decay=_not_negative("weight_decay", weight_decay),
-        batch=whole_number("batch", record.batch if batch is None else batch, 1, 4096),
-        device=one_of("device", str(device), DEVICES),
-        dtype=one_of("dtype", str(dtype or record.dtype).removeprefix("torch."), DTYPES),
-        evaluations=whole_number("evaluations", record.evaluations if evaluations is None else evaluations, 1, 1000),
-        options=settings,
+        steps=whole_number("steps", given("steps", record.steps), 1, 100_000),
+        seed=whole_number("seed", given("seed", 0), 0, 2**31 - 1),
+        learning_rate=positive("learning_rate", given("learning_rate", record.learning_rates[chosen.name])),
+        weight_decay=_not_negative("weight_decay", given("weight_decay", 0.0)),
+        batch=whole_number("batch", given("batch", record.batch), 1, 4096),
+        device=one_of("device", str(given("device", "auto")), DEVICES),
+        dtype=one_of("dtype", str(given("dtype", record.dtype)).removeprefix("torch."), DTYPES),
+        evaluations=whole_number("evaluations", given("evaluations", record.evaluations), 1, 1000),
     )
+    return replace(settings, options=_options(record, {**short, **asked}))
+
+
+def _options(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The task's own options with their defaults filled in."""
+    for name in given:
+        one_of(f"option of the task {task.name}", name, task.options)
+    options = {**task.options, **given}
+    for name, allowed in task.choices.items():
+        one_of(name, options[name], allowed)
+    return options
 
 
 def run_code(task: str, method: Method | str, **settings: Any) -> str:
@@ -130,7 +128,3 @@ def _not_negative(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
     return value
-
-
-def _quoted(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

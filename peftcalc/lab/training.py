@@ -69,11 +69,17 @@ def finetune(
     >>> last.step, last.loss < 1e-3
     (200, True)
     """
-    return Run(
-        run_settings(
-            task, method, steps, seed, learning_rate, weight_decay, batch, device, dtype, evaluations, **options
-        )
-    )
+    asked = {
+        "steps": steps,
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "batch": batch,
+        "device": device,
+        "dtype": dtype,
+        "evaluations": evaluations,
+    }
+    return Run(run_settings(task, method, **asked, **options))
 
 
 class Run(Iterator[StepRecord]):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peftcalc.checks import nearest
+from peftcalc.lazy import explained
 from peftcalc.units import GIB
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def gpus() -> DataFrame:
     >>> int(gpus().loc["T4", "memory_bytes"]) // 2**30
     16
     """
-    import pandas as pd
+    with explained("the cards as a table"):
+        import pandas as pd
 
     return pd.DataFrame([card.__dict__ for card in all_gpus()]).set_index("name")
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.counting.count import count
+from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
+from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
 
@@ -41,17 +44,41 @@ class Needed:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A model and the sizes and options of its training step."""
+
+    model: ModelShapes
+    batch: int
+    sequence: int
+    options: Mapping[str, Any]
+
+    def fits(self, method: Method, card: Gpu, batch: int, sequence: int) -> bool:
+        """Whether the card has the expected bytes at these sizes."""
+        peak = estimate_memory(self.model, method, batch, sequence, **self.options).total
+        return needed(peak).expected_bytes <= card.usable_bytes
+
+
+@dataclass(frozen=True)
 class Fit:
-    """One method on one card."""
+    """One method on one card; the largest sizes are searched for when they are asked for."""
 
     method: Method
     gpu: Gpu
     needed: Needed
     estimate: MemoryEstimate
-    largest_batch: int
-    """At the sequence that was asked for; 0 when not even one sequence fits."""
-    largest_sequence: int
-    """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
+    asked: Asked = field(repr=False)
+
+    @cached_property
+    def largest_batch(self) -> int:
+        """At the sequence that was asked for; 0 when not even one sequence fits."""
+        asked = self.asked
+        return _largest(lambda size: asked.fits(self.method, self.gpu, size, asked.sequence), MOST_BATCH)
+
+    @cached_property
+    def largest_sequence(self) -> int:
+        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
+        asked = self.asked
+        return _largest(lambda size: asked.fits(self.method, self.gpu, asked.batch, size), MOST_SEQUENCE)
 
     @property
     def verdict(self) -> str:
@@ -113,7 +140,7 @@ def needed(peak: int) -> Needed:
 def fit(
     shapes: ModelShapes | Any,
     card: str | Gpu,
-    methods: Sequence[Method] = FIVE_METHODS,
+    methods: Sequence[Method] | None = None,
     batch: int = 1,
     sequence: int = 2048,
     **options: Any,
@@ -123,32 +150,52 @@ def fit(
     Args:
         shapes: what `load_model` returns or accepts.
         card: a name from `gpus()`, or a `Gpu`.
-        methods: by default all five at rank 16.
+        methods: by default all five at rank 16, without those that peft refuses on this model (`refusals`).
         batch, sequence, options: as for `estimate_memory`.
 
     Raises:
-        ValueError: an unknown card, with the nearest names; an option out of its range.
+        ValueError: an unknown card, with the nearest names; an option out of its range; a method among `methods` that
+            peft refuses on this model.
 
     >>> row = fit({"model_type": "gpt2"}, "T4", [QLoRA(rank=8)], sequence=512)[0]
     >>> row.verdict, row.largest_batch > 1
     ('fits', True)
     """
     model, chosen = load_model(shapes), gpu(card)
-    return [_fit(model, chosen, method, batch, sequence, options) for method in methods]
+    if methods is None:
+        refused = refusals(model, FIVE_METHODS)
+        methods = [method for method in FIVE_METHODS if method.name not in refused]
+    asked = Asked(model, batch, sequence, options)
+    return [_fit(asked, chosen, method) for method in methods]
+
+
+def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
+    """Why peft refuses some of these methods on a model: their names, each with the sentence.
+
+    >>> list(refusals("mistralai/Mixtral-8x7B-v0.1", FIVE_METHODS))
+    ['dora', 'qdora']
+    """
+    model, found = load_model(shapes), {}
+    for method in methods:
+        try:
+            count(model, method)
+        except ValueError as error:
+            found[method.name] = str(error)
+    return found
 
 
 def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
-    model, chosen = load_model(shapes), gpu(card)
-    return _largest(lambda batch: _fits(model, chosen, method, batch, sequence, options), MOST_BATCH)
+    asked, chosen = Asked(load_model(shapes), 1, sequence, options), gpu(card)
+    return _largest(lambda batch: asked.fits(method, chosen, batch, sequence), MOST_BATCH)
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
-    model, chosen = load_model(shapes), gpu(card)
-    return _largest(lambda sequence: _fits(model, chosen, method, batch, sequence, options), MOST_SEQUENCE)
+    asked, chosen = Asked(load_model(shapes), batch, 1, options), gpu(card)
+    return _largest(lambda sequence: asked.fits(method, chosen, batch, sequence), MOST_SEQUENCE)
 
 
 def largest_models(
@@ -163,7 +210,8 @@ def largest_models(
     One row a card, one column a method (by its label), each cell a model's id or an empty string. The largest model is
     the one with most parameters.
     """
-    import pandas as pd
+    with explained("the largest models as a table"):
+        import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
     key = tuple(sorted(options.items()))
@@ -171,21 +219,9 @@ def largest_models(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
-def _fit(model: ModelShapes, card: Gpu, method: Method, batch: int, sequence: int, options: dict[str, Any]) -> Fit:
-    estimate = estimate_memory(model, method, batch, sequence, **options)
-    return Fit(
-        method,
-        card,
-        needed(estimate.total),
-        estimate,
-        _largest(lambda size: _fits(model, card, method, size, sequence, options), MOST_BATCH),
-        _largest(lambda size: _fits(model, card, method, batch, size, options), MOST_SEQUENCE),
-    )
-
-
-def _fits(model: ModelShapes, card: Gpu, method: Method, batch: int, sequence: int, options: dict[str, Any]) -> bool:
-    peak = estimate_memory(model, method, batch, sequence, **options).total
-    return needed(peak).expected_bytes <= card.usable_bytes
+def _fit(asked: Asked, card: Gpu, method: Method) -> Fit:
+    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **asked.options)
+    return Fit(method, card, needed(estimate.total), estimate, asked)
 
 
 def _largest(fits: Callable[[int], bool], limit: int) -> int:
@@ -218,16 +254,14 @@ def _catalogue_needs(
     method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]
 ) -> tuple[tuple[str, int], ...]:
     """Ids and expected bytes of the catalogue's language models, those with most parameters first."""
-    from peftcalc.models.catalogue import catalogue
-
     rows = []
-    for name in catalogue().sort_values("parameters", ascending=False).index:
-        model = load_model(str(name))
+    for name in sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters):
+        model = load_model(name)
         if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
             continue
         try:
             peak = estimate_memory(model, method, batch, sequence, **dict(options)).total
         except ValueError:
             continue
-        rows.append((str(name), needed(peak).expected_bytes))
+        rows.append((name, needed(peak).expected_bytes))
     return tuple(rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import whole_number
 from peftcalc.counting.count import count
+from peftcalc.lazy import explained
 from peftcalc.memory.estimate.model_state import weight_terms
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.memory.precision import precision_of
@@ -81,7 +82,8 @@ def serving_table(
     shapes: ModelShapes | Any, method: LoRA, tasks: Iterable[int] = (1, 2, 5, 10, 50, 100, 500), dtype: str = "bfloat16"
 ) -> DataFrame:
     """`serving` for several numbers of tasks: one row each, index = tasks, columns in bytes."""
-    import pandas as pd
+    with explained("serving as a table"):
+        import pandas as pd
 
     model = load_model(shapes)
     rows = [serving(model, method, number, dtype) for number in tasks]

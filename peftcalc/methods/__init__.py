@@ -1,7 +1,7 @@
 """The vocabulary: the five methods as data, which every other room understands.
 
-`method` what they have in common · `five` the methods themselves · `peft_objects` the same as peft and bitsandbytes
-name them.
+`method` what they have in common · `five` the methods themselves · `starts` how their adapters begin · `peft_objects`
+the same as peft and bitsandbytes name them.
 """
 
 from peftcalc.methods.five import (

@@ -4,7 +4,8 @@ Every other room understands these frozen dataclasses. QLoRA is LoRA over a quan
 quantized base, so there are two adapters and two bases here and not four unrelated methods.
 
 Sources: LoRA (Hu et al. 2021, arXiv:2106.09685), DoRA (Liu et al. 2024, arXiv:2402.09353), QLoRA (Dettmers et al. 2023,
-arXiv:2305.14314), rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732).
+arXiv:2305.14314), rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732), PiSSA (Meng et al. 2024,
+arXiv:2404.02948), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.checks import names, one_of, positive, whole_number
+from peftcalc.lazy import explained
 from peftcalc.methods.method import Method
 from peftcalc.methods.peft_objects import four_bit_config, lora_arguments
+from peftcalc.methods.starts import checked_start
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -65,6 +68,9 @@ class LoRA(Method):
         rank_pattern, alpha_pattern: per-module ranks and alphas, keyed by name suffix or regular expression.
         layers_to_transform, layers_pattern: restrict to these layer indices (of that list of layers).
         target_parameters: names of `nn.Parameter`s to adapt (stacked experts), as in peft.
+        init: how A and B start: "default", "gaussian", "pissa" or "pissa_niter_N", see `peftcalc.methods.starts`.
+        freeze_a: train B alone and leave A at its start (LoRA-FA, section 3.2); an embedding's A, which starts at
+            zero, is trained all the same, as by peft's `create_lorafa_optimizer`.
 
     Raises:
         ValueError: a value out of its range, with the value and the range.
@@ -87,6 +93,8 @@ class LoRA(Method):
     layers_to_transform: tuple[int, ...] | None = None
     layers_pattern: str | Sequence[str] | None = None
     target_parameters: tuple[str, ...] = ()
+    init: str = "default"
+    freeze_a: bool = False
 
     name: ClassVar[str] = "lora"
     label: ClassVar[str] = "LoRA"
@@ -98,6 +106,9 @@ class LoRA(Method):
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
         one_of("bias", self.bias, BIAS_CHOICES)
+        checked_start(self.init)
+        if self.lora_bias and self.init != "default":
+            raise ValueError(f"lora_bias needs init='default', got init={self.init!r}; peft refuses it too")
         store(self, "targets", _targets("targets", self.targets, bool(self.target_parameters)))
         store(self, "exclude", _targets("exclude", self.exclude, allow_empty=True))
         store(self, "modules_to_save", tuple(self.modules_to_save))
@@ -132,7 +143,8 @@ class LoRA(Method):
         return lora_arguments(self, LoRA(), task_type)
 
     def to_peft(self, task_type: str | None = None) -> LoraConfig:
-        from peft import LoraConfig
+        with explained("a peft.LoraConfig"):
+            from peft import LoraConfig
 
         return LoraConfig(**self.peft_arguments(task_type))
 

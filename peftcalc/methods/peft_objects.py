@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.lazy import explained
+from peftcalc.methods.starts import to_peft
+
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
@@ -16,8 +19,11 @@ PEFT_NAMES = {
     "targets": "target_modules",
     "rslora": "use_rslora",
     "exclude": "exclude_modules",
+    "init": "init_lora_weights",
 }
 """Where peft names the same thing differently."""
+_NOT_IN_A_CONFIG = ("freeze_a",)
+"""Which factors are trained is in peft a matter of the optimizer."""
 _ALWAYS_GIVEN = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 
@@ -26,8 +32,10 @@ def lora_arguments(method: LoRA, default: LoRA, task_type: str | None) -> dict[s
     arguments: dict[str, Any] = {}
     for name, value in default.as_dict().items():
         ours, theirs = getattr(method, name), PEFT_NAMES.get(name, name)
-        if theirs in _ALWAYS_GIVEN or ours != value:
+        if name not in _NOT_IN_A_CONFIG and (theirs in _ALWAYS_GIVEN or ours != value):
             arguments[theirs] = list(ours) if isinstance(ours, tuple) else ours
+    if "init_lora_weights" in arguments:
+        arguments["init_lora_weights"] = to_peft(method.init)
     if method.decomposed:
         arguments["use_dora"] = True
     return arguments if task_type is None else arguments | {"task_type": task_type}
@@ -35,8 +43,9 @@ def lora_arguments(method: LoRA, default: LoRA, task_type: str | None) -> dict[s
 
 def four_bit_config(quant: str, double_quant: bool) -> BitsAndBytesConfig:
     """The real configuration object of a base in 4 bits, which computes in bfloat16."""
-    import torch
-    from transformers import BitsAndBytesConfig
+    with explained("a transformers.BitsAndBytesConfig"):
+        import torch
+        from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -6,14 +6,13 @@ Only classes that transformers ships are used: code that a configuration points 
 from __future__ import annotations
 
 import contextlib
-import copy
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from peftcalc.checks import nearest
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.transformers_classes import class_called, config_object, quiet
 
 _FALLBACKS = (
     "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
@@ -40,9 +39,9 @@ def build_shapes(config: Mapping[str, Any], name: str | None = None) -> ModelSha
     """
     check_config(config)
     model_type = _model_type(config)
-    with _quiet():
+    with quiet():
         class_name = _class_name(config, model_type)
-        module = _build(copy.deepcopy(dict(config)), model_type, class_name)
+        module = _build(config, class_name)
         from peftcalc.models.read import read_module
 
         shown = name or str(config.get("_name_or_path") or "") or class_name
@@ -110,18 +109,13 @@ def _is_class_for(name: str, model_type: str) -> bool:
     return found.config_class is not None and issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class)
 
 
-def _build(config: dict[str, Any], model_type: str, class_name: str) -> Any:
+def _build(config: Mapping[str, Any], class_name: str) -> Any:
     """The model on the meta device: shapes without storage."""
     import torch
-    import transformers
 
-    for ignored in ("auto_map", "quantization_config", "_attn_implementation", "attn_implementation"):
-        config.pop(ignored, None)  # a quantized checkpoint is counted by its logical parameters
-    model_class = getattr(transformers, class_name)
-    config_class = transformers.CONFIG_MAPPING[model_type]
     try:
         with torch.device("meta"):
-            return model_class(config_class.from_dict(config))
+            return class_called(class_name)(config_object(config))
     except ImportError as error:
         raise ValueError(f"{class_name} needs a package that is not installed: {_sentence(error)}") from error
     except (RecursionError, MemoryError) as error:
@@ -136,18 +130,3 @@ def _sentence(error: BaseException) -> str:
     if " " not in text:
         text = f"{type(error).__name__} {text}".strip()
     return text if len(text) <= 300 else text[:297] + "…"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Advice of constructors about settings is not about counting."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)

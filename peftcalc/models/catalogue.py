@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import nearest
+from peftcalc.lazy import explained
 from peftcalc.models.shapes import ModelShapes
 
 if TYPE_CHECKING:
@@ -94,12 +95,20 @@ def catalogue() -> DataFrame:
     >>> int(catalogue().loc["mistralai/Mistral-7B-v0.1", "parameters"])
     7241732096
     """
-    from pandas import DataFrame, Index
+    with explained("the catalogue as a table"):
+        from pandas import DataFrame
 
-    names = [field.name for field in fields(CatalogueEntry) if field.name not in ("id", "aliases")]
-    entries = _entries().values()
-    rows = {name: [getattr(entry, name) for entry in entries] for name in names}
-    return DataFrame(rows, index=Index(catalogue_ids(), name="id"))
+    return DataFrame(catalogue_rows()).set_index("id")
+
+
+def catalogue_rows() -> list[dict[str, Any]]:
+    """The rows of `catalogue()` as plain records, the id first.
+
+    >>> catalogue_rows()[0].keys() >= {"id", "family", "parameters", "layers", "licence"}
+    True
+    """
+    names = [field.name for field in fields(CatalogueEntry) if field.name != "aliases"]
+    return [{name: getattr(entry, name) for name in names} for entry in _entries().values()]
 
 
 def catalogue_ids() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peftcalc.lazy import explained
 from peftcalc.models.files import MAX_CONFIG_BYTES
 
 TIMEOUT_SECONDS = 10.0
@@ -16,6 +17,7 @@ TIMEOUT_SECONDS = 10.0
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
 
+@explained("a hub id")
 def download_config(repo_id: str) -> Path:
     """Path of the repository's `config.json` in the local cache, downloaded when it is not there.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import nearest
+from peftcalc.lazy import explained, needs
 from peftcalc.models.files import read_json
 from peftcalc.models.shapes import ModelShapes
 
@@ -31,7 +32,8 @@ def load_model(source: str | Path | Mapping[str, Any] | nn.Module | ModelShapes)
 
     Raises:
         ValueError: nothing of that name (the nearest are offered), a file that is no configuration, an architecture
-            that transformers does not ship, a dimension that no model has.
+            that transformers does not ship, a dimension that no model has; torch, transformers or huggingface_hub is
+            not installed (`MissingExtra`, with the command), which only what is outside the catalogue needs.
 
     >>> load_model({"model_type": "gpt2"}).total
     124439808
@@ -44,9 +46,10 @@ def load_model(source: str | Path | Mapping[str, Any] | nn.Module | ModelShapes)
         return _load_named(source)
     torch = sys.modules.get("torch")  # an nn.Module exists only where torch has been imported
     if torch is not None and isinstance(source, torch.nn.Module):
-        from peftcalc.models.read import read_module
+        with explained("a model that is a module"):
+            from peftcalc.models.read import read_module
 
-        return read_module(source)
+            return read_module(source)
     raise ValueError(
         f"a model is a catalogue id, a path, a dictionary, an nn.Module or a hub id, got {type(source).__name__}"
     )
@@ -84,9 +87,12 @@ def _load_from_hub(repo_id: str) -> ModelShapes:
 
 
 def _build(config: dict[str, Any], name: str | None) -> ModelShapes:
-    from peftcalc.models.build import build_shapes
+    what = "a config outside the catalogue"
+    needs("torch", what)  # transformers without it has the names of its classes, and no class
+    with explained(what):
+        from peftcalc.models.build import build_shapes
 
-    return build_shapes(config, name)
+        return build_shapes(config, name)
 
 
 def _name(file: Path) -> str:

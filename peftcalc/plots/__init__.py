@@ -1,1 +1,1 @@
-"""Records in, figures out."""
+"""Results in, figures out: for pages, notebooks and slides alike."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from peftcalc.lazy import explained
 from peftcalc.methods import METHODS
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def new_figure(
 
     Small multiples share their axes when `share` is set.
     """
-    from matplotlib.figure import Figure
+    with explained("a figure"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme.background)
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)

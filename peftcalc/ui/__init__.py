@@ -1,1 +1,1 @@
-"""What pages share: state and links, method colours, live view, lessons."""
+"""What pages share: state and links, the live view, lessons, and the sections of the longer pages."""

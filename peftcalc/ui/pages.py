@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from peftcalc.app_folder import app_folder
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
-FOLDER = Path(__file__).parents[2] / "pages"
+FOLDER = app_folder() / "pages"
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peftcalc import units
-from peftcalc.advice.advise import PRIORITIES, advise
+from peftcalc.advice.advise import PRIORITIES, Advice, advise
 from peftcalc.advice.reasons import dropout_for
+from peftcalc.advice.wishes import WISHES
 from peftcalc.evidence.accuracy import COMMONSENSE
+from peftcalc.memory.cards import all_gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.models.catalogue import catalogue_ids
+from peftcalc.models.load import load_model
 
 LLAMA_8B = "meta-llama/Llama-3.1-8B"
 
@@ -56,7 +62,7 @@ def test_the_number_in_the_reason_is_the_estimate():
     advice = advise(LLAMA_8B, "RTX 4090")
     direct = estimate_memory(LLAMA_8B, advice.method, checkpointing=advice.checkpointing)
     assert advice.fit.estimate.total == direct.total
-    assert units.gib(advice.fit.needed.expected_bytes) in advice.reasons[0].evidence
+    assert units.gib(advice.fit.needed.expected_bytes) in advice.reasons[1].evidence
 
 
 def test_dropout_by_size():
@@ -79,3 +85,84 @@ def test_the_published_table_is_in_order():
 def test_bad_values_are_sentences(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         advise(LLAMA_8B, **arguments)
+
+
+CARDS = sorted(all_gpus(), key=lambda card: card.usable_bytes)
+FOUR_BITS = ("qlora", "qdora")
+
+
+def checked(advice: Advice, tasks: int) -> None:
+    """An advice agrees with itself: it fits if anything of its ranking does, and its sentences name what was chosen."""
+    plans = advice.wish.plans(tasks)
+    assert advice.plan in plans
+    assert advice.method.name == advice.plan.method
+    assert advice.fit in advice.fits
+    first, *_ = advice.reasons
+    assert f"Taken: {advice.plan}," in first.answer
+    assert ("the first that fits" in first.answer) == advice.fit.fits
+    fitting = [f.method.label for f in advice.fits if f.fits]
+    assert advice.reasons[1].answer == f"{', '.join(fitting) or 'None of them'}."
+    assert advice.checkpointing == any(reason.question.startswith("Keep activations") for reason in advice.reasons)
+    assert (not advice.fit.fits) == any(reason.question == "Is there a way?" for reason in advice.reasons)
+    assert advice.method.has_adapter or tasks == 1
+    questions = ("LoRA or DoRA?", "Adapter or full fine-tuning?")
+    chosen = next(reason for reason in advice.reasons if reason.question in questions)
+    assert chosen.answer.startswith(f"{advice.method.label}:")
+
+
+def check_a_model(model: str, batch: int, sequence: int, tasks: int) -> None:
+    """Over all cards by memory: a larger one never gets fewer bits for the base, nor a plan ranked lower."""
+    shapes = load_model(model)
+    for priority in PRIORITIES:
+        before: Advice | None = None
+        for card in CARDS:
+            advice = advise(shapes, card, priority, tasks, batch, sequence)
+            checked(advice, tasks)
+            if before is not None:
+                plans = advice.wish.plans(tasks)
+                assert plans.index(advice.plan) <= plans.index(before.plan), (model, priority, card.name)
+                assert advice.method.quantized <= before.method.quantized, (model, priority, card.name)
+                assert advice.fit.fits >= before.fit.fits
+            before = advice
+
+
+@settings(deadline=None, max_examples=4)
+@given(
+    st.sampled_from(catalogue_ids()),
+    st.sampled_from([1, 4]),
+    st.sampled_from([512, 8192]),
+    st.sampled_from([1, 20]),
+)
+def test_a_larger_card_never_hurts(model, batch, sequence, tasks):
+    check_a_model(model, batch, sequence, tasks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", catalogue_ids())
+def test_a_larger_card_never_hurts_for_any_model(model):
+    check_a_model(model, 1, 2048, 1)
+
+
+@pytest.mark.parametrize("wish", WISHES.values(), ids=list(WISHES))
+def test_every_ranking_has_sixteen_bits_before_four(wish):
+    bits = [plan.method in FOUR_BITS for plan in wish.ranking]
+    assert bits == sorted(bits)
+    assert wish.evidence
+    assert wish.source
+
+
+def test_the_four_wishes_give_four_answers_where_they_can():
+    given = {advise(LLAMA_8B, "H200", priority).method for priority in PRIORITIES}
+    assert len(given) == 4
+
+
+def test_quality_does_not_fall_from_sixteen_bits_to_four_on_the_larger_card():
+    smaller, larger = (advise(LLAMA_8B, card, "quality") for card in ("RTX 4090", "A40"))
+    assert not smaller.method.quantized
+    assert not larger.method.quantized
+
+
+def test_a_model_with_stacked_experts_gets_what_peft_takes():
+    advice = advise("deepseek-ai/DeepSeek-V2-Lite", "H200", "quality")
+    assert "experts" not in str(advice.method.peft_arguments())
+    assert any("stacked experts" in reason.answer for reason in advice.reasons if reason.question == "Which modules?")

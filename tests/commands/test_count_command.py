@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from peftcalc import QDoRA, count, square
+from peftcalc import LoRA, QDoRA, count, square
 from peftcalc.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -126,7 +126,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, arguments: tuple[str, .
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["square", "count", "models"])
+@pytest.mark.parametrize("name", ["square", "count", "models", "fit", "advise"])
 def test_declaring_a_command_loads_nothing_heavy(name: str) -> None:
     code = (
         "import argparse, importlib, sys;"
@@ -152,3 +152,11 @@ def test_the_commands_declare_themselves() -> None:
     for name in ("square", "count", "models"):
         importlib.import_module(f"peftcalc.commands.{name}").add(commands)
     assert set(commands.choices) == {"square", "count", "models"}
+
+
+def test_the_options_of_a_start_and_of_a_frozen_factor(run: Run) -> None:
+    result = as_json(run("count", "gpt2", "--rank", "4", "--init", "pissa", "--freeze-a", "--json"))
+    assert result == json.loads(json.dumps(count("gpt2", LoRA(rank=4, init="pissa", freeze_a=True)).as_dict()))
+    code, _, said = run("count", "gpt2", "--init", "pisa")
+    assert code == 2
+    assert "did you mean 'pissa'" in said

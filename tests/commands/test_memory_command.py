@@ -8,19 +8,19 @@ import json
 import pytest
 
 from peftcalc import QLoRA
-from peftcalc.commands import memory
+from peftcalc.commands import NO, memory
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import PARTS
 
 MODEL = "meta-llama/Llama-3.2-1B"
 
 
-def call(*words: str) -> None:
-    """Run the command as the program does."""
+def call(*words: str) -> int | None:
+    """Run the command as the program does; what it returns."""
     parser = argparse.ArgumentParser()
     memory.add(parser.add_subparsers())
     arguments = parser.parse_args(["memory", *words])
-    arguments.run(arguments)
+    return arguments.run(arguments)
 
 
 def test_json_has_the_attribute_names_and_whole_bytes(capsys):
@@ -41,10 +41,11 @@ def test_the_table_names_every_part_and_the_peak(capsys):
     assert "peak" in shown
 
 
-@pytest.mark.parametrize(("card", "words"), [("T4", "does not fit"), ("A100 80GB", "usable: fits")])
-def test_a_card_gets_a_verdict(capsys, card, words):
-    call(MODEL, "--method", "full", "--gpu", card, "--sequence", "4096")
-    assert words in capsys.readouterr().out
+@pytest.mark.parametrize(("card", "words", "code"), [("T4", "does not fit", NO), ("A100 80GB", "usable: fits", None)])
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_a_card_gets_a_verdict_and_no_is_an_exit_code(capsys, card, words, code, json):
+    assert call(MODEL, "--method", "full", "--gpu", card, "--sequence", "4096", *json) == code
+    assert json or words in capsys.readouterr().out
 
 
 def test_options_reach_the_estimate(capsys):

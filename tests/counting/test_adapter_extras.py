@@ -130,8 +130,12 @@ def test_layers_are_repeated_where_peft_finds_them(name: str) -> None:
     assert ours(name, config) == theirs(name, config)
 
 
+WIDE = {"r": 40, "target_modules": ["k_proj", "q_proj"]}
+"""A rank above the smaller side of k_proj."""
+
+
 @pytest.mark.parametrize("start", [*STARTS, "pissa_niter_4", "pissa_niter_x", "nonsense", "OLoRA", "GAUSSIAN", "PiSSA"])
-@pytest.mark.parametrize("extra", [{}, {"use_dora": True}, {"lora_bias": True}, {"r": 5}], ids=repr)
+@pytest.mark.parametrize("extra", [{}, {"use_dora": True}, {"lora_bias": True}, {"r": 5}, WIDE], ids=repr)
 def test_starts_train_what_peft_trains(start: str, extra: dict[str, Any]) -> None:
     """Those that need data, gradients or a GPU are only read."""
     value = {"True": True, "False": False}.get(start, start)

@@ -103,6 +103,13 @@ def test_files_that_cannot_be_counted(change: dict[str, Any], words: str) -> Non
     assert words in str(caught.value)
 
 
+def test_a_start_is_read_and_said() -> None:
+    report = read_adapter_config({**MINIMAL, "init_lora_weights": "pissa_niter_16"}, base=BASE)
+    assert report.method.init == "pissa_niter_16"
+    assert "starts with a part of the weights" in " ".join(report.explanation)
+    assert read_adapter_config({**MINIMAL, "init_lora_weights": "orthogonal"}, base=BASE).method.init == "default"
+
+
 def test_sources_that_are_no_adapter_config(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"')
     for source, words in [

@@ -158,19 +158,32 @@ THOROUGH: dict[str, LoRA] = {
     "only parameters": LoRA(rank=4, alpha=3, targets=(), target_parameters=("gate_up_proj", "down_proj")),
     "DoRA on parameters": DoRA(rank=4, alpha=3, targets=(), target_parameters=("gate_up_proj", "down_proj")),
     "wasteful rank": LoRA(rank=300, alpha=5),
+    "PiSSA": DoRA(rank=2, alpha=3, init="pissa"),
+    "PiSSA everywhere": LoRA(rank=2, alpha=3, init="pissa", targets=EVERYWHERE),
+    "normal A everywhere": LoRA(rank=6, alpha=4, init="gaussian", targets=EVERYWHERE),
+    "LoRA-FA": LoRA(rank=4, alpha=12, freeze_a=True, bias="all", modules_to_save=("lm_head", "classifier", "norm")),
+    "LoRA-FA everywhere": LoRA(rank=6, alpha=4, freeze_a=True, targets=EVERYWHERE),
+    "DoRA-FA everywhere": DoRA(rank=6, alpha=4, freeze_a=True, targets=EVERYWHERE),
+    "LoRA-FA on parameters": LoRA(
+        rank=4, alpha=3, freeze_a=True, targets=(), target_parameters=("gate_up_proj", "down_proj", "router.weight")
+    ),
 }
 
 
 def oracle(name: str, method: LoRA, task_type: str | None = None) -> tuple[int, int] | None:
     """(trainable, all) as peft counts them, None when peft refuses."""
     from peft import get_peft_model
+    from peft.optimizers import create_lorafa_optimizer
 
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")  # peft's advice about merging and tied weights; not what is tested
         try:
             adapted = get_peft_model(ARCHITECTURES[name](), method.to_peft(task_type), low_cpu_mem_usage=True)  # pyright: ignore[reportArgumentType]
-        except (ValueError, TypeError):  # a TypeError where a saved module is adapted as well
+        # a TypeError where a saved module is adapted as well, an AttributeError where a start finds no weight
+        except (ValueError, TypeError, AttributeError):
             return None
+        if method.freeze_a:
+            create_lorafa_optimizer(adapted, r=method.rank, lora_alpha=12, lr=1e-3)
         return adapted.get_nb_trainable_parameters()
 
 

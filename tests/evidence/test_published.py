@@ -1,22 +1,13 @@
-"""The published measurements: one file in two places, every row with its source, and errors counted fairly."""
+"""The published measurements: every row with its source, and errors counted fairly."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from peftcalc.evidence.published import SETUPS, published
 from peftcalc.memory.estimate.closed_form import estimate_memory
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def test_the_package_ships_the_benchmarks_file():
-    shipped = files("peftcalc.memory").joinpath("data/published.csv").read_bytes()
-    assert shipped == (BENCHMARKS / "memory_published.csv").read_bytes()
 
 
 @pytest.mark.parametrize("row", published(), ids=lambda row: row.id)

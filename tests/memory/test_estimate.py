@@ -26,6 +26,7 @@ TINY = {
 }
 PLAIN = {"autocast": False, "padding": False, "keep_outputs": False}
 METHODS = (Full(), LoRA(rank=16), DoRA(rank=16), QLoRA(rank=16), QDoRA(rank=16))
+FROZEN_A = tuple(method(rank=16, freeze_a=True) for method in (LoRA, DoRA, QLoRA))
 LLAMA_8B = "meta-llama/Llama-3.1-8B"
 
 
@@ -77,6 +78,23 @@ def test_dora_keeps_two_results_more():
     targets = ["q_proj", "down_proj"]
     extra = saved(DoRA(rank=8, targets=targets)) - saved(LoRA(rank=8, targets=targets))
     assert extra == 4 * 128 * (256 + 256) * (2 + 4)
+
+
+def test_a_frozen_a_keeps_no_input_and_has_no_moments():
+    """LoRA-FA by hand: q and v read 256 numbers in float32; A of 8 · 256 is stored and not trained."""
+    targets = ["q_proj", "v_proj"]
+    both, b_alone = (LoRA(rank=8, targets=targets, freeze_a=frozen) for frozen in (False, True))
+    assert saved(both) - saved(b_alone) == 4 * 128 * 2 * 4 * 256
+    one, other = (estimate_memory(TINY, method, 1, 1024, **PLAIN) for method in (both, b_alone))
+    assert one.adapters == other.adapters == 4 * 4 * 8 * (256 + 256 + 256 + 64)
+    assert other.optimizer_states == 2 * 4 * 4 * 8 * (256 + 64)
+    assert one.optimizer_states - other.optimizer_states == 2 * 4 * 4 * 8 * 2 * 256
+
+
+def test_a_start_takes_no_memory_of_its_own():
+    for name in ("gaussian", "pissa"):
+        one, other = (estimate_memory(TINY, LoRA(rank=8, init=init), 1, 64) for init in ("default", name))
+        assert one.to_dict() == other.to_dict()
 
 
 def test_dropout_keeps_a_mask_of_one_byte():
@@ -228,7 +246,7 @@ FAMILIES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+@pytest.mark.parametrize("method", [*METHODS, *FROZEN_A], ids=repr)
 @pytest.mark.parametrize("options", [{}, {"autocast": False}, {"checkpointing": True}], ids=str)
 def test_the_traced_step_agrees(family, method, options):
     """Within the project's bar for the worst row, 15 %; most rows agree to 1 %."""

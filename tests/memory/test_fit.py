@@ -11,7 +11,17 @@ import peftcalc
 from peftcalc import Full, LoRA, QLoRA
 from peftcalc.memory.cards import gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import ARTICLE, _largest, fit, largest_batch, largest_models, largest_sequence, needed
+from peftcalc.memory.fit import (
+    ARTICLE,
+    FIVE_METHODS,
+    _largest,
+    fit,
+    largest_batch,
+    largest_models,
+    largest_sequence,
+    needed,
+    refusals,
+)
 
 MODEL = "meta-llama/Llama-3.2-1B"
 
@@ -42,6 +52,15 @@ def test_what_does_not_fit_has_no_batch():
     row = fit("meta-llama/Llama-3.1-70B", "T4", [LoRA(rank=16)])[0]
     assert (row.verdict, row.fits, row.largest_batch, row.largest_sequence) == ("does not fit", False, 0, 0)
     assert row.free_bytes < 0
+
+
+def test_all_but_what_peft_refuses_are_fitted_unless_they_are_named():
+    model = "mistralai/Mixtral-8x7B-v0.1"
+    assert [row.method.name for row in fit(model, "H200")] == ["full", "lora", "qlora"]
+    assert "peft refuses DoRA" in refusals(model, FIVE_METHODS)["qdora"]
+    assert refusals(MODEL, FIVE_METHODS) == {}
+    with pytest.raises(ValueError, match="peft refuses DoRA"):
+        fit(model, "H200", FIVE_METHODS)
 
 
 def test_verdicts_follow_the_allowances_range():

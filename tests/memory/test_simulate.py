@@ -137,6 +137,19 @@ def test_dora_saves_more_than_lora() -> None:
     assert dora.breakdown.adapters > lora.breakdown.adapters
 
 
+def test_a_frozen_a_is_stored_and_neither_trained_nor_fed() -> None:
+    both, b_alone = (simulate_memory(TINY, LoRA(rank=4, freeze_a=frozen), 2, 64) for frozen in (False, True))
+    assert b_alone.breakdown.adapters == both.breakdown.adapters
+    assert b_alone.breakdown.base_weights == both.breakdown.base_weights
+    assert b_alone.breakdown.optimizer_states < both.breakdown.optimizer_states
+    assert b_alone.breakdown.saved_activations < both.breakdown.saved_activations
+
+
+def test_a_start_changes_nothing_in_a_step() -> None:
+    plain, *started = (simulate_memory(TINY, QLoRA(rank=4, init=init), 2, 64) for init in ("default", "pissa"))
+    assert [trace.breakdown for trace in started] == [plain.breakdown]
+
+
 def test_a_sequence_beyond_the_context_is_allowed_and_said() -> None:
     assert not simulate_memory(TINY, LoRA(rank=4), 1, 64).notes
     assert "beyond the model's context of 64" in simulate_memory(TINY, LoRA(rank=4), 1, 65).notes[0]

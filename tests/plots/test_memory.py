@@ -52,7 +52,7 @@ def test_the_cards_line_stands_where_the_reserve_begins():
 
 def test_a_long_timeline_is_thinned_and_keeps_its_peak():
     trace = a_trace()
-    chosen = plots._thinned(trace, 100)
+    chosen = trace.telling_points(100)
     assert len(chosen) < 120
     assert len(trace.timeline) // 2 in chosen
     spec = plots.timeline_chart(trace, most=100).to_dict()

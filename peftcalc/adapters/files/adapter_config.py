@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcalc.methods import DoRA, LoRA, QDoRA, QLoRA
+from peftcalc.methods.starts import from_peft
 
 MAX_BYTES = 5_000_000
 """The longest files, which list every module of a large model, have some tens of kilobytes."""
@@ -32,9 +33,6 @@ _WITHOUT_MEANING_HERE = {
     *("peft_version", "qalora_group_size", "revision", "task_type", "use_dora", "megatron_core", "init_lora_weights"),
     *("runtime_config", "eva_config", "corda_config", "lora_ga_config"),
 }
-_STARTS_THAT_KEEP_THE_BASE = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Values of `init_lora_weights` that leave the base's weights alone; after PiSSA and its kin the base is another
-one."""
 
 
 def config_of(method: LoRA, targets: list[str], model: Any) -> dict[str, Any]:
@@ -49,11 +47,33 @@ def config_of(method: LoRA, targets: list[str], model: Any) -> dict[str, Any]:
     return config
 
 
-def method_of(config: dict[str, Any], quant: dict[str, Any] | None = None) -> LoRA:
-    """The method that a file describes; `quant` holds `quant` and `double_quant` of a 4-bit base.
+def beside_peft(method: LoRA) -> dict[str, Any]:
+    """What peft's format leaves out: how the base was quantized, and that A is frozen.
+
+    >>> beside_peft(QLoRA(freeze_a=True))
+    {'quant': 'nf4', 'double_quant': True, 'freeze_a': True}
+    """
+    more: dict[str, Any] = {}
+    if isinstance(method, QLoRA):
+        more |= {"quant": method.quant, "double_quant": method.double_quant}
+    return more | ({"freeze_a": True} if method.freeze_a else {})
+
+
+def checked_beside_peft(found: dict[str, Any], file: str) -> dict[str, Any]:
+    """The same, as somebody else wrote it."""
+    kinds = {"quant": str, "double_quant": bool, "freeze_a": bool}
+    known = found.keys() <= kinds.keys() and ("quant" in found) == ("double_quant" in found)
+    if not known or not all(isinstance(value, kinds[name]) for name, value in found.items()):
+        raise ValueError(f"{file} must hold quant and double_quant, freeze_a or all three, got {found}")
+    return found
+
+
+def method_of(config: dict[str, Any], more: dict[str, Any] | None = None) -> LoRA:
+    """The method that a file describes; `more` holds what peft's file leaves out, see `beside_peft`.
 
     Raises:
-        ValueError: another kind of adapter, or a setting that is not known here.
+        ValueError: another kind of adapter, a setting that is not known here, or a start that changes the base in a way
+            that is not known here.
 
     >>> method_of({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "use_dora": True})
     DoRA(rank=4, alpha=8, targets=('q_proj',))
@@ -65,17 +85,17 @@ def method_of(config: dict[str, Any], quant: dict[str, Any] | None = None) -> Lo
     ]
     if unknown:
         raise ValueError(f"this adapter uses {', '.join(unknown)}, which the lab does not know")
-    start = config.get("init_lora_weights", True)
-    if start not in _STARTS_THAT_KEEP_THE_BASE:
-        raise ValueError(f"this adapter belongs to a changed base: init_lora_weights is {start!r}")
     if not config.get("target_modules"):
         raise ValueError("this adapter_config.json names no target_modules")
     values = {ours: config[theirs] for theirs, ours in _NAMES.items() if config.get(theirs) is not None}
+    values["init"] = from_peft(config.get("init_lora_weights", True))
     if "r" not in config or "lora_alpha" not in config:
         values = {"rank": 8, "alpha": 8} | values  # peft's defaults
+    more = more or {}
+    quant = "quant" in more
     kind = (QDoRA if quant else DoRA) if config.get("use_dora") else (QLoRA if quant else LoRA)
     try:
-        return kind(**values, **(quant or {}))
+        return kind(**values, **more)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"this adapter_config.json holds a value of a wrong kind: {error}") from None
 

@@ -21,12 +21,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from peftcalc.adapters.attach import attach_filled
-from peftcalc.adapters.files.adapter_config import config_of, method_of, read_object
+from peftcalc.adapters.files.adapter_config import (
+    beside_peft,
+    checked_beside_peft,
+    config_of,
+    method_of,
+    read_object,
+)
 from peftcalc.adapters.layer_choice import choose_layers
 from peftcalc.adapters.layers.adapt import adapter_rank, scale_of
 from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tensors, adapters, bare
 from peftcalc.checks import one_of
-from peftcalc.methods import LoRA, QLoRA
+from peftcalc.methods import LoRA
+from peftcalc.methods.starts import changes_base
 
 CONFIG, TENSORS, BASE = "adapter_config.json", "adapter_model.safetensors", "peftcalc.json"
 PREFIX = "base_model.model."
@@ -36,7 +43,9 @@ Shapes = dict[str, tuple[str, tuple[int, ...]]]
 def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str | None = None) -> Path:
     """Write an attached adapter (the active one) to `folder` in peft's format, and return the folder.
 
-    A third file, `peftcalc.json`, tells how the base of QLoRA and QDoRA was quantized, which peft's format leaves out.
+    A third file, `peftcalc.json`, tells what peft's format leaves out: how the base of QLoRA and QDoRA was quantized,
+    and whether A is frozen. After `init="pissa"` the file belongs to the original base, as peft's does: on loading,
+    the same part is taken out of it again.
 
     Raises:
         ValueError: nothing is attached, no adapter has this name, or it is full fine-tuning, which has no adapter.
@@ -55,9 +64,8 @@ def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     _write(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     config = config_of(method, _targets(module, method, list(layers)), module)
     _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
-    if isinstance(method, QLoRA):
-        base = {"quant": method.quant, "double_quant": method.double_quant}
-        _write(folder / BASE, lambda path: path.write_text(json.dumps(base, indent=2) + "\n"))
+    if more := beside_peft(method):
+        _write(folder / BASE, lambda path: path.write_text(json.dumps(more, indent=2) + "\n"))
     else:
         (folder / BASE).unlink(missing_ok=True)
     return folder
@@ -79,12 +87,19 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
         raise ValueError(
             "adapter_model.bin is a pickle, which can run code, and is not read; convert it to safetensors"
         )
-    method = method_of(read_object(folder / CONFIG), _quantization(folder / BASE))
+    method = method_of(read_object(folder / CONFIG), _beside_peft(folder / BASE))
     shapes = _shapes(folder / TENSORS)
     with bare(module) as plain:
-        _check_ranks(method, choose_layers(plain, method).adapted, shapes)
+        _check_ranks(method, plain, shapes)
     if adapter not in adapters(module):
         return attach_filled(module, method, adapter, lambda tensors: _fill(tensors, folder / TENSORS, shapes, module))
+    attached = adapters(module)[adapter]
+    starts = {method.init, attached.init if isinstance(attached, LoRA) else "default"}
+    if len(starts) > 1 and any(map(changes_base, starts)):
+        raise ValueError(
+            f"the file belongs to what init={method.init!r} leaves of the weights, and adapter {adapter!r} to another "
+            "base; load it under another name"
+        )
     for name, layer in adapter_layers(module, adapter).items():
         scale = scale_of(method, name)
         if not math.isclose(layer.scale, scale):
@@ -120,10 +135,10 @@ def _shapes(path: Path) -> Shapes:
     return {name: entry for name, entry in ours.items() if name is not None}
 
 
-def _check_ranks(method: LoRA, names: tuple[str, ...], shapes: Shapes) -> None:
+def _check_ranks(method: LoRA, plain: nn.Module, shapes: Shapes) -> None:
     """The config's ranks are the tensors' ranks: a huge one in a small file would only make room for a flood."""
-    for name in names:
-        rank = adapter_rank(method, name)
+    for name in choose_layers(plain, method).adapted:
+        rank = adapter_rank(method, name, plain.get_submodule(name))
         stored = shapes.get(f"{name}.lora_A.weight") or shapes.get(f"{name}.lora_embedding_A")
         if stored is None:
             raise ValueError(f"{TENSORS} lacks the adapter of {name!r}")
@@ -164,13 +179,8 @@ def _check_unused(name: str, value: Tensor, module: nn.Module, path: Path) -> No
         raise ValueError(f"{path.name} holds {name}, which does not belong to this adapter on this module")
 
 
-def _quantization(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    found = read_object(path)
-    if found.keys() != {"quant", "double_quant"} or not isinstance(found["double_quant"], bool):
-        raise ValueError(f"{path.name} must hold quant and double_quant, got {found}")
-    return found
+def _beside_peft(path: Path) -> dict[str, Any]:
+    return checked_beside_peft(read_object(path), path.name) if path.exists() else {}
 
 
 def _targets(module: nn.Module, method: LoRA, names: list[str]) -> list[str]:

@@ -3,44 +3,111 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from peftcalc.adapters.layers.frozen_weight import is_transposed, master_dtype, matrix
+from peftcalc.adapters.layers.frozen_weight import is_quantized, is_transposed, master_dtype, matrix, stored
+from peftcalc.adapters.layers.starts import fill_start
+from peftcalc.methods.starts import changes_base, start_rank
+
+
+class Options(TypedDict, total=False):
+    """The options of every adapted layer, with the defaults and the meaning that `AdaptedLayer` gives them."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    rslora: bool
+    lora_bias: bool
+    init: str
+    freeze_a: bool
+    floats: nn.Module | None
 
 
 class AdaptedLayer(nn.Module):
     """A frozen `base` layer with a trained update `s · B A` of its weight beside it.
 
     Args:
-        base: the layer to adapt; it is used as it is, and frozen by `attach`.
+        base: the layer to adapt; it is used as it is, and frozen by `attach`. A start that takes its update out of the
+            weight works on another weight and shares the bias; this layer is left as it was.
         rank: r of the update.
         alpha: α; the update is scaled by s = α / r, or α / √r when `rslora`.
         dropout: probability with which entries of the adapter's input are zeroed in training.
+        lora_bias: train a bias on `B`, which is scaled by s too.
+        init: how A and B start, see `peftcalc.adapters.layers.starts`.
+        freeze_a: leave A at its start and train B alone.
+        floats: what a base in 4 bits was before, for a start that reads its weight.
     """
 
     base: Any
     """`nn.Linear`, `Conv1D`, `QuantizedLinear`, `nn.Embedding` or `nn.Conv2d`."""
+    pretrained: Any
+    """The layer that was given: `base`, unless the start has changed that. It is no submodule."""
     merged_base: Any
     """While merged, a layer like the base whose weight contains the update; otherwise None."""
     A: nn.Parameter
     B: nn.Parameter
 
     def __init__(
-        self, base: nn.Module, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
+        self,
+        base: nn.Module,
+        rank: int = 8,
+        alpha: float = 16,
+        dropout: float = 0.0,
+        rslora: bool = False,
+        lora_bias: bool = False,
+        init: str = "default",
+        freeze_a: bool = False,
+        floats: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.base = base
+        object.__setattr__(self, "pretrained", base)
         self.merged_base = None
         self.rank = rank
         self.scale = alpha / (math.sqrt(rank) if rslora else rank)
         self.dropout = dropout
+        self.with_lora_bias = lora_bias
+        self.init = init
+        self.freeze_a = freeze_a
+
+    def started(self, A: Tensor, B: Tensor, floats: nn.Module | None) -> tuple[nn.Parameter, nn.Parameter]:
+        """A and B as they start; `s · B A` is taken out of the base's weight where the start says so.
+
+        Raises:
+            ValueError: the start reads a weight that 4 bits have already rounded, or does not fit the layer.
+        """
+        source: Any = self.base if floats is None else floats
+
+        def weight() -> Tensor:
+            if is_quantized(source):
+                raise ValueError(
+                    f"init={self.init!r} reads the weight in floats, and this base is stored in 4 bits already; "
+                    "attach this adapter first"
+                )
+            return matrix(source, master_dtype(source.weight.dtype))
+
+        if changes_base(self.init):
+            rank = self.rank = start_rank(self.init, self.rank, (B.shape[0], A.shape[1]))
+            A, B = A[:rank], B[:, :rank]
+        fill_start(self.init, A, B, weight, self.scale)
+        if changes_base(self.init):
+            W = weight()
+            with torch.no_grad():
+                rest = W - self.scale * B.to(W) @ A.to(W)
+            self.base = with_weight(self.base, rest.to(source.weight.dtype), self.base.bias)
+        like = source.weight if floats is not None else stored(self.base)
+        parameters = adapter_parameter(A, like), adapter_parameter(B, like)
+        parameters[0].requires_grad_(not self.freeze_a)
+        return parameters
 
     def adapter(self) -> dict[str, nn.Parameter]:
-        """The trained tensors of this layer, by their names in the PEFT file format."""
+        """The tensors of this layer that its file holds, by their names in the PEFT file format; all but a frozen A are
+        trained."""
         return {"lora_A.weight": self.A, "lora_B.weight": self.B}
 
     def factors(self) -> tuple[Tensor, Tensor]:
@@ -53,12 +120,22 @@ class AdaptedLayer(nn.Module):
         return torch.addmm(matrix(self.base, A.dtype), B, A, alpha=self.scale)
 
     def effective_bias(self) -> Tensor | None:
-        """The bias that this layer adds."""
-        return getattr(self.base, "bias", None)
+        """The bias that this layer adds: `b`, or `b + s · b_B` where B has one of its own."""
+        bias, update = getattr(self.base, "bias", None), self.adapter().get("lora_B.bias")
+        if update is None:
+            return bias
+        return self.scale * update if bias is None else bias + self.scale * update
 
     def weight_before(self) -> Tensor:
-        """The frozen weight, float32, `(out, in)`; dequantized if it is stored in 4 bits."""
-        return matrix(self.base).float()
+        """The weight without any adapter, float32, `(out, in)`; dequantized if it is stored in 4 bits."""
+        return matrix(self.pretrained).float().to(stored(self.base).device)
+
+    def own_base_bytes(self) -> int:
+        """Bytes of the base's weight where the start has made it another one than the given layer's."""
+        if self.base is self.pretrained:
+            return 0
+        tensors = itertools.chain(self.base.named_parameters(), self.base.named_buffers())
+        return sum(tensor.nbytes for name, tensor in tensors if name != "bias")
 
     def weight_now(self) -> Tensor:
         """The weight with the update, float32, `(out, in)`."""
@@ -68,7 +145,9 @@ class AdaptedLayer(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The weight that code sees which reads a layer's weight instead of calling it (`nn.MultiheadAttention`)."""
-        return self.merged_base.weight if self.merged_base is not None else self._as_stored(self.effective_weight())
+        return (
+            self.merged_base.weight if self.merged_base is not None else as_stored(self.effective_weight(), self.base)
+        )
 
     @property
     def bias(self) -> Tensor | None:
@@ -85,31 +164,13 @@ class AdaptedLayer(nn.Module):
             raise ValueError("the merged weight is not finite (NaN or infinity); nothing was merged")
         if bias is not None and self.base.bias is None:
             raise ValueError("lora_bias cannot be merged into a layer that has no bias")
-        self.merged_base = self._with_weight(weight, bias)
+        if bias is not None and bias is not self.base.bias:
+            bias = nn.Parameter(bias.to(self.base.bias.dtype), requires_grad=False)
+        self.merged_base = with_weight(self.base, weight, bias)
 
     def unmerge(self) -> None:
         """Compute with base and adapter apart again."""
         self.merged_base = None
-
-    def _with_weight(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
-        """A layer like the base, with this weight, `(out, in)`, and bias."""
-        if hasattr(self.base, "with_weight"):
-            return self.base.with_weight(weight, bias)
-        layer = copy.copy(self.base)
-        layer._parameters = dict(self.base._parameters)
-        layer.weight = nn.Parameter(self._as_stored(weight), requires_grad=False)
-        if bias is not None:
-            layer.bias = nn.Parameter(bias.to(self.base.bias.dtype), requires_grad=False)
-        return layer
-
-    def _as_stored(self, weight: Tensor) -> Tensor:
-        """`weight`, `(out, in)`, in the base's orientation, shape and dtype."""
-        weight = weight.T.contiguous() if is_transposed(self.base) else weight
-        return (
-            weight.to(self.base.dtype)
-            if hasattr(self.base, "dequantize")
-            else weight.view_as(self.base.weight).to(self.base.weight.dtype)
-        )
 
     def extra_repr(self) -> str:
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
@@ -122,3 +183,23 @@ def adapter_parameter(values: Tensor, like: Tensor) -> nn.Parameter:
     if like.dtype.is_floating_point:
         values = values.to(like.dtype).to(master_dtype(like.dtype))
     return nn.Parameter(values)
+
+
+def with_weight(base: Any, weight: Tensor, bias: nn.Parameter | None) -> nn.Module:
+    """A layer like the base, with this weight, `(out, in)`, rounded as the base's is, and this very bias."""
+    if is_quantized(base):
+        layer = base.with_weight(weight, None)
+        layer.bias = bias
+        return layer
+    layer = copy.copy(base)
+    layer._parameters = dict(base._parameters)
+    layer.weight = nn.Parameter(as_stored(weight, base), requires_grad=False)
+    if bias is not None:
+        layer.bias = bias
+    return layer
+
+
+def as_stored(weight: Tensor, base: Any) -> Tensor:
+    """`weight`, `(out, in)`, in the base's orientation, shape and dtype."""
+    weight = weight.T.contiguous() if is_transposed(base) else weight
+    return weight.to(base.dtype) if is_quantized(base) else weight.view_as(base.weight).to(base.weight.dtype)

@@ -3,14 +3,13 @@ channels."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peftcalc.adapters.layers.base import AdaptedLayer, adapter_parameter
+from peftcalc.adapters.layers.base import AdaptedLayer, Options, adapter_parameter
 from peftcalc.adapters.layers.dora import Magnitude
 
 
@@ -28,29 +27,20 @@ class LoRAConv2d(AdaptedLayer):
     True
     """
 
-    def __init__(
-        self,
-        base: nn.Conv2d,
-        rank: int = 8,
-        alpha: float = 16,
-        dropout: float = 0.0,
-        rslora: bool = False,
-        lora_bias: bool = False,
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
+    def __init__(self, base: nn.Conv2d, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
+        rank = self.rank
         if rank % base.groups:
             raise ValueError(f"rank must be divisible by the convolution's {base.groups} groups, got {rank}")
-        options: dict[str, Any] = {
+        shape: dict[str, Any] = {
             "kernel_size": base.kernel_size,
             "stride": base.stride,
             "padding": base.padding,
             "dilation": base.dilation,
         }
-        self.down = nn.Conv2d(base.in_channels, rank, **options, bias=False, padding_mode=base.padding_mode)
-        self.up = nn.Conv2d(rank, base.out_channels, 1, groups=base.groups, bias=lora_bias)
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
-        self.down.weight = adapter_parameter(self.down.weight, base.weight)
-        self.up.weight = adapter_parameter(torch.zeros_like(self.up.weight), base.weight)
+        self.down = nn.Conv2d(base.in_channels, rank, **shape, bias=False, padding_mode=base.padding_mode)
+        self.up = nn.Conv2d(rank, base.out_channels, 1, groups=base.groups, bias=self.with_lora_bias)
+        self.down.weight, self.up.weight = self.started(self.down.weight, self.up.weight, None)
         if self.up.bias is not None:
             self.up.bias = adapter_parameter(torch.zeros_like(self.up.bias), base.weight)
 
@@ -62,12 +52,6 @@ class LoRAConv2d(AdaptedLayer):
         if self.base.groups > 1:
             raise ValueError(f"the update of a convolution with {self.base.groups} groups is not a matrix product B A")
         return self.down.weight.flatten(1), self.up.weight.flatten(1)  # (rank, in · k²), (out, rank)
-
-    def effective_bias(self) -> Tensor | None:
-        if self.up.bias is None:
-            return self.base.bias
-        update = self.scale * self.up.bias
-        return update if self.base.bias is None else self.base.bias + update
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in, height, width) → (batch, out, height', width')"""
@@ -85,10 +69,8 @@ class DoRAConv2d(Magnitude, LoRAConv2d):
     """`y = m/n ∘ (W ∗ x + s · B ∗ A ∗ x) + b`, with a magnitude for each output channel. Arguments as for
     `LoRAConv2d`."""
 
-    def __init__(
-        self, base: nn.Conv2d, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
+    def __init__(self, base: nn.Conv2d, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
         self.start_magnitude()
 
     def start_magnitude(self) -> None:

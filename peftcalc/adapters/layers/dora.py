@@ -6,14 +6,14 @@ computed without ever forming `B A`, an (out, in) matrix.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftcalc.adapters.layers import few_tokens
-from peftcalc.adapters.layers.base import AdaptedLayer
+from peftcalc.adapters.layers.base import AdaptedLayer, Options
 from peftcalc.adapters.layers.frozen_weight import (
     base_product,
     cast,
@@ -88,10 +88,8 @@ class DoRALinear(Magnitude, LoRALinear):
     True
     """
 
-    def __init__(
-        self, base: nn.Module, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
+    def __init__(self, base: nn.Module, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
         self.start_magnitude()
 
     def adapted_product(self, x: Tensor) -> Tensor:
@@ -183,7 +181,7 @@ class _DoRAProduct(torch.autograd.Function):
         y, stretch = stretch_forward(z, magnitude, norm)
         if bias is not None:
             y.sub_(stretch * bias)
-        ctx.save_for_backward(rows, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
+        ctx.save_for_backward(rows if A.requires_grad else None, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
         ctx.base, ctx.scale, ctx.dtype, ctx.shape = base, scale, dtype, x.shape
         return cast(y, x.dtype).view(*x.shape[:-1], -1)
 
@@ -202,5 +200,5 @@ class _DoRAProduct(torch.autograd.Function):
         grad_x = None
         if needs_x:
             grad_x = input_gradient(grad_z, ctx.base, inner, A, ctx.dtype)
-            grad_x = cast(grad_x, x.dtype).view(ctx.shape)
+            grad_x = cast(grad_x, grad.dtype).view(ctx.shape)
         return grad_x, grad_A, grad_B, grad_magnitude, grad_bias if needs_bias else None, None, None, None

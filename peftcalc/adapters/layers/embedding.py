@@ -7,29 +7,30 @@ column of A.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peftcalc.adapters.layers.base import AdaptedLayer, adapter_parameter
+from peftcalc.adapters.layers.base import AdaptedLayer, Options, adapter_parameter
 from peftcalc.adapters.layers.dora import Magnitude
 
 
 class LoRAEmbedding(AdaptedLayer):
     """`y = W[:, x] + s · B A[:, x]`, with `A = 0` and `B` normal at the start, the other way round from a linear layer.
 
-    A has shape (rank, vocabulary), B (features, rank). Dropout does not apply to tokens. Arguments as for `LoRALinear`.
+    A has shape (rank, vocabulary), B (features, rank). Dropout does not apply to tokens. Arguments as for `LoRALinear`;
+    peft knows one start of an embedding, whatever `init` says, and trains this A, which starts at zero, always.
 
     >>> base, x = nn.Embedding(9, 4), torch.tensor([[1, 8]])
     >>> torch.equal(LoRAEmbedding(base, rank=2)(x), base(x))
     True
     """
 
-    def __init__(
-        self, base: nn.Embedding, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
-        A, B = torch.randn(rank, base.num_embeddings), torch.randn(base.embedding_dim, rank)
+    def __init__(self, base: nn.Embedding, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
+        A, B = torch.randn(self.rank, base.num_embeddings), torch.randn(base.embedding_dim, self.rank)
         self.A = adapter_parameter(torch.zeros_like(A), base.weight)
         self.B = adapter_parameter(B.normal_(), base.weight)  # drawn a second time, as peft draws it
 
@@ -55,10 +56,8 @@ class LoRAEmbedding(AdaptedLayer):
 class DoRAEmbedding(Magnitude, LoRAEmbedding):
     """`y = m/n ∘ (W[:, x] + s · B A[:, x])`, with a magnitude for each feature. Arguments as for `LoRAEmbedding`."""
 
-    def __init__(
-        self, base: nn.Embedding, rank: int = 8, alpha: float = 16, dropout: float = 0.0, rslora: bool = False
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
+    def __init__(self, base: nn.Embedding, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
         self.start_magnitude()
 
     def forward(self, x: Tensor) -> Tensor:

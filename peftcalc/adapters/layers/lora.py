@@ -7,15 +7,14 @@ or widened copy of an activation is ever kept.
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftcalc.adapters.layers import few_tokens
-from peftcalc.adapters.layers.base import AdaptedLayer, adapter_parameter
+from peftcalc.adapters.layers.base import AdaptedLayer, Options, adapter_parameter
 from peftcalc.adapters.layers.frozen_weight import (
     add_product,
     base_product,
@@ -30,15 +29,16 @@ from peftcalc.adapters.layers.frozen_weight import (
 
 
 class LoRALinear(AdaptedLayer):
-    """`y = W x + b + s · B A dropout(x)`, with `W` frozen, `A` Kaiming-uniform and `B = 0` at the start.
+    """`y = W x + b + s · B A dropout(x)`, with `W` frozen, `A` Kaiming-uniform and `B = 0` at the start, or another
+    one of `starts.py`.
 
-    Step 0 is therefore the base layer exactly. The random numbers are drawn in peft's order: the same seed gives the
-    same `A`. Trained parameters: rank · (in + out), and out more with `lora_bias`.
+    Step 0 is therefore the base layer exactly; where the start takes `s · B A` out of `W`, to the rounding of that
+    difference. The random numbers are drawn in peft's order: the same seed gives the same `A`. Trained parameters:
+    rank · (in + out), out more with `lora_bias`, and rank · out with a frozen A.
 
     Args:
         base: `nn.Linear`, transformers' `Conv1D` or `QuantizedLinear`.
-        rank, alpha, dropout, rslora: as in `peftcalc.LoRA`.
-        lora_bias: train a bias on `B`; it is scaled by s too.
+        options: as for `AdaptedLayer`.
 
     >>> _ = torch.manual_seed(0)
     >>> base, x = nn.Linear(6, 4), torch.randn(2, 6)
@@ -46,22 +46,13 @@ class LoRALinear(AdaptedLayer):
     True
     """
 
-    def __init__(
-        self,
-        base: nn.Module,
-        rank: int = 8,
-        alpha: float = 16,
-        dropout: float = 0.0,
-        rslora: bool = False,
-        lora_bias: bool = False,
-    ) -> None:
-        super().__init__(base, rank, alpha, dropout, rslora)
+    def __init__(self, base: nn.Module, **options: Unpack[Options]) -> None:
+        super().__init__(base, **options)
         self.in_features, self.out_features = features(base)
-        A, B = nn.Linear(self.in_features, rank, bias=False), nn.Linear(rank, self.out_features, bias=lora_bias)
-        nn.init.kaiming_uniform_(A.weight, a=math.sqrt(5))
-        self.A = adapter_parameter(A.weight, stored(base))
-        self.B = adapter_parameter(torch.zeros_like(B.weight), stored(base))
-        self.lora_bias = adapter_parameter(torch.zeros_like(B.bias), stored(base)) if lora_bias else None
+        A = nn.Linear(self.in_features, self.rank, bias=False)
+        B = nn.Linear(self.rank, self.out_features, bias=self.with_lora_bias)
+        self.A, self.B = self.started(A.weight, B.weight, options.get("floats"))
+        self.lora_bias = adapter_parameter(torch.zeros_like(B.bias), stored(base)) if self.with_lora_bias else None
 
     def adapter(self) -> dict[str, nn.Parameter]:
         return super().adapter() | ({"lora_B.bias": self.lora_bias} if self.lora_bias is not None else {})
@@ -82,13 +73,6 @@ class LoRALinear(AdaptedLayer):
         base = self.base
         return _LoRAProduct.apply(x, dropped, self.A, self.B, self.lora_bias, base.bias, base, self.scale)
 
-    def effective_bias(self) -> Tensor | None:
-        """`b + s · b_B`"""
-        if self.lora_bias is None:
-            return self.base.bias
-        update = self.scale * self.lora_bias
-        return update if self.base.bias is None else self.base.bias + update
-
 
 def low_rank_forward(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
     """Add `s · B A x` to `y` in place; returns `s · A x` with the rank first, (rank, tokens). Wide products in `dtype`.
@@ -103,15 +87,17 @@ def low_rank_forward(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scale: float, d
     return Ax
 
 
-def low_rank_backward(grad: Tensor, x: Tensor, Ax: Tensor, A: Tensor, B: Tensor, scale: float) -> tuple[Tensor, ...]:
+def low_rank_backward(
+    grad: Tensor, x: Tensor | None, Ax: Tensor, A: Tensor, B: Tensor, scale: float
+) -> tuple[Tensor | None, Tensor, Tensor]:
     """For `grad = ∂L/∂y` and `Ax` from `low_rank_forward`: the gradients of A and B, and `s · Bᵀ grad`, (rank, tokens),
-    from which `x`'s part follows."""
-    if few_tokens.take(Ax.shape[0], (Ax, B), (grad, x)):
+    from which `x`'s part follows. Without `x` there is none for A."""
+    if x is not None and few_tokens.take(Ax.shape[0], (Ax, B), (grad, x)):
         return few_tokens.low_rank_backward(grad, x, Ax, B, scale)
     dtype = Ax.dtype
     grad = cast(grad, dtype)
     inner = (cast(B, dtype).T @ grad.T).mul_(scale)  # (rank, tokens)
-    grad_A = cast(inner @ cast(x, dtype), A.dtype)
+    grad_A = None if x is None else cast(inner @ cast(x, dtype), A.dtype)
     grad_B = (Ax @ grad).T.contiguous()  # (out, rank)
     return grad_A, cast(grad_B, B.dtype), inner
 
@@ -127,7 +113,8 @@ def input_gradient(grad: Tensor, base: Any, inner: Tensor | None, A: Tensor, dty
 
 
 class _LoRAProduct(torch.autograd.Function):
-    """Saves `x` and `A x` only; a 4-bit base is dequantized again in backward."""
+    """Saves `x` and `A x` only, and of these `A x` alone where A is frozen (LoRA-FA, section 3.2); a 4-bit base is
+    dequantized again in backward."""
 
     @staticmethod
     def forward(ctx: Any, x, dropped, A, B, lora_bias, bias, base, scale) -> Tensor:  # type: ignore[override]
@@ -138,7 +125,7 @@ class _LoRAProduct(torch.autograd.Function):
         Ax = low_rank_forward(y, into_adapter, A, B, scale, dtype)
         if lora_bias is not None:
             y.add_(lora_bias, alpha=scale)
-        ctx.save_for_backward(into_adapter, Ax, A, B)
+        ctx.save_for_backward(into_adapter if A.requires_grad else None, Ax, A, B)
         ctx.base, ctx.scale, ctx.dtype, ctx.has_dropout, ctx.shape = base, scale, dtype, dropped is not None, x.shape
         return cast(y, x.dtype).view(*x.shape[:-1], -1)
 
@@ -152,9 +139,9 @@ class _LoRAProduct(torch.autograd.Function):
         grad_x = grad_dropped = None
         if needs_x:
             grad_x = input_gradient(grad, ctx.base, None if ctx.has_dropout else inner, A, ctx.dtype)
-            grad_x = cast(grad_x, x.dtype).view(ctx.shape)
+            grad_x = cast(grad_x, grad.dtype).view(ctx.shape)
         if needs_dropped:
-            grad_dropped = cast(inner.T @ cast(A, inner.dtype), x.dtype).view(ctx.shape)
+            grad_dropped = cast(inner.T @ cast(A, inner.dtype), grad.dtype).view(ctx.shape)
         grad_bias = grad.sum(0) if needs_bias or needs_lora_bias else None
         grad_lora_bias = grad_bias * ctx.scale if needs_lora_bias else None
         return grad_x, grad_dropped, grad_A, grad_B, grad_lora_bias, grad_bias if needs_bias else None, None, None

@@ -9,9 +9,10 @@ from typing import Any
 from peftcalc.checks import whole_number
 from peftcalc.counting.adapter_files.kinds import kind_of, start_of
 from peftcalc.counting.adapter_files.other_adapters import AdaLoRA, OtherAdapter, VeRA
-from peftcalc.counting.counts import Count
+from peftcalc.counting.counts import Count, Part
+from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
-from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
 
 _MAX_RANK = 1_000_000
 
@@ -46,6 +47,7 @@ def lora_of(config: Mapping[str, Any], shapes: ModelShapes) -> LoRA:
         layers_to_transform=_layers(config),
         layers_pattern=config.get("layers_pattern"),
         target_parameters=parameters,
+        init=str(config["init_lora_weights"]) if start == "pissa" else start if start == "gaussian" else "default",
     )
 
 
@@ -84,7 +86,8 @@ def other_of(config: Mapping[str, Any], shapes: ModelShapes) -> OtherAdapter:
 
 
 def started(result: Count, config: Mapping[str, Any]) -> Count:
-    """The count after what `init_lora_weights` changes: MiCA trains A alone, an orthogonal start needs an even rank.
+    """The count after what `init_lora_weights` changes: MiCA trains A alone, OLoRA has no rank above the weight's, an
+    orthogonal start needs an even one.
 
     Raises:
         ValueError: a module that cannot start so.
@@ -94,24 +97,35 @@ def started(result: Count, config: Mapping[str, Any]) -> Count:
     odd = next((part for part in adapters if start == "orthogonal" and part.rank % 2), None)
     if odd:
         raise ValueError(f"peft needs an even rank for an orthogonal start, got {odd.rank} on {odd.module}")
-    if start != "mica":
+    change = {"mica": _only_first, "olora": _of_the_weight}.get(start)
+    if change is None:
         return result
-    parts = tuple(_only_first(part) if part.how == "adapter" else part for part in result.parts)
-    return replace(result, parts=parts, trainable=sum(part.trainable for part in parts))
+    parts = tuple(change(part) if part.how == "adapter" else part for part in result.parts)
+    trainable = sum(part.trainable for part in parts)
+    less = sum(part.held for part in result.parts) - sum(part.held for part in parts)
+    return replace(result, parts=parts, trainable=trainable, total=result.total - less, adapter=result.adapter - less)
 
 
-def _only_first(part: Any) -> Any:
+def _of_the_weight(part: Part) -> Part:
+    """A QR decomposition has no more columns than the weight's smaller side; peft leaves it at that."""
+    rank = min(part.rank, part.in_features, part.out_features) if part.kind in LINEAR_KINDS else part.rank
+    return replace(part, rank=rank, each=part.each - (part.rank - rank) * (part.in_features + part.out_features))
+
+
+def _only_first(part: Part) -> Part:
     if part.kind not in ("linear", "conv1d", "embedding"):
         raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {part.module} is of kind {part.kind}")
     smaller = min(part.in_features, part.out_features)
     if part.rank > smaller:
         raise ValueError(f"peft needs a rank of at most {smaller:,} for 'mica' on {part.module}, got {part.rank:,}")
-    return replace(part, each=part.rank * part.in_features)
+    first = part.rank * part.in_features
+    return replace(part, each=first, frozen=part.each + part.frozen - first)
 
 
 def _default_targets(shapes: ModelShapes, kind: str) -> Any:
     """What peft adapts when a file names no targets: its own tables by model type."""
-    from peft.utils import constants
+    with explained("an adapter config without target_modules"):
+        from peft.utils import constants
 
     table = getattr(constants, f"TRANSFORMERS_MODELS_TO_{kind}_TARGET_MODULES_MAPPING")
     model_type = shapes.config.get("model_type")

@@ -71,6 +71,9 @@ STARTS = {
 }
 """`init_lora_weights` of peft."""
 
+TAKEN_FROM_THE_BASE = ("olora", "pissa", "corda", "lora_ga")
+"""Starts after which the base is another one."""
+
 _PISSA = re.compile(r"pissa(_niter_(\d{1,4}))?")
 
 

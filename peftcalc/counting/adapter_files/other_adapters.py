@@ -144,12 +144,12 @@ def count_other(shapes: ModelShapes, method: OtherAdapter, task_type: str | None
                 raise ValueError(
                     f"{method.label} adapts {' and '.join(method.kinds)} layers, and {part.module} is none"
                 )
-            part = replace(part, each=method.trained(part, kernels[part.module]), rank=method.rank)
+            each, frozen = method.trained(part, kernels[part.module]), method.frozen()
+            part = replace(part, each=each, frozen=frozen, rank=method.rank)
         parts.append(part)
     adapters = [part for part in parts if part.how == "adapter"]
     trainable = sum(part.trainable for part in parts)
-    frozen = sum(part.repeats for part in adapters) * method.frozen()
-    total = chosen.total + trainable - chosen.trainable + frozen
+    total = chosen.total + sum(part.held for part in parts) - sum(part.held for part in chosen.parts)
     adapter = trainable + method.untrained(adapters)
     return replace(
         chosen, method=method, trainable=trainable, total=total, adapter=adapter, parts=tuple(parts), model=shapes.id

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from peftcalc import units
-from peftcalc.counting.adapter_files.kinds import STARTS, start_of
+from peftcalc.counting.adapter_files.kinds import STARTS, TAKEN_FROM_THE_BASE, start_of
 from peftcalc.counting.adapter_files.other_adapters import AdaLoRA, OtherAdapter
 from peftcalc.counting.counts import Count
 from peftcalc.methods import LoRA
@@ -50,8 +50,14 @@ def _method_words(config: Mapping[str, Any], method: LoRA | OtherAdapter, result
     root = "√r" if method.rslora else "r"
     yield f"Rank r = {method.rank}, α = {method.alpha:g}, so the update is scaled by α/{root} = {method.scaling:.4g}."
     start = start_of(config.get("init_lora_weights", True))
-    if start != "True":
-        yield f"It starts by init_lora_weights = {config['init_lora_weights']!r}: {STARTS[start]}."
+    value = config.get("init_lora_weights", True)
+    if start in TAKEN_FROM_THE_BASE:
+        yield (
+            f"It starts with a part of the weights (init_lora_weights = {value!r}) and belongs to what was left of "
+            f"them: {STARTS[start]}."
+        )
+    elif start != "True":
+        yield f"It starts by init_lora_weights = {value!r}: {STARTS[start]}."
     if config.get("alora_invocation_tokens"):
         yield "It acts only from its invocation tokens on (aLoRA), which adds no parameters."
 

@@ -47,10 +47,8 @@ class ResidualNetwork(nn.Module):
 @lru_cache(maxsize=1)
 def digits() -> tuple[Tensor, Tensor]:
     """All 1,797 images `(1797, 8, 8)` with pixels from 0 to 1, and their digits; always in the same random order."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ValueError("the task digits needs scikit-learn: pip install scikit-learn") from None
+    from sklearn.datasets import load_digits
+
     data, target = load_digits(return_X_y=True)
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
     return torch.tensor(data / 16, dtype=torch.float32).view(-1, 8, 8)[order], torch.tensor(target)[order]

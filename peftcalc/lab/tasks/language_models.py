@@ -37,10 +37,8 @@ def load_language_model(source: str = "") -> LanguageModel:
     Raises:
         ValueError: a missing package (with the install command), or a model that cannot be loaded.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise ValueError("the task llm needs transformers: pip install transformers") from None
+    import transformers
+
     folder = source or str(smollm2_folder())
     options = {"trust_remote_code": False, "local_files_only": not source or Path(source).is_dir()}
     try:

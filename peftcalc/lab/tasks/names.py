@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
-from peftcalc.lab.character_model import CharacterModel, encode, language_loss, load_character_model
-from peftcalc.lab.character_text import generate_names, held_out_loss
-from peftcalc.lab.tasks.corpora import DATA, country_names, in_order, pack, split, world_names
+from peftcalc.lab.character_model import encode
+from peftcalc.lab.character_text import generate_names
+from peftcalc.lab.tasks.characters import CharacterProblem
+from peftcalc.lab.tasks.corpora import country_names, in_order, pack, split, world_names
 from peftcalc.lab.tasks.judge import Judge
-from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem, parameters_of
+from peftcalc.lab.tasks.problem import Batch, Evaluation, parameters_of
 
 LENGTH = 64
 """Characters of a row: about seven names."""
@@ -33,26 +33,16 @@ def judge_of(country: str) -> tuple[Judge, float, float]:
     return judge, judge.share(held_out), judge.share(other_world[:1000])
 
 
-class Names(Problem):
+class Names(CharacterProblem):
     """85 % of a country's names to learn from, 15 % held out."""
-
-    module: CharacterModel
 
     def __init__(self, seed: int, country: str) -> None:
         self.country = country
-        self.module = load_character_model(DATA / "names.safetensors")
         self.training, self.held_out = split(country_names(country))
-        self.rows = in_order(encode("\n" + "\n".join(self.held_out) + "\n"), LENGTH)
+        super().__init__("names", LENGTH, in_order(encode("\n" + "\n".join(self.held_out) + "\n"), LENGTH))
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         return pack(self.training, size, LENGTH, generator)
-
-    def loss(self, batch: Batch) -> Tensor:
-        assert isinstance(batch, Tensor)
-        return language_loss(self.module, batch)
-
-    def tokens(self, batch: Batch) -> int:
-        return len(batch) * LENGTH
 
     def evaluate(self) -> Evaluation:
         """Held-out loss; share of drawn names judged to be of the country; share copied from the training names."""
@@ -62,8 +52,7 @@ class Names(Problem):
             "judged": judge_of(self.country)[0].share(drawn),
             "copied": sum(name.lower() in known for name in drawn) / max(1, len(drawn)),
         }
-        rows = self.rows.to(self.device)
-        return Evaluation(held_out_loss(self.module, rows), metrics, tuple(drawn[:SHOWN]))
+        return Evaluation(self.held_out_loss(), metrics, tuple(drawn[:SHOWN]))
 
     def sizes(self) -> dict[str, int]:
         return {

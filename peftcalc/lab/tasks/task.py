@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import one_of
+from peftcalc.lazy import explained
 
 if TYPE_CHECKING:
     from peftcalc.lab.tasks.problem import Problem
@@ -50,7 +51,7 @@ class Task:
         """Load the base and the data.
 
         Raises:
-            ValueError: an unknown option, or a value that the option cannot have.
+            ValueError: an unknown option, a value that the option cannot have, or a package that is not installed.
         """
         for name in options:
             one_of(f"option of the task {self.name}", name, self.options)
@@ -58,4 +59,5 @@ class Task:
         settings = {**self.options, **options}
         for name, allowed in self.choices.items():
             one_of(name, settings[name], allowed)
-        return getattr(importlib.import_module(module), kind)(seed=seed, **settings)
+        with explained(f"the task {self.name}"):
+            return getattr(importlib.import_module(module), kind)(seed=seed, **settings)

@@ -7,10 +7,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from peftcalc.lab.character_model import CharacterModel, encode, language_loss, load_character_model
-from peftcalc.lab.character_text import generate, held_out_loss
-from peftcalc.lab.tasks.corpora import DATA, corpus, in_order, windows
-from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem, parameters_of
+from peftcalc.lab.character_model import encode
+from peftcalc.lab.character_text import generate
+from peftcalc.lab.tasks.characters import CharacterProblem
+from peftcalc.lab.tasks.corpora import corpus, in_order, windows
+from peftcalc.lab.tasks.problem import Batch, Evaluation, parameters_of
 
 LENGTH = 128
 HELD_OUT_ROWS = 64
@@ -26,31 +27,21 @@ def source_codes() -> tuple[Tensor, Tensor]:
     return codes[:first], codes[first:]
 
 
-class Text(Problem):
+class Text(CharacterProblem):
     """Windows of 128 characters of the standard library's code."""
 
-    module: CharacterModel
-
     def __init__(self, seed: int) -> None:
-        self.module = load_character_model(DATA / "text.safetensors")
         self.training, self.held_out = source_codes()
         rows = in_order(self.held_out, LENGTH)
-        self.rows = rows[:: max(1, len(rows) // HELD_OUT_ROWS)][:HELD_OUT_ROWS]
+        super().__init__("text", LENGTH, rows[:: max(1, len(rows) // HELD_OUT_ROWS)][:HELD_OUT_ROWS])
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
         return windows(self.training, size, LENGTH, generator)
 
-    def loss(self, batch: Batch) -> Tensor:
-        assert isinstance(batch, Tensor)
-        return language_loss(self.module, batch)
-
-    def tokens(self, batch: Batch) -> int:
-        return len(batch) * LENGTH
-
     def evaluate(self) -> Evaluation:
         """Held-out loss, and what the model writes after four beginnings."""
         samples = generate(self.module, list(PROMPTS), 120)
-        return Evaluation(held_out_loss(self.module, self.rows.to(self.device)), {}, tuple(samples))
+        return Evaluation(self.held_out_loss(), {}, tuple(samples))
 
     def sizes(self) -> dict[str, int]:
         return {

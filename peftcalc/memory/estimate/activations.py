@@ -167,6 +167,8 @@ def _is_bare(part: Part) -> bool:
 def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[str]) -> int:
     """Bytes a number that one adapter keeps of its input: a copy of its own where the input is cast or dropped."""
     precision = setting.precision
+    if not setting.adapters_keep_inputs:
+        return 0
     if precision.own_copy or method.dropout:
         return precision.adapter_input
     fused_output = linear.reads == HEADS and not setting.written_out

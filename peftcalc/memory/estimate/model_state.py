@@ -81,9 +81,10 @@ def trained_bytes(counted: Count, method: Method, precision: Precision) -> int:
 
 
 def adapter_term(counted: Count, precision: Precision) -> Term:
-    """A, B, magnitudes, and copies of modules that are trained in full."""
-    added = sum(part.trainable for part in counted.parts if part.how in ("adapter", "copy"))
-    return Term("adapters", "adapters", "g · N_trained", added * precision.adapter, PEFT)
+    """A, frozen or not, B, magnitudes, and copies of modules that are trained in full."""
+    parts = [part for part in counted.parts if part.how in ("adapter", "copy")]
+    formula = "g · (N_trained + N_A)" if any(part.frozen for part in parts) else "g · N_trained"
+    return Term("adapters", "adapters", formula, sum(part.held for part in parts) * precision.adapter, PEFT)
 
 
 def gradient_term(counted: Count, method: Method, precision: Precision) -> Term:

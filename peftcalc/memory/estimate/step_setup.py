@@ -8,7 +8,7 @@ from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
-from peftcalc.methods import Method
+from peftcalc.methods import LoRA, Method
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class StepSetup:
             if part.how == "adapter":
                 found.setdefault(part.module, []).append(part)
         return found
+
+    @property
+    def adapters_keep_inputs(self) -> bool:
+        """False where A is frozen: the gradient of B needs `A x` alone (LoRA-FA, section 3.2)."""
+        return not (isinstance(self.method, LoRA) and self.method.freeze_a)
 
     @property
     def written_out(self) -> bool:

@@ -63,7 +63,8 @@ def backward_work(setting: StepSetup) -> int:
     """
     precision, tokens = setting.precision, setting.options.tokens
     up, down = _adapted(setting)
-    kept = precision.adapter_input if down else precision.product if setting.trained else 0
+    of_adapter = precision.adapter_input if setting.adapters_keep_inputs else 0
+    kept = of_adapter if down else precision.product if setting.trained else 0
     gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
     factors = (3 if gated else 2) * precision.product - kept
     adapters = 2 * precision.adapter_output - kept if up else 0
@@ -98,7 +99,7 @@ def _attention_work(setting: StepSetup) -> int:
     """
     precision, body = setting.precision, setting.body
     freed = 3 * precision.product * hidden_width(setting)
-    if any(_adapted(setting)):
+    if any(_adapted(setting)) and setting.adapters_keep_inputs:
         freed += precision.adapter_input * (hidden_width(setting) + 2 * body.width)
     works = []
     for block in body.attentions:

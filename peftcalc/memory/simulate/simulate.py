@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import positive
+from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import MemoryTrace
@@ -28,6 +29,7 @@ SECONDS = 120.0
 _ONE_AT_A_TIME = threading.Lock()
 
 
+@explained("a simulation")
 def simulate_memory(
     model: ModelShapes | str | Path | Mapping[str, Any] | nn.Module,
     method: Method,
@@ -104,13 +106,14 @@ def _course(
     from peftcalc.memory.simulate.depth import depths_to_trace, extrapolate
     from peftcalc.memory.simulate.inputs import step_notes
     from peftcalc.memory.simulate.traced_model import trace_at_depth
-    from peftcalc.memory.simulate.training_model import class_of, settings_of
+    from peftcalc.memory.simulate.training_model import settings_of
+    from peftcalc.models.transformers_classes import class_called
 
     settings = settings_of(shapes.config)
     language = settings.get_text_config()
     layers = getattr(language, "num_hidden_layers", 0)
     trace = partial(trace_at_depth, shapes, method, options, deadline)
-    notes = step_notes(class_of(shapes.architecture), settings, options)
+    notes = step_notes(class_called(shapes.architecture), settings, options)
     depths = None if full_depth else depths_to_trace(shapes, method, language)
     if depths is not None:
         course = extrapolate(trace(depths.low), trace(depths.high), depths, layers)

@@ -14,10 +14,11 @@ from peftcalc.memory.simulate.cuda_rules import CudaRules
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
-from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, quiet, settings_of, to_fake
+from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
 from peftcalc.memory.simulate.training_step import run_step
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.transformers_classes import quiet
 
 
 def trace_at_depth(

@@ -7,10 +7,9 @@ with it autocast.
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
-from logging import CRITICAL, getLogger
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
+from peftcalc.models.transformers_classes import class_called, config_object, quiet
 
 
 def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
@@ -30,13 +30,7 @@ def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
     Raises:
         ValueError: a model type that transformers does not have, or settings that it refuses.
     """
-    import transformers
-
-    model_type = config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in transformers.CONFIG_MAPPING:
-        raise ValueError(f"transformers has no model_type {model_type!r}")
-    raw = {key: value for key, value in config.items() if key not in ("auto_map", "quantization_config")}
-    settings: Any = transformers.CONFIG_MAPPING[model_type].from_dict(raw)
+    settings = config_object(config)
     settings.use_cache = False
     settings.get_text_config().use_cache = False
     if layers is not None:
@@ -47,16 +41,6 @@ def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
                 setattr(language, name, value[:layers])
         language.num_hidden_layers = layers
     return settings
-
-
-def class_of(architecture: str) -> Any:
-    """The model class of this name that transformers ships."""
-    import transformers
-
-    model_class = getattr(transformers, architecture, None)
-    if model_class is None:
-        raise ValueError(f"transformers has no class {architecture!r}")
-    return model_class
 
 
 def build_model(settings: Any, architecture: str, method: Method, options: MemoryOptions) -> nn.Module:
@@ -78,25 +62,6 @@ def build_model(settings: Any, architecture: str, method: Method, options: Memor
             if options.kbit_upcast:
                 _upcast_rest(model)
         return _with_adapters(model, method, options).train()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Advice of the libraries about settings is not about memory."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    complaints = getLogger("torch._subclasses.fake_tensor")  # logs a traceback before it raises the error
-    complaints_level = complaints.level
-    complaints.setLevel(CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        complaints.setLevel(complaints_level)
 
 
 def enable_checkpointing(model: Any, recomputation: Callable[[], Any], trains_embedding: bool) -> None:
@@ -169,7 +134,7 @@ def _fake_four_bit() -> type:
 
 def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
     """The transformers model of this class, in float32."""
-    model_class = class_of(architecture)
+    model_class = class_called(architecture)
     written_out = options.attention == "eager" or not getattr(model_class, "_supports_sdpa", False)
     settings._attn_implementation = "eager" if written_out else register_attention()
     return model_class(settings)
@@ -223,12 +188,16 @@ def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
     from peft import get_peft_model
 
     assert isinstance(method, LoRA)
+    start = replace(method, init="default")  # how A and B begin takes no memory, and a meta tensor has no vectors
     try:
-        adapted = get_peft_model(model, method.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
+        adapted = get_peft_model(model, start.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"peft cannot adapt this model: {error}") from error
     if not options.adapters_float32:
         _cast_adapters(adapted)
+    if method.freeze_a:
+        for name, parameter in adapted.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and ".lora_A." not in name)
     return adapted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +14,9 @@ from torch import nn
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.optimizers import Optimizer, make_optimizer
 from peftcalc.memory.simulate.trace import StorageLedger
+
+_FACTOR_A = re.compile(r"(^|\.)(lora_A\..*|A)$")
+"""How peft and our own layers name A, which has no gradient where it is frozen."""
 
 
 def run_step(
@@ -70,17 +74,18 @@ def _autocast(options: MemoryOptions) -> Iterator[None]:
 def _take_inventory(model: nn.Module, optimizer: Optimizer, trained: list[nn.Parameter], ledger: StorageLedger) -> None:
     """Points of the load phase: weights in the model's order, then what earlier steps left behind.
 
-    What is trained in a model that is otherwise frozen counts as an adapter.
+    What is trained in a model that is otherwise frozen counts as an adapter, and a frozen A with it.
     """
     ledger.phase = "load"
     frozen_base = len(trained) < len(list(model.parameters()))
-    for module in model.modules():
+    for owner, module in model.named_modules():
         tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         if not tensors:
             continue
         ledger.point(f"load {type(module).__name__}")
-        for _, tensor in tensors:
-            role = "adapters" if frozen_base and tensor.requires_grad else "base_weights"
+        for name, tensor in tensors:
+            of_adapter = tensor.requires_grad or _FACTOR_A.search(f"{owner}.{name}") is not None
+            role = "adapters" if frozen_base and of_adapter else "base_weights"
             ledger.note(tensor.data, role)
             ledger.mark(_constants(tensor), "quantization_constants")
     ledger.point("optimizer states")

@@ -31,16 +31,7 @@ def moves() -> None:
         norm = state.choice("One length for each", ("row", "column"), "norm", "row")
         relative = state.switch("Relative ΔM", "relative", help="As a share of the length before.")
         base = state.slider("Base model (seed)", data.BASES, "base", 0)
-        st.button(
-            "Train it again now",
-            icon=":material/play_arrow:",
-            type="primary",
-            width="stretch",
-            on_click=_train,
-            args=(decay, base),
-        )
-        if live.current(SLOT) is not None:
-            st.button("Reset", icon=":material/restart_alt:", width="stretch", on_click=live.clear, args=(SLOT,))
+        live.train_button(SLOT, "Train it again now", _train, (decay, base))
     with result:
         live.watch(SLOT, _look)
         job = live.current(SLOT)

@@ -25,16 +25,7 @@ def known_rank() -> None:
     with controls:
         teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
         spectrum = state.choice("Its singular values", SPECTRA, "spectrum", "equal")
-        st.button(
-            "Train LoRA now",
-            icon=":material/play_arrow:",
-            type="primary",
-            width="stretch",
-            on_click=_train,
-            args=(teacher_rank, spectrum),
-        )
-        if live.current(SLOT) is not None:
-            st.button("Reset", icon=":material/restart_alt:", width="stretch", on_click=live.clear, args=(SLOT,))
+        live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
     floor = known_floor(teacher_rank, spectrum)
     with result:
         live.watch(SLOT, _look)

@@ -1,0 +1,107 @@
+"""How an adapter starts, as data: the names, what peft calls them, and whether the base keeps its weight.
+
+What a start computes stands in `peftcalc.adapters.layers.starts`, under the same names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peftcalc.checks import one_of, whole_number
+
+MAX_ITERATIONS = 1_000
+"""Of `pissa_niter_N`; sixteen are many."""
+
+_NUMBERED = "_niter_"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One way to give A and B their first values.
+
+    Args:
+        peft: the value of peft's `init_lora_weights`.
+        changes_base: B A is not zero at the start; the base gives `s · B A` away, so that the sum stays what it was.
+        numbered: `NAME_niter_N` is a start too: the same with N steps of subspace iteration.
+    """
+
+    peft: bool | str
+    changes_base: bool = False
+    numbered: bool = False
+
+
+STARTS = {
+    "default": Start(peft=True),
+    "gaussian": Start(peft="gaussian"),
+    "pissa": Start(peft="pissa", changes_base=True, numbered=True),
+}
+"""Kaiming-uniform A and B = 0 (LoRA's own code); A normal with a standard deviation of 1/r and B = 0 (LoRA paper,
+section 4.1); the principal singular values and vectors of W (Meng et al. 2024, arXiv:2404.02948, eq. 2–4)."""
+
+_KEPT_BY = (True, False, None, "eva", "orthogonal")
+"""What else peft's `init_lora_weights` may say of an adapter whose base is the original one."""
+
+
+def checked_start(name: Any) -> str:
+    """`name` if it is a start, or a ValueError that names the nearest.
+
+    >>> checked_start("pissa_niter_16")
+    'pissa_niter_16'
+    """
+    kind, steps = split_start(name)
+    if steps is not None:
+        whole_number("the number of iterations in init", steps, 0, MAX_ITERATIONS)
+    one_of("init", kind, STARTS)
+    return name
+
+
+def split_start(name: Any) -> tuple[str, int | None]:
+    """The start's name in the table, and its number of iterations if it has one.
+
+    >>> split_start("pissa_niter_16"), split_start("gaussian")
+    (('pissa', 16), ('gaussian', None))
+    """
+    kind, numbered, steps = name.partition(_NUMBERED) if isinstance(name, str) else (name, "", "")
+    if numbered and kind in STARTS and STARTS[kind].numbered and steps.isascii() and steps.isdigit():
+        return kind, int(steps[:9])
+    return name, None
+
+
+def changes_base(name: str) -> bool:
+    """True where the base gives away what the adapter starts with."""
+    return STARTS[split_start(name)[0]].changes_base
+
+
+def start_rank(name: str, rank: int, sides: tuple[int, int]) -> int:
+    """The rank with which an adapter of a weight begins: a start that takes its vectors from W finds no more of them
+    than W's smaller side has, and peft leaves it at that; s stays that of the rank asked for.
+
+    >>> start_rank("pissa", 8, (1, 64)), start_rank("default", 8, (1, 64))
+    (1, 8)
+    """
+    return min(rank, *sides) if changes_base(name) else rank
+
+
+def to_peft(name: str) -> bool | str:
+    """The value of `init_lora_weights` for a start."""
+    kind, steps = split_start(name)
+    return STARTS[kind].peft if steps is None else name
+
+
+def from_peft(value: Any) -> str:
+    """The start that a value of `init_lora_weights` means; how A and B began is forgotten where the base kept its
+    weight.
+
+    Raises:
+        ValueError: a start that is not known here and may have changed the base.
+
+    >>> from_peft(True), from_peft("orthogonal"), from_peft("pissa")
+    ('default', 'default', 'pissa')
+    """
+    if value in _KEPT_BY:
+        return "default"
+    try:
+        return checked_start(value)
+    except ValueError:
+        raise ValueError(f"this adapter belongs to a changed base: init_lora_weights is {value!r}") from None
