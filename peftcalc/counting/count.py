@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from peftcalc.counting.adapted_modules import Adapted, adapted_modules, saved_roots
+from peftcalc.counting.adapted_modules import adapted_modules, saved_roots
 from peftcalc.counting.adapter_size import adapter_part
 from peftcalc.counting.copies_and_biases import bias_parts, copied_adapters, copy_parts
 from peftcalc.counting.counts import Count, part_of
+from peftcalc.counting.notes import adapter_notes
 from peftcalc.methods import LoRA, Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.targets import pattern_deadline
 
 _HEADS = {
     "SEQ_CLS": ("classifier", "score"),
@@ -45,7 +46,10 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     if not isinstance(method, Method):
         raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
     model = load_model(shapes)
-    return _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
+    if not isinstance(method, LoRA):
+        return _count_full(model, method)
+    with pattern_deadline():
+        return _count_adapter(model, method, task_type)
 
 
 def _count_full(shapes: ModelShapes, method: Method) -> Count:
@@ -72,18 +76,12 @@ def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = No
     adapters = tuple(adapter_part(entry, method) for entry in adapted)
     copies = tuple(copy_parts(shapes, roots))
     biases = tuple(bias_parts(shapes, method, adapted, roots))
-    added = sum(part.held for part in (*adapters, *copies))
-    trainable = sum(part.trainable for part in (*adapters, *copies, *biases))
-    return Count(
-        shapes.id,
-        method,
-        shapes.total,
-        trainable,
-        shapes.total + added + copied_adapters(adapted, adapters, roots),
-        added + sum(part.trainable for part in biases),
-        (*adapters, *copies, *biases),
-        tuple(_notes(shapes, method, adapted, roots)),
-    )
+    added, biased = sum(part.held for part in (*adapters, *copies)), sum(part.trainable for part in biases)
+    trainable = sum(part.trainable for part in (*adapters, *copies)) + biased
+    total = shapes.total + added + copied_adapters(adapted, adapters, roots)
+    notes = tuple(adapter_notes(shapes, method, adapted, roots, trainable, total))
+    parts = (*adapters, *copies, *biases)
+    return Count(shapes.id, method, shapes.total, trainable, total, added + biased, parts, notes)
 
 
 def _refuse_combination(method: LoRA) -> None:
@@ -94,29 +92,3 @@ def _refuse_combination(method: LoRA) -> None:
         raise ValueError("peft refuses layers_to_transform together with all-linear; give targets as names")
     if method.layers_pattern and method.layers_to_transform is None:
         raise ValueError("peft refuses layers_pattern without layers_to_transform; name the layers too")
-
-
-def _notes(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots: list[str]) -> Iterator[str]:
-    """What a person should know about this count."""
-    wasteful = {}
-    for entry in adapted:
-        smaller = (
-            min(entry.parameter.shape[-2:])
-            if entry.parameter
-            else min(entry.group.in_features, entry.group.out_features)
-        )
-        if entry.rank > smaller:
-            wasteful[entry.suffix] = smaller
-    if wasteful:
-        sides = ", ".join(f"{name} ({side:,})" for name, side in wasteful.items())
-        yield f"rank {method.rank:,} is wasteful: above the smaller side of {sides}, which no update's rank can exceed"
-    if method.freeze_a and any(entry.group.kind == "embedding" for entry in adapted):
-        yield "an embedding's A starts at zero and is trained all the same, as peft's create_lorafa_optimizer leaves it"
-    if shapes.expert_names and any(entry.parameter for entry in adapted):
-        yield "expert projections are stacked parameters in this model; peft adapts them by target_parameters"
-    tied = {tensor.tied_to for group in shapes.groups for tensor in group.tensors if tensor.tied_to}
-    tables = (entry for entry in adapted if entry.group.kind == "embedding")
-    touched = {f"{name}.weight" for entry in tables for name in entry.names()}
-    touched |= {f"{root}.weight" for root in roots}
-    if tied & touched:
-        yield "the input and output embeddings are tied in this model; training a copy or an adapter of one unties them"

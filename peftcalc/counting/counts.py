@@ -14,6 +14,8 @@ from peftcalc.models.shapes import ModuleGroup
 if TYPE_CHECKING:
     import pandas
 
+    from peftcalc.counting.adapter_files.other_adapters import OtherAdapter
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,7 +25,7 @@ class Part:
         module: name, with `{}` for the layer's number.
         kind: "linear", "embedding", "experts", … (`peftcalc.models.shapes.KINDS`).
         suffix: the name by which people choose it: "q_proj".
-        how: "adapter", "bias" (of the base), "copy" (`modules_to_save`) or "full".
+        how: "adapter", "bias" (of the base), "copy" (`modules_to_save`), "tokens" (single rows of a table) or "full".
         rank: r of the adapter, 0 where there is none.
         each: parameters that one module trains.
         magnitude: how many of `each` are DoRA's magnitudes.
@@ -87,7 +89,7 @@ class Count:
 
     Args:
         model: id of the model.
-        method: the method.
+        method: the method; of an adapter's file it may be VeRA or AdaLoRA.
         base: parameters of the model itself, tied ones once.
         trainable: parameters that are trained.
         total: base and everything that the method adds, as peft's `get_nb_trainable_parameters` counts "all".
@@ -98,7 +100,7 @@ class Count:
     """
 
     model: str
-    method: Method
+    method: Method | OtherAdapter
     base: int
     trainable: int
     total: int

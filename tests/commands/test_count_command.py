@@ -77,6 +77,16 @@ def test_a_wasteful_rank_is_noted(run: Run) -> None:
     assert "wasteful" in run("count", "openai-community/gpt2", "--rank", "1000")[1]
 
 
+def test_what_older_stacks_print_and_what_matches_nothing_is_noted(run: Run) -> None:
+    options = ("--method", "qlora", "--rank", "8", "--targets", "query_key_value,q_proj")
+    code, out, err = run("count", "EleutherAI/gpt-neox-20b", *options)
+    assert (code, err) == (0, "")
+    for words in ("20,563,218,432", "older stacks", "10,597,552,128", "'q_proj'", "no module"):
+        assert words in out
+    notes = as_json(run("count", "EleutherAI/gpt-neox-20b", *options, "--json"))["notes"]
+    assert len(notes) == 2
+
+
 def test_full_fine_tuning(run: Run) -> None:
     assert as_json(run("count", "openai-community/gpt2", "--method", "full", "--json"))["percent"] == 100
 
