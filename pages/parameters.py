@@ -15,7 +15,8 @@ from peftcalc.methods import METHODS, LoRA, make_method
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import parameters as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
-from peftcalc.ui import model_choice, page, show, state
+from peftcalc.recipes.training_script import TrainingSettings
+from peftcalc.ui import model_choice, page, show, state, take_away
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.parameters import CURVES, MODEL
 
@@ -133,7 +134,7 @@ def a_real_model() -> None:
             _comparison(shapes, method)
             _block(shapes, counted)
         _gap(shapes, method)
-        _take_away(counted, method)
+        _take_away(shapes, counted, method)
     lessons.show_try_this(MODEL, "model")
     state.link_notes()
 
@@ -218,9 +219,9 @@ def _gap(shapes: ModelShapes, method: LoRA) -> None:
             st.markdown(f"{number}. **{step.name}**, {units.percent(step.percent)}. {step.sentence}")
 
 
-def _take_away(counted: Count, method: LoRA) -> None:
+def _take_away(shapes: ModelShapes, counted: Count, method: LoRA) -> None:
     with st.expander("Take it away: code, table, link"):
-        show.code(method.to_code(), "lora_config.py")
+        take_away.scripts(shapes, method, TrainingSettings())
         show.table(counted.by_kind.reset_index(), "by-kind", "Trained parameters by module name")
         show.download_csv(counted.by_module.reset_index(), "every-module", "CSV of every module")
         st.caption("This address restores everything above:")

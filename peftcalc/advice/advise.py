@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -82,8 +82,11 @@ def advise(
     refused = refusals(model, methods.values())
     methods = {name: method for name, method in methods.items() if name not in refused}
     plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
-    plan = _first_that_fits(plans, partial(_needed_bytes, model, methods, batch, sequence), chosen_card)
-    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, checkpointing=plan.checkpointing))
+    options = precision_on(chosen_card)
+    needs = partial(_needed_bytes, model, methods, batch, sequence, options)
+    plan = _first_that_fits(plans, needs, chosen_card)
+    options["checkpointing"] = plan.checkpointing
+    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, **options))
     chosen = next(row for row in fits if row.method.name == plan.method)
     reasons = (
         ranking_reason(wish, plans, plan, chosen),
@@ -96,12 +99,25 @@ def advise(
     return Advice(chosen.method, wish, plan, chosen, reasons, fits)
 
 
+def precision_on(card: str | Gpu) -> dict[str, Any]:
+    """Options of `MemoryOptions` for an advice on a card: its half precision, with float32 weights where all are trained.
+
+    So mixed precision does it; and a card with bfloat16 is not advised more than a larger one without it.
+
+    >>> precision_on("T4")
+    {'dtype': 'float16', 'float32_masters': True}
+    """
+    return {"dtype": gpu(card).dtype, "float32_masters": True}
+
+
 def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
     """The first plan whose expected bytes the card has; where none has room, the one that needs least."""
     sizes = {plan: needs(plan) for plan in plans}
     return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
 
 
-def _needed_bytes(model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, plan: Plan) -> int:
-    peak = estimate_memory(model, methods[plan.method], batch, sequence, checkpointing=plan.checkpointing).total
-    return needed(peak).expected_bytes
+def _needed_bytes(
+    model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, options: Mapping[str, Any], plan: Plan
+) -> int:
+    options = {**options, "checkpointing": plan.checkpointing}
+    return needed(estimate_memory(model, methods[plan.method], batch, sequence, **options).total).expected_bytes

@@ -58,7 +58,7 @@ def method_code(
     if not on_meta and isinstance(method, QLoRA) and changes_base(method.init):
         body = residual_first(method, loaded, body)
     else:
-        body += adapter_lines(method, loaded, on_meta)
+        body += adapter_lines(method, source.shapes, loaded, on_meta)
     return "\n".join([*import_lines(method, loaded, on_meta), "", *head, "", *body]) + "\n"
 
 
@@ -107,17 +107,20 @@ def from_configuration(loaded: ModelClass) -> list[str]:
     return [NO_WEIGHTS.format(name=loaded.name), 'with torch.device("meta"):', build]
 
 
-def adapter_lines(method: Method, loaded: ModelClass, on_meta: bool = False, checkpointing: bool = False) -> list[str]:
+def adapter_lines(method: Method, shapes: ModelShapes, loaded: ModelClass, on_meta: bool = False) -> list[str]:
     """Lines that put the adapter on, and print how many parameters are trained."""
     if not isinstance(method, LoRA):
+        fixed = [f"{n}.{t.name}" for group in shapes.groups for t in group.tensors if t.frozen for n in group.names]
         return [
+            *(["# The architecture keeps these fixed, which loading forgets."] if fixed else []),
+            *(f'model.get_parameter("{name}").requires_grad = False' for name in fixed),
             "trained = sum(p.numel() for p in model.parameters() if p.requires_grad)",
             "total = sum(p.numel() for p in model.parameters())",
             'print(f"trainable params: {trained:,} || all params: {total:,} || trainable%: {trained / total:.4%}")',
         ]
     lines = []
     if method.quantized and not on_meta:
-        lines.append(f"model = prepare_model_for_kbit_training(model, use_gradient_checkpointing={checkpointing})")
+        lines.append("model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)")
     wrap = ", low_cpu_mem_usage=True" if on_meta else ""
     lines += [*config_lines(method, loaded), f"model = get_peft_model(model, config{wrap})"]
     return [*lines, *_frozen_lines(method), "model.print_trainable_parameters()"]

@@ -10,7 +10,7 @@ from peftcalc.memory.options import CHOICES, MAX_BATCH, MAX_SEQUENCE
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.model_class import AS_THE_MODEL, model_class
-from peftcalc.recipes.model_source import model_source
+from peftcalc.recipes.model_source import ModelSource, model_source
 from peftcalc.recipes.objective import Objective
 from peftcalc.recipes.objectives import objective
 from peftcalc.recipes.python_code import DTYPES, adapter_lines, dtype_lines, from_weights, import_lines
@@ -127,14 +127,14 @@ def training_script(method: Method, model: ModelShapes | Any = None, settings: T
         _first_lines(method, source.name or FOLDER, learning),
         "\n".join(["import json", *standard]),
         "\n".join([*other, *imports]),
-        _constants(source.name, learning, chosen),
+        _constants(source, learning, chosen),
         f"set_seed({chosen.seed})\n{ANY_PATH}",
         learning.prepare.rstrip("\n"),
         "\n".join(
             [
                 *from_weights(method, loaded, _loaded_as(method, chosen), eager),
                 *([learning.loaded] if learning.loaded else []),
-                *adapter_lines(method, loaded),
+                *adapter_lines(method, source.shapes, loaded),
             ]
         ),
         _training(method, chosen, learning),
@@ -150,15 +150,33 @@ def _first_lines(method: Method, name: str, learning: Objective) -> str:
     return f'"""Fine-tune {name} {how}: {learning.learns}.\n\nTested with {tested}.\n"""'
 
 
-def _constants(name: str | None, learning: Objective, settings: TrainingSettings) -> str:
+def _constants(source: ModelSource, learning: Objective, settings: TrainingSettings) -> str:
     """Model and data first; then what the script is set to."""
+    name, longest = source.name, longest_sequence(source.shapes)
     missing = "" if name else "  # the folder with this configuration, its weights and its tokenizer"
+    cut = "  # the model has no more positions" if settings.sequence > longest else ""
     rows = "".join(f"    {row},\n" for row in learning.rows)
     return (
         f'MODEL = "{name or FOLDER}"{missing}\n'
         f"DATA = [  # or the path of a file with one such dictionary a line, as JSON\n{rows}]\n"
-        f"{dtype_lines(settings.dtype)}\nSEQUENCE = {settings.sequence}"
+        f"{dtype_lines(settings.dtype)}\nSEQUENCE = {min(settings.sequence, longest)}{cut}"
     )
+
+
+def longest_sequence(shapes: ModelShapes) -> int:
+    """Tokens for which a model has learned positions; no limit where positions are rotated or relative.
+
+    >>> from peftcalc.models.load import load_model
+    >>> longest_sequence(load_model("google-bert/bert-base-uncased")), longest_sequence(load_model("smollm2-135m"))
+    (512, 100000000)
+    """
+    config = shapes.config
+    if any(key.startswith(("rope", "rotary", "relative", "alibi", "global_rope")) for key in config):
+        return MAX_SEQUENCE
+    keys = ("n_positions", "max_target_positions", "max_position_embeddings")
+    positions = next((config[key] for key in keys if isinstance(config.get(key), int)), MAX_SEQUENCE)
+    before = 2 if "Roberta" in shapes.architecture else 0  # its positions begin behind that of the padding
+    return max(1, positions - before)
 
 
 def _loaded_as(method: Method, settings: TrainingSettings) -> str:
