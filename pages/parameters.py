@@ -112,7 +112,9 @@ def the_curves() -> None:
         st.latex(r"D = \lceil \sqrt{N}\, \rceil, \qquad 2 \cdot D \cdot r, \qquad 100 \cdot 2 D r / N")
         st.latex(rf"2 \cdot {answer.dimension} \cdot {rank} = {answer.trainable}, \qquad {answer.percent:.6g}\,\%")
         show.code(
-            f"import peftcalc as pc\n\nprint(pc.square(total_parameters={total:_}, rank={rank}))", "one_matrix.py"
+            f"import peftcalc as pc\n\nanswer = pc.square(total_parameters={total:_}, rank={rank})\n"
+            "print(answer.dimension, answer.trainable, answer.percent, answer.break_even)",
+            "one_matrix.py",
         )
     lessons.show_prediction(CURVES, "curves")
     lessons.show_try_this(CURVES, "curves")

@@ -100,7 +100,7 @@ def advise(
 
 
 def precision_on(card: str | Gpu) -> dict[str, Any]:
-    """Options of `MemoryOptions` for an advice on a card: its half precision, with float32 weights where all are trained.
+    """Options of `MemoryOptions` for an advice: the card's half precision, with float32 weights where all are trained.
 
     So mixed precision does it; and a card with bfloat16 is not advised more than a larger one without it.
 

@@ -56,6 +56,7 @@ class TrainingSettings:
         checkpointing: recompute activations in the backward pass.
         optimizer, attention: names of `MemoryOptions`.
         dtype: "bfloat16", "float16" or "float32"; None for a line that asks the card.
+        float32_masters: full fine-tuning keeps its weights in float32 (mixed precision); in float16 it does anyway.
         learning_rate: None for `LEARNING_RATES`.
         epochs, seed: of the run.
         task_type, num_labels: as for `Method.to_code`.
@@ -71,6 +72,7 @@ class TrainingSettings:
     optimizer: str = "adamw"
     attention: str = "sdpa"
     dtype: str | None = None
+    float32_masters: bool = False
     learning_rate: float | None = None
     epochs: int = 3
     seed: int = 0
@@ -181,6 +183,8 @@ def longest_sequence(shapes: ModelShapes) -> int:
 
 def _loaded_as(method: Method, settings: TrainingSettings) -> str:
     """The weights' type: gradients in float16 are scaled, which needs float32 weights where all of them are trained."""
+    if settings.float32_masters and not method.has_adapter:
+        return "torch.float32"
     if method.has_adapter or settings.dtype in ("bfloat16", "float32"):
         return "DTYPE"
     return "torch.float32" if settings.dtype else "torch.float32 if DTYPE == torch.float16 else DTYPE"

@@ -7,7 +7,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,3 @@ class Exports:
             draw(content, name, *more, **named)
 
         return keep
-
-
-def names_of(test: AppTest) -> Iterator[str]:
-    """Keys of a page's controls that are bound to its link."""
-    for kind in ("select_slider", "selectbox", "toggle", "button_group", "number_input", "text_input"):
-        yield from (widget.key for widget in test.get(kind) if widget.key)
