@@ -71,9 +71,9 @@ def the_reasons(advice: Advice) -> None:
 
 def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:
     st.subheader("The code", anchor=False)
-    settings = TrainingSettings(
-        batch, sequence, checkpointing=advice.checkpointing, dtype=advice.fit.gpu.dtype, float32_masters=True
-    )
+    asked = advice.fit.asked.options
+    precision = {name: asked[name] for name in ("dtype", "float32_masters")}
+    settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     take_away.scripts(shapes, advice.method, settings)
     st.caption("The advice again, with its numbers:")
     show.code(advice_code(shapes, advice, priority, tasks, batch, sequence), "advice.py")

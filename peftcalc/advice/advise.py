@@ -19,7 +19,7 @@ from peftcalc.advice.reasons import (
 )
 from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
-from peftcalc.memory.cards import Gpu, gpu
+from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import Fit, fit, needed, refusals
 from peftcalc.methods import Method
@@ -100,14 +100,17 @@ def advise(
 
 
 def precision_on(card: str | Gpu) -> dict[str, Any]:
-    """Options of `MemoryOptions` for an advice: the card's half precision, with float32 weights where all are trained.
+    """Options of `MemoryOptions` for an advice: the card's half precision, and float32 weights where all are trained.
 
-    So mixed precision does it; and a card with bfloat16 is not advised more than a larger one without it.
+    Without bfloat16 full fine-tuning needs those (its gradients in float16 are scaled). Every card up to the largest
+    without bfloat16 is asked for them alike, so that no larger card is advised less than a smaller, newer one.
 
-    >>> precision_on("T4")
-    {'dtype': 'float16', 'float32_masters': True}
+    >>> precision_on("T4"), precision_on("H200")
+    ({'dtype': 'float16', 'float32_masters': True}, {'dtype': 'bfloat16', 'float32_masters': False})
     """
-    return {"dtype": gpu(card).dtype, "float32_masters": True}
+    chosen = gpu(card)
+    largest = max(card.usable_bytes for card in all_gpus() if not card.bfloat16)
+    return {"dtype": chosen.dtype, "float32_masters": chosen.usable_bytes <= largest}
 
 
 def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
