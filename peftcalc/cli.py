@@ -1,6 +1,7 @@
 """The same answers in a terminal: `python -m peftcalc COMMAND`, as tables or with `--json`.
 
-Exit code 0 on success, 2 with one clear line on bad input, 130 when interrupted.
+Exit code 0 on success, 1 where the answer is no (an adapter is broken), 2 with one clear line on bad input, 130 when
+interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("square", "count", "models", "memory", "quantize", "train", "app")
+COMMANDS = ("square", "count", "models", "memory", "quantize", "train", "adapter", "app")
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned."""
     arguments = build_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        code = arguments.run(arguments)
     except ValueError as error:
         print(f"peftcalc {arguments.command}: {error}", file=sys.stderr)
         return 2
@@ -45,4 +46,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # `peftcalc models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code or 0

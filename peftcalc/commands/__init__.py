@@ -1,7 +1,8 @@
 """The commands of `python -m peftcalc`, one module each.
 
 A command module has `add(commands)`, which declares the command's arguments on an argparse subparser and sets `run`,
-and `run(arguments) -> None`, which prints. A ValueError becomes one line and exit code 2 (see `peftcalc.cli`).
+and `run(arguments)`, which prints and returns None, or 1 where the answer is no. A ValueError becomes one line and exit
+code 2 (see `peftcalc.cli`).
 """
 
 from __future__ import annotations
