@@ -78,7 +78,7 @@ def _print_layers(result: AdapterInspection, every: bool) -> None:
             row.insert(4, units.percent(100 * sum(known) / len(known)) if known else "")
     print_table(rows, header)
     print(
-        "(norm: root of the sum over modules; spectral: the largest; effective rank: mean; ≤ k: energy within rank k)"
+        "norm: root of the sum of squares; of W and effective rank: mean; spectral: largest; ≤ k: energy within rank k"
     )
 
 

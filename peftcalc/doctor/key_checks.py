@@ -68,7 +68,7 @@ def check_pairs(tensors: Tensors, settings: Settings, found: Findings) -> None:
     for role, other in (("A", "B"), ("B", "A")):
         lonely = [module for module, roles in modules.items() if role in roles and other not in roles]
         if lonely:
-            found.fault(f"{many(len(lonely), 'module has', 'modules have')} an {role} and no {other}: {some(lonely)}")
+            found.fault(f"{many(len(lonely), 'module has', 'modules have')} {role} and no {other}: {some(lonely)}")
     plain = [module for module, roles in modules.items() if "A" in roles and "magnitude" not in roles]
     if settings.dora and plain:
         found.fault(

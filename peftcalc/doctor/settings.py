@@ -145,6 +145,8 @@ def _pattern(config: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
 def _targets(config: Mapping[str, Any]) -> LoRA | None:
     """The modules that the file names, as a method's targets."""
     targets, parameters = config.get("target_modules"), tuple(config.get("target_parameters") or ())
+    if any(not isinstance(name, str) for name in parameters):
+        raise ValueError(f"target_parameters must be a list of names, got {str(parameters)[:80]}")
     if not targets and not parameters:
         return None
     layers = config.get("layers_to_transform")

@@ -104,11 +104,13 @@ def _twins(tensors: Mapping[Key, Entry], file: TensorFile) -> list[tuple[str, st
     if not file.has_values:
         return []
     tables = [e for k, e in tensors.items() if k.role in ("copy", "base") and len(e.shape) == 2 and e.numel > 1][:16]
-    twins = []
-    for place, one in enumerate(tables):
-        for other in tables[place + 1 :]:
-            if (one.shape, one.dtype) == (other.shape, other.dtype) and all(
-                a.tobytes() == b.tobytes() for a, b in zip(file.chunks(one.name), file.chunks(other.name), strict=True)
-            ):
-                twins.append((one.name, other.name))
-    return twins
+    return [
+        (one.name, other.name)
+        for place, one in enumerate(tables)
+        for other in tables[place + 1 :]
+        if (one.shape, one.dtype) == (other.shape, other.dtype) and _same_bytes(file, one.name, other.name)
+    ]
+
+
+def _same_bytes(file: TensorFile, one: str, other: str) -> bool:
+    return all(a == b for a, b in zip(file.raw_chunks(one), file.raw_chunks(other), strict=True))

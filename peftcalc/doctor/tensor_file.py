@@ -156,7 +156,7 @@ def open_tensors(source: Path | bytes, label: str) -> TensorFile:
     """
     if isinstance(source, bytes):
         beginning, nbytes = source, len(source)
-        header = _header(beginning[:8], nbytes, label)
+        header = _header(beginning[:32], nbytes, label)
         return _checked(beginning[8 : 8 + header], nbytes, label, source)
     try:
         nbytes = source.stat().st_size
@@ -168,7 +168,7 @@ def open_tensors(source: Path | bytes, label: str) -> TensorFile:
 
 def header_only(beginning: bytes, nbytes: int, label: str) -> TensorFile:
     """What the first bytes of a file of `nbytes` say about its tensors."""
-    length = _header(beginning[:8], nbytes, label)
+    length = _header(beginning[:32], nbytes, label)
     if len(beginning) < 8 + length:
         raise ValueError(f"the header of {label} has {length:,} bytes, more than the {len(beginning):,} that were read")
     return _checked(beginning[8 : 8 + length], nbytes, label, None)
@@ -209,13 +209,15 @@ def _read_header(file: BinaryIO, nbytes: int, label: str) -> bytes:
 
 def _header(beginning: bytes, nbytes: int, label: str, file: BinaryIO | None = None) -> int:
     """The header's length; a file that is given is left at its beginning."""
-    for start, sentence in _OTHER_FILES:
-        if beginning.startswith(start):
-            raise ValueError(f"{label} is {sentence}")
     if file is not None:
         file.seek(8)
     length = int.from_bytes(beginning[:8], "little")
-    if nbytes < 8 or length < 2 or length > nbytes - 8:
+    fits = 2 <= length <= nbytes - 8
+    if not fits or beginning[8:9] != b"{":  # a length may begin with the same bytes as another format
+        for start, sentence in _OTHER_FILES:
+            if beginning.startswith(start):
+                raise ValueError(f"{label} is {sentence}")
+    if not fits:
         raise ValueError(
             f"{label} is no safetensors file, or is cut short: it has {nbytes:,} bytes and says that its header has "
             f"{length:,}"
