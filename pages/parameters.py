@@ -16,6 +16,7 @@ from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import parameters as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
 from peftcalc.ui import model_choice, page, show, state
+from peftcalc.ui.doctor.adapter_section import an_existing_adapter
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.parameters import CURVES, MODEL
 
@@ -34,6 +35,7 @@ def main() -> None:
     the_idea()
     the_curves()
     a_real_model()
+    an_existing_adapter()
 
 
 @st.fragment

@@ -75,7 +75,8 @@ def truncate_in_place(module: Any, rank: int) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_peft_loads_it_and_gives_the_truncated_update(case: str, tmp_path: Path) -> None:
     build, settings = CASES[case]
-    module = write_adapter(tmp_path / "large", build, **settings)
+    write_adapter(tmp_path / "large", build, **settings)
+    module = peft_load(tmp_path / "large", build)  # peft sorts overlapping patterns when it writes them
     before = output(module)
     cut = cut_adapter(tmp_path / "large", 4, tmp_path / "small")
     truncate_in_place(module, 4)
