@@ -29,7 +29,7 @@ def an_existing_adapter() -> None:
     with controls:
         pasted = st.text_area("Paste its adapter_config.json", key="adapter-config", height=160, max_chars=200_000)
         uploaded = st.file_uploader(
-            "and upload its adapter_model.safetensors",
+            "and upload its tensors (adapter_model.safetensors)",
             "safetensors",
             max_upload_size=LARGEST_FILE_MB,
             key="adapter-file",
@@ -106,7 +106,7 @@ def _cut(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
         f"{units.percent(100 * kept)} of all.",
     )
     st.caption(
-        f"At rank {rank} the nearest adapter (Eckart & Young 1936) keeps {units.percent(100 * kept)} of ‖s · B A‖², and "
+        f"At rank {rank} the nearest adapter (Eckart & Young 1936) keeps {units.percent(100 * kept)} of ‖s · B A‖² and "
         f"loses {units.percent(100 * (1 - kept))}."
     )
     if pasted.strip() and content is not None and found.method in ("LoRA", "DoRA"):

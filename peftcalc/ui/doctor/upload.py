@@ -41,7 +41,7 @@ def inspected(pasted: str, content: bytes | None, base: str | None) -> AdapterIn
         if isinstance(named, str) and named.strip():
             notes = (
                 *notes,
-                f"its base {named[:120]!r} is not in the catalogue; choose the nearest, or use the terminal",
+                f"its base {named[:120]!r} is not in the catalogue; choose one, or use the terminal",
             )
     return examine(Source(source.name, config, source.file, None, source.faults, notes))
 
