@@ -83,13 +83,13 @@ def _print_layers(result: AdapterInspection, every: bool) -> None:
 
 
 def _row(name: str, layers: list[LayerUpdate], ranks: list[int]) -> list[str]:
+    from peftcalc.doctor.report import energy_kept
+
     total = sum(layer.frobenius_norm**2 for layer in layers)
     highest = max(layer.rank for layer in layers)
     lowest = min(layer.rank for layer in layers)
-    shares = [
-        sum(layer.frobenius_norm**2 * layer.within(rank) for layer in layers) / total if total else 1.0
-        for rank in ranks
-    ]
+    kept = energy_kept(layers)
+    shares = [kept[min(rank, len(kept)) - 1] for rank in ranks]
     return [
         name,
         f"{len(layers):,}",

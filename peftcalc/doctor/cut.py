@@ -27,7 +27,7 @@ import numpy as np
 from peftcalc.checks import whole_number
 from peftcalc.doctor.findings import some
 from peftcalc.doctor.keys import Key, read_key
-from peftcalc.doctor.measure import pairs, read_factors
+from peftcalc.doctor.measure import pairs, read_factors, spectrum_of
 from peftcalc.doctor.settings import Settings, read_settings
 from peftcalc.doctor.sources import CONFIG, TENSORS, Source, find_adapter
 from peftcalc.doctor.tensor_file import Entry, TensorFile
@@ -167,7 +167,7 @@ def _cut_layer(
     if factors is None:
         raise ValueError(f"{module}: its factors hold values that are not finite numbers, so nothing is cut")
     before, scale = settings.rank_of(owner), settings.scale_of(owner)
-    energies = factors.spectrum(scale).singular_values ** 2
+    energies = spectrum_of(factors, scale).singular_values ** 2
     cut = factors.cut(rank)
     if cut is factors:
         return CutLayer(module, before, before, settings.alpha_of(owner), float(energies.sum()), 0.0)

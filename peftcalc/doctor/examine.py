@@ -13,7 +13,7 @@ from peftcalc.doctor.findings import Findings
 from peftcalc.doctor.key_checks import check_base, check_names, check_pairs, check_targets
 from peftcalc.doctor.keys import Key, read_key
 from peftcalc.doctor.measure import measured_layers
-from peftcalc.doctor.report import SHARE, AdapterInspection, LayerUpdate
+from peftcalc.doctor.report import SHARE, AdapterInspection, LayerUpdate, energy_kept, rank_that_keeps
 from peftcalc.doctor.settings import Settings, read_settings
 from peftcalc.doctor.sizes import check_numbers, explain_size, stored_parts
 from peftcalc.doctor.sources import Source, find_adapter
@@ -129,19 +129,8 @@ def _say_what_was_measured(layers: tuple[LayerUpdate, ...], settings: Settings |
         found.note(
             f"the largest update is {largest.module}'s: norm {largest.frobenius_norm:.4g}, {share} of the energy"
         )
-        enough, largest_rank = _enough(trained), max(layer.rank for layer in trained)
-        found.note(f"rank {enough} of {largest_rank} keeps {100 * SHARE:g} % of the energy of all updates")
-
-
-def _enough(layers: list[LayerUpdate]) -> int:
-    """The smallest rank that keeps enough of the energy of all layers together."""
-    total = sum(layer.frobenius_norm**2 for layer in layers)
-    largest = max(layer.rank for layer in layers)
-    ranks = range(1, largest + 1)
-    return next(
-        (r for r in ranks if sum(x.frobenius_norm**2 * x.within(r) for x in layers) >= SHARE * total * (1 - 1e-12)),
-        largest,
-    )
+        kept = energy_kept(trained)
+        found.note(f"rank {rank_that_keeps(kept)} of {len(kept)} keeps {100 * SHARE:g} % of the energy of all updates")
 
 
 def _settings(source: Source, found: Findings) -> Settings | None:

@@ -14,8 +14,12 @@ from peftcalc.doctor.keys import Key
 from peftcalc.doctor.report import LayerUpdate
 from peftcalc.doctor.settings import Settings
 from peftcalc.doctor.tensor_file import FLOATS, Entry, TensorFile
+from peftcalc.geometry.spectrum import Spectrum
 
 Tensors = Mapping[Key, Entry]
+
+LARGEST = 1e100
+"""Singular values beyond this are no trained update; their squares would leave float64."""
 
 
 def measured_layers(
@@ -25,13 +29,15 @@ def measured_layers(
     for module, keys in pairs(tensors).items():
         try:
             factors = read_factors(file, tensors, keys, settings)
+            if factors is None:
+                continue
+            scale = settings.scale_of(keys["A"].owner) if settings else 1.0
+            magnitude = _magnitude(file, keys)
+            update = _update(module, factors, scale, magnitude, base)
         except ValueError as error:
             found.fault(f"{module}: {error}")
-            continue
-        if factors is not None:
-            scale = settings.scale_of(keys["A"].owner) if settings else 1.0
-            magnitude = file.numbers(keys["magnitude"].name).ravel() if "magnitude" in keys else None
-            yield _update(module, factors, scale, magnitude, base)
+        else:
+            yield update
 
 
 def pairs(tensors: Tensors) -> dict[str, dict[str, Key]]:
@@ -62,10 +68,35 @@ def read_factors(
     return make_factors(B, A, rank, keys["A"].embedding, experts)
 
 
+def spectrum_of(factors: Factors, scale: float) -> Spectrum:
+    """The singular values of `s · B A`.
+
+    Raises:
+        ValueError: so large that their squares are no numbers any more.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            spectrum = factors.spectrum(scale)
+        except np.linalg.LinAlgError:
+            spectrum = None
+    if spectrum is None or not (spectrum.singular_values < LARGEST).all():
+        raise ValueError(f"its update is larger than {LARGEST:g}, which is no trained adapter")
+    return spectrum
+
+
+def _magnitude(file: TensorFile, keys: Mapping[str, Key]) -> np.ndarray | None:
+    """DoRA's magnitudes, if they are there and numbers."""
+    key = keys.get("magnitude")
+    if key is None or file.entries[key.name].dtype not in FLOATS or not file.entries[key.name].numel:
+        return None
+    values = file.numbers(key.name).ravel()
+    return values if np.isfinite(values).all() else None
+
+
 def _update(
     module: str, factors: Factors, scale: float, magnitude: np.ndarray | None, base: BaseWeights | None
 ) -> LayerUpdate:
-    spectrum = factors.spectrum(scale)
+    spectrum = spectrum_of(factors, scale)
     frobenius = float(np.sqrt((spectrum.singular_values**2).sum()))
     rows = base.row_norms(module, factors.kind == "embedding") if base is not None else None
     relative, change = None, None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.counts import Count
@@ -144,9 +146,11 @@ class AdapterInspection:
 
     def within(self, rank: int) -> float:
         """Share of the energy of all updates together that is kept when each is cut to this rank."""
-        total = sum(layer.frobenius_norm**2 for layer in self.layers)
-        kept = sum(layer.frobenius_norm**2 * layer.within(rank) for layer in self.layers)
-        return kept / total if total else 1.0
+        return self._kept[min(max(rank, 1), len(self._kept)) - 1] if self._kept else 1.0
+
+    @cached_property
+    def _kept(self) -> list[float]:
+        return energy_kept(self.layers)
 
     @property
     def energy(self) -> dict[int, float]:
@@ -155,8 +159,7 @@ class AdapterInspection:
 
     def rank_for(self, share: float = SHARE) -> int:
         """The smallest rank that keeps this share of the energy of all updates together."""
-        ranks = range(1, self.largest_rank + 1)
-        return next((rank for rank in ranks if self.within(rank) >= share * (1 - 1e-12)), self.largest_rank)
+        return rank_that_keeps(self._kept, share)
 
     @cached_property
     def by_layer(self) -> pandas.DataFrame:
@@ -194,6 +197,23 @@ class AdapterInspection:
             "faults": list(self.faults),
             "notes": list(self.notes),
         }
+
+
+def energy_kept(layers: Sequence[LayerUpdate]) -> list[float]:
+    """Share of the energy of all these updates together that is kept at rank 1, 2, … up to the largest."""
+    kept = [0.0] * max((layer.rank for layer in layers), default=0)
+    for layer in layers:
+        squares = [value**2 for value in layer.singular_values]
+        sums = list(accumulate(squares))
+        for rank in range(1, len(kept) + 1):
+            kept[rank - 1] += sums[min(max(rank // layer.sharing, 1), len(sums)) - 1]
+    total = kept[-1] if kept else 0.0
+    return [share / total if total else 1.0 for share in kept]
+
+
+def rank_that_keeps(kept: Sequence[float], share: float = SHARE) -> int:
+    """The first rank of `energy_kept` that keeps this share, but for rounding; 0 where there is none."""
+    return next((rank for rank, one in enumerate(kept, 1) if one >= share * (1 - 1e-12)), len(kept))
 
 
 def powers_of_two(largest: int) -> list[int]:

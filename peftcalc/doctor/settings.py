@@ -14,7 +14,7 @@ from peftcalc.methods import LoRA
 from peftcalc.targets import is_target, pattern_value
 
 MAX_RANK = 1_000_000
-MAX_LOOK_UPS = 5_000_000
+MAX_LOOK_UPS = 2_000_000
 """Modules × patterns; one pattern for each of 600 modules makes 360,000."""
 MAX_PATTERN_SECONDS = 30.0
 """For all regular expressions of a file together; each has its own limit besides."""
@@ -48,16 +48,22 @@ class Settings:
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
     targets: LoRA | None = None
+    _ranks: dict[str, int] = field(default_factory=dict)
+    _alphas: dict[str, float] = field(default_factory=dict)
     _spent: float = 0.0
     _looked: int = 0
 
     def rank_of(self, module: str) -> int:
         """r of a module."""
-        return self._value(self.rank_pattern, module, self.rank)
+        if module not in self._ranks:
+            self._ranks[module] = self._value(self.rank_pattern, module, self.rank)
+        return self._ranks[module]
 
     def alpha_of(self, module: str) -> float:
         """α of a module."""
-        return self._value(self.alpha_pattern, module, self.alpha)
+        if module not in self._alphas:
+            self._alphas[module] = self._value(self.alpha_pattern, module, self.alpha)
+        return self._alphas[module]
 
     def scale_of(self, module: str) -> float:
         """s of a module: α / r, or α / √r when rank-stabilised."""

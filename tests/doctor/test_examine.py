@@ -181,6 +181,11 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         ),
         "do not fit the base model",
     ),
+    "an absurd scale": (lambda folder: edit_config(folder, lora_alpha=1e300), "larger than 1e+100"),
+    "numbers beyond squares": (
+        lambda folder: edit_tensors(folder, lambda t: {k: v.double() * 1e300 for k, v in t.items()}),
+        "larger than 1e+100",
+    ),
     "whole numbers": (
         lambda folder: edit_tensors(folder, lambda t: {k: v.to(torch.int8) for k, v in t.items()}),
         "hold whole numbers",

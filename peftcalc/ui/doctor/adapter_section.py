@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.doctor.report import AdapterInspection, LayerUpdate, powers_of_two
+from peftcalc.doctor.report import AdapterInspection, LayerUpdate, energy_kept, powers_of_two
 from peftcalc.plots import adapter as plots
 from peftcalc.ui import page, show, state
 from peftcalc.ui.doctor.upload import inspected, smaller_adapter
@@ -98,7 +98,8 @@ def _cut(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
     groups: dict[str, list[LayerUpdate]] = defaultdict(list)
     for update in found.layers:
         groups[update.module.rpartition(".")[2]].append(update)
-    rows = [(k, name, 100 * _kept(updates, k)) for name, updates in groups.items() for k in ranks]
+    by_name = {name: energy_kept(updates) for name, updates in groups.items()}
+    rows = [(k, name, 100 * kept[min(k, len(kept)) - 1]) for name, kept in by_name.items() for k in ranks]
     kept = found.within(rank)
     show.chart(
         plots.energy_chart(pd.DataFrame(rows, columns=["rank", "name", "percent"]), rank),
@@ -118,11 +119,6 @@ def _cut(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
-
-
-def _kept(updates: list[LayerUpdate], rank: int) -> float:
-    total = sum(update.frobenius_norm**2 for update in updates)
-    return sum(update.frobenius_norm**2 * update.within(rank) for update in updates) / total if total else 1.0
 
 
 def _depth(module: str) -> int:
