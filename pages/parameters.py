@@ -17,6 +17,7 @@ from peftcalc.plots import parameters as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
 from peftcalc.recipes.training_script import TrainingSettings
 from peftcalc.ui import model_choice, page, show, state, take_away
+from peftcalc.ui.doctor.adapter_section import an_existing_adapter
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.parameters import CURVES, MODEL
 
@@ -35,6 +36,7 @@ def main() -> None:
     the_idea()
     the_curves()
     a_real_model()
+    an_existing_adapter()
 
 
 @st.fragment
