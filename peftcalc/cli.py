@@ -1,7 +1,7 @@
 """The same answers in a terminal: `python -m peftcalc COMMAND`, as tables or with `--json`.
 
-Exit code 0 on success, 1 where the answer is no (it does not fit, an adapter is broken), 2 with one clear line on bad input or a package that
-is not installed, 130 when interrupted.
+Exit code 0 on success, 1 where the answer is no (it does not fit, an adapter is broken), 2 with one clear line on bad
+input or a package that is not installed, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -49,5 +49,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # `peftcalc models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code or 0
+    return 0
