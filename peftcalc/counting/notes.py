@@ -214,7 +214,8 @@ def _unmatched_layers(shapes: ModelShapes, method: LoRA, adapted: Sequence[Adapt
             found = [layer for layer in missing if (layer not in every) == beyond]
             if found:
                 listed = ", ".join(map(str, found[:_MOST])) + (", …" if len(found) > _MOST else "")
-                yield f"layers_to_transform: {listed} {'names' if len(found) == 1 else 'name'} {what}, which has {depth}"
+                verb = "names" if len(found) == 1 else "name"
+                yield f"layers_to_transform: {listed} {verb} {what}, which has {depth}"
     patterns = method.layers_pattern or ()
     lists = dict.fromkeys(
         group.template.partition(".{}")[0].rpartition(".")[2] for group in shapes.groups if ".{}" in group.template
