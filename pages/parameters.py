@@ -125,15 +125,15 @@ def a_real_model() -> None:
     controls, result = st.columns([1, 2], gap="large")
     with page.errors_as_sentences():
         with controls:
-            shapes = model_choice.choose_model()
+            shapes, task = model_choice.choose_task(model_choice.choose_model())
             method = _method_controls(model_choice.target_names(shapes))
-        counted = count(shapes, method)
+        counted = count(shapes, method, task)
         with result:
             _answer(counted)
-            _comparison(shapes, method)
+            _comparison(shapes, method, task)
             _block(shapes, counted)
         _gap(shapes, method)
-        _take_away(counted, method)
+        _take_away(counted, method, task)
     lessons.show_try_this(MODEL, "model")
     state.link_notes()
 
@@ -191,12 +191,12 @@ def _answer(counted: Count) -> None:
         st.info(page.escape(note), icon=":material/info:")
 
 
-def _comparison(shapes: ModelShapes, method: LoRA) -> None:
+def _comparison(shapes: ModelShapes, method: LoRA, task: str | None) -> None:
     st.subheader("The five methods on this model", anchor=False)
     options = method.as_dict()
     rows = []
     for name, kind in METHODS.items():
-        counted = count(shapes, make_method(name, **options))
+        counted = count(shapes, make_method(name, **options), task)
         text = f"{units.short_count(counted.trainable)} · {units.percent(counted.percent)}"
         rows.append((kind.label, counted.trainable, counted.percent, text))
     frame = pd.DataFrame(rows, columns=["method", "trainable", "percent", "text"])
@@ -218,9 +218,9 @@ def _gap(shapes: ModelShapes, method: LoRA) -> None:
             st.markdown(f"{number}. **{step.name}**, {units.percent(step.percent)}. {step.sentence}")
 
 
-def _take_away(counted: Count, method: LoRA) -> None:
+def _take_away(counted: Count, method: LoRA, task: str | None) -> None:
     with st.expander("Take it away: code, table, link"):
-        show.code(method.to_code(), "lora_config.py")
+        show.code(method.to_code(task) if task else method.to_code(), "lora_config.py")
         show.table(counted.by_kind.reset_index(), "by-kind", "Trained parameters by module name")
         show.download_csv(counted.by_module.reset_index(), "every-module", "CSV of every module")
         st.caption("This address restores everything above:")
@@ -232,7 +232,9 @@ def _update_figure(rank: int, seed: int, theme: str):
     return plots.update_figure(worked_example(rank, seed=seed), THEMES[theme])
 
 
-@st.cache_resource(max_entries=100, hash_funcs={ModelShapes: lambda shapes: (shapes.id, shapes.total)})
+@st.cache_resource(
+    max_entries=100, hash_funcs={ModelShapes: lambda shapes: (shapes.id, shapes.architecture, shapes.total)}
+)
 def _block_figure(shapes: ModelShapes, lit: frozenset[str], method: str, theme: str):
     return plots.block_figure(shapes, set(lit), METHOD_STYLES[method].color, THEMES[theme])
 

@@ -14,6 +14,7 @@ from peftcalc.counting.counts import Count
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.models.files import read_json
 from peftcalc.models.load import load_model
+from peftcalc.models.tasks import known_task_type, task_shapes
 
 if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
@@ -69,12 +70,15 @@ class AdapterReport:
         return self.count.percent
 
 
-def read_adapter_config(source: str | Path | Mapping[str, Any], base: Any = None) -> AdapterReport:
+def read_adapter_config(
+    source: str | Path | Mapping[str, Any], base: Any = None, num_labels: int | None = None
+) -> AdapterReport:
     """The exact count of an existing adapter on its base model, with an explanation in sentences.
 
     Args:
         source: path of an `adapter_config.json` or of the folder that has one, or its content as a dictionary.
         base: the base model, anything that `load_model` takes; default `base_model_name_or_path` of the file.
+        num_labels: outputs of a classifier's head; default what the base's configuration says, or else 2.
 
     Raises:
         ValueError: not such a file, another kind of adapter than LoRA or DoRA, a setting whose parameters are not
@@ -89,11 +93,18 @@ def read_adapter_config(source: str | Path | Mapping[str, Any], base: Any = None
     name = config.get("base_model_name_or_path") if base is None else base
     if not name:
         raise ValueError("the adapter config does not say its base model (base_model_name_or_path); give it as `base`")
-    shapes = load_model(name)
-    task_type = config.get("task_type")
+    task_type = known_task_type(config.get("task_type"))
+    shapes = task_shapes(load_model(name), task_type, num_labels, _trained_class(config))
     method = _method(config, shapes)
     result = count(shapes, method, task_type)
     return AdapterReport(method, shapes.id, task_type, result, tuple(_sentences(method, task_type, result)))
+
+
+def _trained_class(config: Mapping[str, Any]) -> str | None:
+    """The class of the base, which peft writes down where the task type does not tell it."""
+    trained = config.get("auto_mapping")
+    name = trained.get("base_model_class") if isinstance(trained, Mapping) else None
+    return name if isinstance(name, str) and not config.get("task_type") else None
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:

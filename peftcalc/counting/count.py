@@ -13,6 +13,7 @@ from peftcalc.counting.counts import Count, part_of
 from peftcalc.methods import LoRA, Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.tasks import known_task_type, task_shapes
 
 _HEADS = {
     "SEQ_CLS": ("classifier", "score"),
@@ -22,7 +23,9 @@ _HEADS = {
 """What peft adds to `modules_to_save` for a task."""
 
 
-def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
+def count(
+    shapes: ModelShapes | Any, method: Method, task_type: str | None = None, num_labels: int | None = None
+) -> Count:
     """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
 
     LoRA trains `r · (in + out)` per linear layer, DoRA `out` more; full fine-tuning trains every parameter. A quantized
@@ -31,8 +34,9 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     Args:
         shapes: what `load_model` returns, or anything that it accepts.
         method: one of the five.
-        task_type: peft's `task_type`; "SEQ_CLS" and "TOKEN_CLS" train the classification head in full and
-            "QUESTION_ANS" the answer head, as peft's classes for them do.
+        task_type: peft's `task_type`. The class is the one that a user of peft loads for it (see `task_shapes`);
+            "SEQ_CLS" and "TOKEN_CLS" train its classification head in full and "QUESTION_ANS" its answer head.
+        num_labels: outputs of that head; default what the configuration says, or else 2, which a note then says.
 
     Raises:
         ValueError: targets that match nothing, or a combination that peft refuses.
@@ -43,8 +47,12 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     """
     if not isinstance(method, Method):
         raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
-    model = load_model(shapes)
-    return _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
+    task_type = known_task_type(task_type)
+    model = task_shapes(load_model(shapes), task_type, num_labels)
+    counted = _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
+    part_of_module = model.part_names()
+    parts = tuple(replace(part, part=part_of_module(part.module)) for part in counted.parts)
+    return replace(counted, parts=parts, architecture=model.architecture, notes=(*model.notes, *counted.notes))
 
 
 def _count_full(shapes: ModelShapes, method: Method) -> Count:

@@ -29,6 +29,7 @@ class Part:
         indices: the layers; empty for one module without a number.
         in_features, out_features: widths of the base module.
         base: parameters of one base module, without tied ones.
+        part: which part of a model of several it belongs to ("vision_tower"); empty for a model of one part.
     """
 
     module: str
@@ -42,6 +43,7 @@ class Part:
     in_features: int
     out_features: int
     base: int
+    part: str = ""
 
     @property
     def repeats(self) -> int:
@@ -86,7 +88,8 @@ class Count:
         adapter: parameters in the adapter's file: A, B and magnitudes, copies of saved modules, trained biases; for
             full fine-tuning the whole model.
         parts: where the trained parameters are, equal modules together.
-        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
+        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated, another class than asked.
+        architecture: the class whose parameters were counted.
     """
 
     model: str
@@ -97,6 +100,7 @@ class Count:
     adapter: int
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    architecture: str = ""
 
     @property
     def percent(self) -> float:
@@ -122,22 +126,28 @@ class Count:
 
     @cached_property
     def by_kind(self) -> pandas.DataFrame:
-        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
+        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable.
+
+        A model of several parts (a vision tower, a projector, a language model) has a row for each of them; `part`
+        names it, and is empty for a model of one part.
+        """
         import pandas
 
-        rows: dict[tuple[str, str, str, int], list[int]] = {}
+        rows: dict[tuple[str, str, str, str, int], list[int]] = {}
         for part in self.parts:
-            row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
+            row = rows.setdefault((part.part, part.suffix, part.kind, part.how, part.rank), [0, 0])
             row[0] += part.repeats
             row[1] += part.trainable
-        records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
-        columns = ["name", "kind", "how", "rank", "modules", "trainable", "percent"]
+        whole = max(self.trainable, 1)
+        records = [(*key, modules, n, 100 * n / whole, part) for (part, *key), (modules, n) in rows.items()]
+        columns = ["name", "kind", "how", "rank", "modules", "trainable", "percent", "part"]
         return pandas.DataFrame(records, columns=columns).set_index("name")
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints: attribute names and values, and a row per module name."""
         return {
             "model": self.model,
+            "architecture": self.architecture,
             "method": self.method.name,
             "trainable": self.trainable,
             "total": self.total,
