@@ -90,7 +90,7 @@ def _built(
     """The model of one reading of a configuration, and what is not in it."""
     import torch
     import transformers
-    from transformers.utils import is_timm_available
+    from transformers.utils.import_utils import is_timm_available
 
     model_class = getattr(transformers, class_name)
     config_class = transformers.CONFIG_MAPPING[model_type]

@@ -77,7 +77,7 @@ def _missing(raw: Mapping[str, Any], config: Any, sizes: set[int], path: str = "
     """Dimensions that the configuration leaves out, with the value that its class takes."""
     said = {name for pair in config.attribute_map.items() if not set(raw).isdisjoint(pair) for name in pair} | set(raw)
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name, None)
+        value: Any = getattr(config, field.name, None)
         full = f"{path}{field.name}"
         if _is_config(value):
             given = raw.get(field.name)

@@ -68,7 +68,8 @@ def _resnet(depth: str, part: Any) -> Any:
 
     block, widths, depths = _RESNETS[depth]
     indices = [index for index in part.out_indices or [] if 0 < index <= len(depths)]
-    return ResNetConfig(
+    made: Any = ResNetConfig
+    return made(
         layer_type=block,
         hidden_sizes=list(widths),
         depths=list(depths),
