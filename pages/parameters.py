@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.counting.count import count
+from peftcalc.counting.count import count, task_heads
 from peftcalc.counting.counts import Count
 from peftcalc.counting.one_matrix import square
 from peftcalc.counting.one_matrix_gap import one_matrix_gap
@@ -126,7 +126,7 @@ def a_real_model() -> None:
     with page.errors_as_sentences():
         with controls:
             shapes, task = model_choice.choose_task(model_choice.choose_model())
-            method = _method_controls(model_choice.target_names(shapes))
+            method = _method_controls(model_choice.target_names(shapes), task_heads(shapes, task))
         counted = count(shapes, method, task)
         with result:
             _answer(counted)
@@ -160,7 +160,8 @@ def _rank_that_fits(total: int, rank: int) -> int:
     return largest
 
 
-def _method_controls(names: list[str]) -> LoRA:
+def _method_controls(names: list[str], heads: tuple[str, ...]) -> LoRA:
+    """The method; every linear layer leaves out a task's head, which is trained in full and may not be adapted too."""
     kinds = [name for name, kind in METHODS.items() if kind.has_adapter]
     name = state.choice("Method", kinds, "method", "lora", lambda key: METHODS[key].label)
     rank = state.slider("Rank", RANKS, "rank", 16)
@@ -172,7 +173,8 @@ def _method_controls(names: list[str]) -> LoRA:
         rslora = state.switch("Rank-stabilised scaling", "rslora", help="s = α / √r in place of α / r")
         pattern = state.text("Regular expression for the module names", "pattern")
     targets = pattern or chosen or "all-linear"
-    method = make_method(name, rank=rank, alpha=alpha, dropout=dropout, rslora=rslora, targets=targets)
+    options = {"exclude": heads} if heads and targets == "all-linear" else {}
+    method = make_method(name, rank=rank, alpha=alpha, dropout=dropout, rslora=rslora, targets=targets, **options)
     assert isinstance(method, LoRA)
     return method
 

@@ -52,7 +52,27 @@ def count(
     counted = _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
     part_of_module = model.part_names()
     parts = tuple(replace(part, part=part_of_module(part.module)) for part in counted.parts)
-    return replace(counted, parts=parts, architecture=model.architecture, notes=(*model.notes, *counted.notes))
+    notes = (*model.notes, *_head_note(model, method, task_type), *counted.notes)
+    return replace(counted, parts=parts, architecture=model.architecture, notes=notes)
+
+
+def task_heads(shapes: ModelShapes, task_type: str | None) -> tuple[str, ...]:
+    """The modules that peft trains in full for a task, by their full names.
+
+    >>> task_heads(load_model({"model_type": "gpt2"}), "SEQ_CLS")
+    ()
+    """
+    return tuple(saved_roots(shapes, _HEADS.get(task_type or "", ())))
+
+
+def _head_note(shapes: ModelShapes, method: Method, task_type: str | None) -> Iterator[str]:
+    """peft knows a task's head by its name alone; T5's `classification_head` stays frozen."""
+    heads = _HEADS.get(task_type or "", ()) if isinstance(method, LoRA) else ()
+    if heads and not task_heads(shapes, task_type):
+        yield (
+            f"peft trains {' or '.join(heads)} in full for {task_type}; {shapes.architecture} has no module of that "
+            "name, so its own head stays frozen unless modules_to_save names it"
+        )
 
 
 def _count_full(shapes: ModelShapes, method: Method) -> Count:

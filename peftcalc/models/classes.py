@@ -13,15 +13,14 @@ from typing import Any
 
 from peftcalc.checks import nearest
 
-_USUAL = (
-    "CAUSAL_LM",
-    "SEQ_TO_SEQ_CAUSAL_LM",
-    "IMAGE_TEXT_TO_TEXT",
-    "SPEECH_SEQ_2_SEQ",
-    "MASKED_LM",
-    "IMAGE_CLASSIFICATION",
+_WHOLE = (
+    *("IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM", "SPEECH_SEQ_2_SEQ", "SEQ_TO_SEQ_CAUSAL_LM"),
+    *("TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM"),
 )
-"""Which task a model is built for when its configuration names no class, the first that exists; then the bare model."""
+"""The tasks of models of several parts; a decoder that is registered for text alone would be a part of them."""
+
+_USUAL = ("CAUSAL_LM", "MASKED_LM", "IMAGE_CLASSIFICATION")
+"""Which task any other model is built for when its configuration names no class, the first that exists."""
 
 _OF_TASK = {
     "CAUSAL_LM": ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT"),
@@ -90,7 +89,8 @@ def known_model_type(config: Mapping[str, Any]) -> str:
 def named_class(config: Mapping[str, Any], model_type: str) -> ModelClass:
     """The class that `architectures` names, if transformers ships it for this model type; else the usual one."""
     named = _named(config)
-    usual = [name for table in (*_USUAL, "") for name in _registered(table, model_type)]
+    tables = (*_WHOLE, "", *_USUAL) if _has_parts(model_type) else (*_WHOLE, *_USUAL, "")
+    usual = [name for table in tables for name in _registered(table, model_type)]
     usable = (name for name in (*named, *usual, *_neighbours(model_type)) if is_class_for(name, model_type))
     found = next(usable, None)
     if found is None:
@@ -193,6 +193,13 @@ def _flat(values: Iterable[Any]) -> Iterator[str]:
         yield from ((value,) if isinstance(value, str) else value)
 
 
+def _has_parts(model_type: str) -> bool:
+    """True for a configuration that is made of several: the bare model has them all, a classifier perhaps one."""
+    from transformers import CONFIG_MAPPING
+
+    return len(CONFIG_MAPPING[model_type].sub_configs) > 1
+
+
 def _neighbours(model_type: str) -> Iterator[str]:
     """Names in the module beside the configuration's own, for parts of models that no task is registered for."""
     import importlib
@@ -201,4 +208,4 @@ def _neighbours(model_type: str) -> Iterator[str]:
 
     place = CONFIG_MAPPING[model_type].__module__.replace(".configuration_", ".modeling_")
     with contextlib.suppress(ImportError):
-        yield from (name for name in vars(importlib.import_module(place)) if not name.endswith("PreTrainedModel"))
+        yield from (name for name in vars(importlib.import_module(place)) if "PreTrainedModel" not in name)

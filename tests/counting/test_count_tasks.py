@@ -146,8 +146,8 @@ def test_catalogue_models_with_a_head(
     assert (read.trainable, read.total) == (trainable, total)
 
 
-TINY = {"model_type": "bert", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64}
-BERT: dict[str, Any] = {**TINY, "num_attention_heads": 4, "architectures": ["BertForMaskedLM"]}
+TINY: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64}
+BERT: dict[str, Any] = {"model_type": "bert", **TINY, "num_attention_heads": 4, "architectures": ["BertForMaskedLM"]}
 
 
 def head(config: dict[str, Any], **given: Any) -> int:
@@ -187,6 +187,12 @@ def test_a_record_with_its_head_is_not_built_again(monkeypatch: pytest.MonkeyPat
     assert not any("2 labels" in note for note in count(shapes, LoRA(rank=2), "SEQ_CLS").notes)
 
 
+def test_a_head_that_peft_does_not_know_by_name_is_said_to_stay_frozen() -> None:
+    notes = " ".join(count(PARTS["t5"](), LoRA(rank=2), "SEQ_CLS").notes)
+    assert "T5ForSequenceClassification has no module of that name" in notes
+    assert "stays frozen" not in " ".join(count(BERT, LoRA(rank=2), "SEQ_CLS").notes)
+
+
 def test_a_module_is_counted_as_it_was_given() -> None:
     with torch.device("meta"):
         module = tf.BertForMaskedLM(tf.BertConfig.from_dict(dict(BERT)))
@@ -216,6 +222,7 @@ def test_the_class_that_an_adapters_file_names_is_counted(labels: int | None) ->
     assert report.count.parts[-1].trainable == (labels or 2) * (16 + 1)
 
 
+CLIP = {name: value for name, value in BERT.items() if name not in ("model_type", "architectures")}
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "llava": lambda: {
         "model_type": "llava",
@@ -223,6 +230,13 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
         "vision_config": {**TINY, "model_type": "clip_vision_model", "num_attention_heads": 4},
     },
     "t5": lambda: {"model_type": "t5", "d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 64},
+    "whisper": lambda: {
+        "model_type": "whisper",
+        "d_model": 48,
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+    },
+    "clip": lambda: {"model_type": "clip", "text_config": CLIP, "vision_config": CLIP},
     "bert": lambda: BERT,
 }
 
@@ -232,6 +246,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     [
         ("llava", {"vision_tower", "multi_modal_projector", "language_model"}),
         ("t5", {"encoder", "decoder"}),
+        ("whisper", {"encoder", "decoder"}),
+        ("clip", {"text_model", "vision_model", "text_projection", "visual_projection"}),
         ("bert", {""}),
     ],
 )
