@@ -117,6 +117,11 @@ def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     else:
         raise ValueError(f"an adapter config is a path or a dictionary, got {source!r}")
     kind = config.get("peft_type")
+    if kind is None and config.get("model_type"):
+        raise ValueError(
+            f"this is the config.json of a model ({config['model_type']}), which describes no adapter; give the "
+            "adapter_config.json, or count the model with `count`"
+        )
     if str(kind).upper() != "LORA":
         raise ValueError(f"peft_type must be LORA (with use_dora for DoRA), got {kind!r}")
     for setting, what in _UNCOUNTED.items():

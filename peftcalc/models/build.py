@@ -17,11 +17,13 @@ from peftcalc.models.fields import field_notes
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.other_files import refuse_other_json
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.models.towers import without_timm
+from peftcalc.models.towers import with_backbone, without_timm
 from peftcalc.models.without_parameters import left_out_note, readings
 
 LABELS = 2
 """How many labels a head has when nobody says: transformers' own default."""
+
+NO_LABELS = f"the head has {LABELS} labels, because the config says no number; give it as num_labels"
 
 
 def build_shapes(
@@ -52,7 +54,7 @@ def build_shapes(
         shapes = read_module(module, shown, dict(config))
         notes = [built.note, *left_out, *field_notes(config, module, shapes)]
         if num_labels is None and label_count(config) is None and has_labels(built.name):
-            notes.append(f"the head has {LABELS} labels: the config says no number; give it as num_labels")
+            notes.append(NO_LABELS)
     if shapes.total > MAX_PARAMETERS:
         raise ValueError(f"this config describes {shapes.total:,} parameters; the limit is {MAX_PARAMETERS:,}")
     return replace(shapes, notes=tuple(note for note in notes if note), whole=False)
@@ -73,7 +75,7 @@ def _build(
 ) -> tuple[Any, tuple[str, ...]]:
     """The model on the meta device, shapes without storage, and what to say of settings that could not be read."""
     first: ValueError | None = None
-    for reading, left_out in readings(config):
+    for reading, left_out in readings(with_backbone(config, model_type)):
         try:
             module, lost = _built(copy.deepcopy(reading), model_type, class_name, num_labels)
         except ValueError as error:

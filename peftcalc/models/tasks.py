@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.checks import nearest, whole_number
-from peftcalc.models.build import LABELS, build_shapes, label_count
-from peftcalc.models.classes import LABELLED, TASK_TYPES, ModelClass, head_class, is_class_for, task_class
+from peftcalc.models.build import LABELS, NO_LABELS, build_shapes, label_count
+from peftcalc.models.classes import LABELLED, TASK_TYPES, ModelClass, has_labels, head_class, is_class_for, task_class
 from peftcalc.models.limits import MAX_LABELS
 from peftcalc.models.shapes import ModelShapes
 
@@ -45,10 +45,10 @@ def task_shapes(
         return shapes
     chosen = _chosen(shapes, model_type, task_type, labels, class_name)
     if chosen.name == shapes.architecture and labels in (None, label_count(shapes.config)):
-        return replace(shapes, notes=_joined(shapes, [chosen.note, *_labels(shapes, task_type, labels)]))
+        return replace(shapes, notes=_joined(shapes, [chosen.note, *_labels(shapes, chosen, task_type, labels)]))
     config = json.dumps(shapes.config, sort_keys=True, default=repr)
     built = _built(config, chosen.name, labels)
-    notes = [chosen.note, *_labels(shapes, task_type, labels)]
+    notes = [chosen.note, *_labels(shapes, chosen, task_type, labels)]
     if labels is not None and chosen.name == shapes.architecture and built.total == shapes.total:
         notes.append(f"num_labels changes nothing: {chosen.name} has no head with one output a label")
     return replace(built, id=shapes.id, config=_with_labels(shapes.config, labels), notes=_joined(shapes, notes))
@@ -96,13 +96,13 @@ def _chosen(
     )
 
 
-def _labels(shapes: ModelShapes, task_type: str | None, labels: int | None) -> list[str]:
+def _labels(shapes: ModelShapes, chosen: ModelClass, task_type: str | None, labels: int | None) -> list[str]:
     """What to say when nobody says how many labels there are."""
-    if task_type not in LABELLED or labels is not None or label_count(shapes.config) is not None:
+    if labels is not None or label_count(shapes.config) is not None:
         return []
     if task_type == "QUESTION_ANS":
-        return [f"its head has {LABELS} outputs, where an answer begins and where it ends"]
-    return [f"its head has {LABELS} labels, because neither num_labels nor the config says how many"]
+        return [f"the head has {LABELS} outputs, where an answer begins and where it ends"]
+    return [NO_LABELS] if task_type in LABELLED or has_labels(chosen.name) else []
 
 
 def _with_labels(config: dict[str, Any], labels: int | None) -> dict[str, Any]:
@@ -115,8 +115,9 @@ def _with_labels(config: dict[str, Any], labels: int | None) -> dict[str, Any]:
 
 
 def _joined(shapes: ModelShapes, notes: list[str]) -> tuple[str, ...]:
-    """The model's own notes and new ones, each once."""
-    return tuple(dict.fromkeys((*shapes.notes, *(note for note in notes if note))))
+    """The model's own notes, but for those on its former head, and new ones, each once."""
+    own = (note for note in shapes.notes if note != NO_LABELS)
+    return tuple(dict.fromkeys((*own, *(note for note in notes if note))))
 
 
 @lru_cache(KEPT_MODELS)

@@ -7,12 +7,14 @@ known only to timm: the rest of the model is built around an empty one, and a se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 STAND_IN = "peftcalc_stand_in"
 """The model type of an empty tower."""
+
+_BACKBONE_FIELDS = ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
 
 _RESNETS = {
     "18": ("basic", (64, 128, 256, 512), (2, 2, 2, 2)),
@@ -22,6 +24,34 @@ _RESNETS = {
     "152": ("bottleneck", (256, 512, 1024, 2048), (3, 8, 36, 3)),
 }
 """Block, widths and depths of the five ResNets (He and others, arXiv:1512.03385, table 1)."""
+
+
+def with_backbone(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """The configuration with a backbone that it only names written out, so that nobody is asked for it.
+
+    transformers would ask the hub whether such a name is a repository of its own.
+
+    Raises:
+        ValueError: the name is that of a repository, whose configuration is not here.
+
+    >>> with_backbone({"backbone": "resnet50", "use_timm_backbone": True}, "detr")["backbone_config"]["backbone"]
+    'resnet50'
+    """
+    from transformers import CONFIG_MAPPING
+
+    name, own = config.get("backbone"), config.get("backbone_config")
+    if not isinstance(name, str) or own is not None or "backbone_config" not in CONFIG_MAPPING[model_type].sub_configs:
+        return dict(config)
+    if "/" in name or not config.get("use_timm_backbone", True):
+        raise ValueError(
+            f"the config names its backbone as a repository of the hub ({name[:80]!r}), which is not asked for; put "
+            "the content of that repository's config.json into backbone_config"
+        )
+    given: Any = config.get("backbone_kwargs")
+    given = given if isinstance(given, Mapping) else {}
+    others = {key: value for key, value in config.items() if key not in _BACKBONE_FIELDS}
+    backbone = {"model_type": "timm_backbone", "backbone": name, "out_indices": given.get("out_indices", [1, 2, 3, 4])}
+    return others | {"backbone_config": backbone | {"num_channels": given.get("in_chans", 3)}}
 
 
 def without_timm(config: Any) -> tuple[str, ...]:

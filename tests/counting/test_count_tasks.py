@@ -162,6 +162,16 @@ def test_labels_are_the_argument_else_the_configs_else_two() -> None:
     assert head(BERT, num_labels=1) == 1
 
 
+def test_labels_that_nobody_gave_are_said_once_and_only_then() -> None:
+    own = {**BERT, "architectures": ["BertForSequenceClassification"]}
+
+    def said(**given: Any) -> int:
+        return sum("2 labels" in note for note in count(own, LoRA(rank=2), **given).notes)
+
+    assert said() == said(task_type="SEQ_CLS") == 1
+    assert said(task_type="SEQ_CLS", num_labels=3) == said(num_labels=3) == said(task_type="FEATURE_EXTRACTION") == 0
+
+
 @pytest.mark.parametrize("labels", [0, -1, 1.5, 10**9])
 def test_a_number_of_labels_that_no_head_has(labels: Any) -> None:
     with pytest.raises(ValueError, match="num_labels must be"):
@@ -220,6 +230,7 @@ def test_the_class_that_an_adapters_file_names_is_counted(labels: int | None) ->
     report = read_adapter_config(file, base, num_labels=labels)
     assert report.count.architecture == "Wav2Vec2ForSequenceClassification"
     assert report.count.parts[-1].trainable == (labels or 2) * (16 + 1)
+    assert any("2 labels" in note for note in report.count.notes) == (labels is None)
 
 
 CLIP = {name: value for name, value in BERT.items() if name not in ("model_type", "architectures")}

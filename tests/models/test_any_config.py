@@ -90,6 +90,21 @@ def test_a_tower_of_a_library_that_is_missing_leaves_the_rest_to_be_counted(monk
     assert any("vision are not in this count" in note and "pip install timm" in note for note in shapes.notes)
 
 
+def test_a_backbone_of_timm_that_transformers_has_too_is_built_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published count of DETR with ResNet-50 is 41 million (arXiv:2005.12872, table 1)."""
+    from transformers.utils import import_utils
+
+    monkeypatch.setattr(import_utils, "is_timm_available", lambda: False)
+    named = {"backbone": "resnet50", "use_timm_backbone": True, "use_pretrained_backbone": True}
+    config = {"model_type": "detr", "architectures": ["DetrForObjectDetection"], **named, "backbone_kwargs": {}}
+    assert 41_000_000 < load_model({**config, "num_labels": 91}).total < 42_000_000
+
+
+def test_a_backbone_on_the_hub_is_not_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"repository of the hub .*put the content"):
+        load_model({"model_type": "detr", "backbone": "someone/backbone", "use_timm_backbone": False})
+
+
 # Another model than asked --------------------------------------------------------------------------------------------
 
 
