@@ -8,7 +8,7 @@ from typing import Any
 from peftcalc import units
 from peftcalc.commands import add_json, add_method, add_model, method_from, number, print_json, print_table
 from peftcalc.counting.count import count
-from peftcalc.models.classes import TASK_TYPES
+from peftcalc.models.configs.classes import TASK_TYPES
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from peftcalc.models.classes import ModelClass, has_labels, known_model_type, named_class
-from peftcalc.models.fields import field_notes
+from peftcalc.models.configs.classes import ModelClass, has_labels, known_model_type, named_class
+from peftcalc.models.configs.fields import field_notes
+from peftcalc.models.configs.other_files import refuse_other_json
+from peftcalc.models.configs.towers import with_backbone, without_timm
+from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.configs.without_parameters import left_out_note, readings
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
-from peftcalc.models.other_files import refuse_other_json
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.models.towers import with_backbone, without_timm
-from peftcalc.models.transformers_classes import class_called, config_object, quiet
-from peftcalc.models.without_parameters import left_out_note, readings
 
 LABELS = 2
 """How many labels a head has when nobody says: transformers' own default."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from peftcalc.models.other_files import HEAD_BYTES, other_file
+from peftcalc.models.configs.other_files import HEAD_BYTES, other_file
 
 MAX_CONFIG_BYTES = 5_000_000
 """The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""

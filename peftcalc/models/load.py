@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import nearest
 from peftcalc.lazy import explained, needs
+from peftcalc.models.configs.other_files import other_folder
 from peftcalc.models.files import read_json
-from peftcalc.models.other_files import other_folder
 from peftcalc.models.shapes import ModelShapes
 
 if TYPE_CHECKING:

@@ -9,7 +9,15 @@ from typing import Any
 
 from peftcalc.checks import nearest, whole_number
 from peftcalc.models.build import LABELS, NO_LABELS, build_shapes, label_count
-from peftcalc.models.classes import LABELLED, TASK_TYPES, ModelClass, has_labels, head_class, is_class_for, task_class
+from peftcalc.models.configs.classes import (
+    LABELLED,
+    TASK_TYPES,
+    ModelClass,
+    has_labels,
+    head_class,
+    is_class_for,
+    task_class,
+)
 from peftcalc.models.limits import MAX_LABELS
 from peftcalc.models.shapes import ModelShapes
 

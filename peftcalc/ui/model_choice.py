@@ -46,7 +46,7 @@ def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:
     Raises:
         ValueError: the sentence for a task that the model cannot do; show it with `errors_as_sentences`.
     """
-    from peftcalc.models.classes import LABELLED, TASK_TYPES
+    from peftcalc.models.configs.classes import LABELLED, TASK_TYPES
     from peftcalc.models.tasks import task_shapes
 
     task = state.menu(

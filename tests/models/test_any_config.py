@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from peftcalc.models.configs.without_parameters import has_no_parameters, plain_config
 from peftcalc.models.files import parse_json
 from peftcalc.models.load import load_model
-from peftcalc.models.without_parameters import has_no_parameters, plain_config
 
 SIZE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64}
 HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}

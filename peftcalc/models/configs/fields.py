@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from peftcalc.models.configs.towers import STAND_IN
+from peftcalc.models.configs.without_parameters import has_no_parameters
 from peftcalc.models.limits import is_dimension
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.models.towers import STAND_IN
-from peftcalc.models.without_parameters import has_no_parameters
 
 _LISTED = 12
 """How many fields a sentence lists."""
