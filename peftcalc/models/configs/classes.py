@@ -197,7 +197,8 @@ def _has_parts(model_type: str) -> bool:
     """True for a configuration that is made of several: the bare model has them all, a classifier perhaps one."""
     from transformers import CONFIG_MAPPING
 
-    return len(CONFIG_MAPPING[model_type].sub_configs) > 1
+    config_class: Any = CONFIG_MAPPING[model_type]
+    return len(config_class.sub_configs) > 1
 
 
 def _neighbours(model_type: str) -> Iterator[str]:

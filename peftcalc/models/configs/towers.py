@@ -39,8 +39,9 @@ def with_backbone(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
     """
     from transformers import CONFIG_MAPPING
 
+    config_class: Any = CONFIG_MAPPING[model_type]
     name, own = config.get("backbone"), config.get("backbone_config")
-    if not isinstance(name, str) or own is not None or "backbone_config" not in CONFIG_MAPPING[model_type].sub_configs:
+    if not isinstance(name, str) or own is not None or "backbone_config" not in config_class.sub_configs:
         return dict(config)
     if "/" in name or not config.get("use_timm_backbone", True):
         raise ValueError(
