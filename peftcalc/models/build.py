@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from peftcalc.checks import nearest
+from peftcalc.models.bounded.building import bounded
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.models.transformers_classes import class_called, config_object, quiet
@@ -39,7 +40,7 @@ def build_shapes(config: Mapping[str, Any], name: str | None = None) -> ModelSha
     """
     check_config(config)
     model_type = _model_type(config)
-    with quiet():
+    with quiet(), bounded("the model of this config"):
         class_name = _class_name(config, model_type)
         module = _build(config, class_name)
         from peftcalc.models.read import read_module
