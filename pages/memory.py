@@ -17,7 +17,7 @@ from peftcalc.memory.records import PARTS, MemoryTrace
 from peftcalc.memory.serving import serving_table
 from peftcalc.memory.simulate.trace_json import stored_trace, trace_from_json
 from peftcalc.methods import METHODS, LoRA, Method, make_method
-from peftcalc.models.catalogue import catalogue_ids
+from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import memory as plots
 from peftcalc.ui import live, memory_options, model_choice, page, show, state
@@ -135,8 +135,9 @@ def _has_trace(job: Job) -> bool:
 
 
 def _model_key(shapes: ModelShapes) -> Any:
-    """What a worker rebuilds the model from: the catalogue's id, or else the configuration itself."""
-    return shapes.id if shapes.id in catalogue_ids() else dict(shapes.config)
+    """What a worker rebuilds the model from: the catalogue's id if it is that very record, else the configuration."""
+    in_catalogue = shapes.id in catalogue_ids() and catalogue_shapes(shapes.id).fingerprint == shapes.fingerprint
+    return shapes.id if in_catalogue else dict(shapes.config)
 
 
 def _show_trace(trace: MemoryTrace, fits: list[Fit] | None, name: str) -> None:

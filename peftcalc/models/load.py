@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,21 @@ def _build(config: dict[str, Any], name: str | None) -> ModelShapes:
     with explained(what):
         from peftcalc.models.build import build_shapes
 
-        return build_shapes(config, name)
+        return _under_its_own_name(build_shapes(config, name))
+
+
+def _under_its_own_name(shapes: ModelShapes) -> ModelShapes:
+    """The model, under another name where it calls itself by one of the catalogue and has other weights.
+
+    >>> load_model({"model_type": "gpt2", "_name_or_path": "openai-community/gpt2", "n_layer": 1}).id
+    'openai-community/gpt2 (another config)'
+    """
+    from peftcalc.models.catalogue import catalogue_id, catalogue_shapes
+
+    known = catalogue_id(shapes.id)
+    if known is None or catalogue_shapes(known).groups == shapes.groups:
+        return shapes
+    return replace(shapes, id=f"{shapes.id} (another config)")
 
 
 def _name(file: Path) -> str:

@@ -7,6 +7,8 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -168,7 +170,7 @@ class ModelShapes:
     """Everything that counting and memory estimation need to know about a model.
 
     Args:
-        id: hub id, or another name by which the model is shown.
+        id: hub id, or another name by which the model is shown; it identifies nothing (`fingerprint` does).
         architecture: name of the model's class: "LlamaForCausalLM".
         config: the raw configuration, as `config.json` has it; not part of equality's hash.
         groups: every module that owns parameters, in the model's order.
@@ -199,6 +201,19 @@ class ModelShapes:
     def total(self) -> int:
         """All parameters, tied ones once, buffers not."""
         return sum(group.parameters for group in self.groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this record from every other: a digest of all that it holds. A name may be anybody's.
+
+        Whatever is remembered about a model is remembered under this.
+
+        >>> one, other = (ModelShapes("a", "Net", {"width": width}, ()) for width in (1, 2))
+        >>> one.fingerprint == other.fingerprint, len(one.fingerprint)
+        (False, 64)
+        """
+        content = json.dumps(self.to_dict(), sort_keys=True, default=repr)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
     def modules(self) -> Iterator[tuple[str, ModuleGroup]]:
         """Full name and group of every module that owns parameters, layer after layer."""
