@@ -15,6 +15,7 @@ from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.methods.starts import changes_base, from_peft
 from peftcalc.models.files import read_json
+from peftcalc.models.hub import one_look_up
 from peftcalc.models.load import load_model
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class AdapterReport:
         return self.count.percent
 
 
+@one_look_up()
 def read_adapter_config(source: str | Path | Mapping[str, Any], base: Any = None) -> AdapterReport:
     """The exact count of an existing adapter on its base model, with an explanation in sentences.
 
