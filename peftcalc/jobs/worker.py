@@ -20,6 +20,7 @@ visitor blocks nobody. The worker ends when its standard input does: it never ou
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -98,9 +99,13 @@ class Worker:
             self._end(part, "done")
         except (ValueError, TimeoutError) as error:
             self._end(part, "failed", str(error))
+        except MemoryError:
+            self._end(part, "failed", "it needs more memory than a run may have on this server")
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            self._end(part, "failed", f"the run ended with an error of the program ({type(error).__name__})")
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            program = f"the run ended with an error of the program ({type(error).__name__})"
+            self._end(part, "failed", "there is no room for its files on this server" if full else program)
         else:
             if time.monotonic() - part.told >= EVERY:
                 self._report(part)

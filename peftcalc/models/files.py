@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from peftcalc.outside_files import check_nesting, read_bounded
+
 MAX_CONFIG_BYTES = 5_000_000
 """The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""
 
@@ -14,15 +16,9 @@ def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: no such file, larger than 5 MB (it is then not read), not JSON, or not an object.
+        ValueError: no such file, a pipe or a device, larger than 5 MB (it is then not read), not JSON, or not an object.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_CONFIG_BYTES:
-            raise ValueError(f"{path} has {size:,} bytes; a {what} must have at most {MAX_CONFIG_BYTES:,}")
-        return parse_json(path.read_bytes(), what)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    return parse_json(read_bounded(path, MAX_CONFIG_BYTES, f"a {what}"), what)
 
 
 def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
@@ -47,6 +43,7 @@ def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
         raise ValueError(f"this {what} is nested too deeply") from None
     except ValueError as error:  # a number of thousands of digits
         raise ValueError(f"this {what} is not readable: {error}") from None
+    check_nesting(value, f"this {what}")
     if not isinstance(value, dict):
         raise ValueError(f"this {what} must be a JSON object with names and values, got {type(value).__name__}")
     return value

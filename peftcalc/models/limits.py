@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from peftcalc.outside_files import check_nesting
+
 MAX_LAYERS = 2_000
 MAX_LABELS = 100_000
 """Five times those of ImageNet-21k, the longest list among public classifiers."""
@@ -56,6 +58,8 @@ def check_config(config: Any, path: str = "") -> None:
     """
     if not isinstance(config, Mapping):
         raise ValueError(f"a config must be a JSON object with names and values, got {type(config).__name__}")
+    if not path:
+        check_nesting(config, "this config")
     for name, value in config.items():
         if isinstance(value, Mapping):
             if name == "id2label" and len(value) > MAX_LABELS:
