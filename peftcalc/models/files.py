@@ -16,7 +16,8 @@ def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: no such file, a pipe or a device, larger than 5 MB (it is then not read), not JSON, or not an object.
+        ValueError: no such file, a pipe or a device, larger than 5 MB (it is then not read), not JSON, not an object,
+            or nested too deeply.
     """
     return parse_json(read_bounded(path, MAX_CONFIG_BYTES, f"a {what}"), what)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from logging import CRITICAL, getLogger
 from typing import Any
 
+from peftcalc.models.bounded.building import bounded
+
 IGNORED = (
     *("auto_map", "quantization_config", "_attn_implementation", "attn_implementation"),
     *("experts_implementation", "_experts_implementation", "kernel_config"),
@@ -31,11 +33,14 @@ def config_object(config: Mapping[str, Any]) -> Any:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise ValueError(f"transformers has no model_type {model_type!r}")
-    return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(_without_ignored(config)))  # which changes its argument
+    with bounded("the model of this config"):
+        return CONFIG_MAPPING[model_type].from_dict(
+            copy.deepcopy(_without_ignored(config))
+        )  # which changes its argument
 
 
 def _without_ignored(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration without what is ignored, in its parts (`text_config`, …) too: a kernel may name a repository."""
+    """The configuration without what is ignored, in its parts too: a kernel may name a repository."""
     return {
         key: _without_ignored(value) if isinstance(value, Mapping) else value
         for key, value in config.items()

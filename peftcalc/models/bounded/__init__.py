@@ -1,1 +1,1 @@
-"""What a stranger's configuration may cost: an end to building by the work that is done, and a closed door to the net."""
+"""What a stranger's configuration may cost: building ends by the work that is done, and the net is closed to it."""
