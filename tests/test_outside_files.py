@@ -22,7 +22,7 @@ from peftcalc.models.limits import check_config
 from peftcalc.models.load import load_model
 from peftcalc.outside_files import MOST_NESTED, check_nesting, plain_file, read_bounded
 from peftcalc.quant.files import load_quantized
-from peftcalc.ui.quantization.numbers import read_upload
+from peftcalc.ui.quantization.upload import read_upload
 
 
 def _adapter(path: Path) -> Any:

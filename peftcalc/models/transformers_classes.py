@@ -34,9 +34,7 @@ def config_object(config: Mapping[str, Any]) -> Any:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise ValueError(f"transformers has no model_type {model_type!r}")
     with bounded("the model of this config"):
-        return CONFIG_MAPPING[model_type].from_dict(
-            copy.deepcopy(_without_ignored(config))
-        )  # which changes its argument
+        return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(_without_ignored(config)))  # changes its argument
 
 
 def _without_ignored(config: Mapping[str, Any]) -> dict[str, Any]:

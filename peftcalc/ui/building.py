@@ -89,7 +89,7 @@ def built(config: Mapping[str, Any], name: str | None = None) -> ModelShapes:
 
 
 def _from_worker(job: Job) -> ModelShapes:
-    """What the worker tells at the end; each look writes a line, at which Streamlit ends a script that is not wanted."""
+    """What the worker tells; each look writes a line, at which Streamlit ends a script that is not wanted any more."""
     line = st.empty()
     try:
         while job.alive:

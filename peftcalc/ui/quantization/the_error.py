@@ -16,6 +16,7 @@ from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
 from peftcalc.ui.quantization.draw import draw
+from peftcalc.ui.quantization.upload import read_upload
 
 CURVE_BLOCKS = (16, 64, 256, 1024, 4096)
 COUNTS = (16_384, 65_536, 262_144, 1_048_576)
@@ -72,7 +73,7 @@ def _uploaded(kind: str) -> tuple[data.Choice, Any, Any]:
         choice = data.Choice(KINDS[0], COUNTS[1])
         return choice, data.gaussian_values(choice), None
     content = file.getvalue()
-    tensors = data.read_upload(file.name, content)
+    tensors = read_upload(file.name, content)
     name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
     return data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest()), tensors[name], None
 
