@@ -8,7 +8,10 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.advice.advise import PRIORITIES, Advice, advise
 from peftcalc.memory.cards import all_gpus
-from peftcalc.ui import model_choice, page, show, state
+from peftcalc.models.shapes import ModelShapes
+from peftcalc.recipes.calls import advice_code
+from peftcalc.recipes.training_script import TrainingSettings
+from peftcalc.ui import model_choice, page, show, state, take_away
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
 from peftcalc.ui.pages import entry_at
@@ -38,7 +41,7 @@ def main() -> None:
         with result:
             the_answer(advice)
             the_reasons(advice)
-        the_code(advice)
+        the_code(shapes, advice, priority, tasks, batch, sequence)
     lessons.show_prediction(CHOOSE, "choose")
     lessons.show_try_this(CHOOSE, "choose")
     state.link_notes()
@@ -66,12 +69,14 @@ def the_reasons(advice: Advice) -> None:
             st.caption(f"{reason.evidence} *{reason.kind.capitalize()}: {reason.source}*")
 
 
-def the_code(advice: Advice) -> None:
+def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:
     st.subheader("The code", anchor=False)
-    text = advice.method.to_code()
-    if advice.checkpointing:
-        text += "model.gradient_checkpointing_enable()\n"
-    show.code(text, "finetune.py")
+    asked = advice.fit.asked.options
+    precision = {name: asked[name] for name in ("dtype", "float32_masters")}
+    settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
+    take_away.scripts(shapes, advice.method, settings)
+    st.caption("The advice again, with its numbers:")
+    show.code(advice_code(shapes, advice, priority, tasks, batch, sequence), "advice.py")
     st.caption("This address restores everything above:")
     st.code(state.link(), language=None, wrap_lines=True)
 

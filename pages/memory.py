@@ -17,9 +17,11 @@ from peftcalc.memory.records import PARTS, MemoryTrace
 from peftcalc.memory.serving import serving_table
 from peftcalc.memory.simulate.trace_json import stored_trace, trace_from_json
 from peftcalc.methods import METHODS, LoRA, Method, make_method
-from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
+from peftcalc.models.catalogue import catalogue_ids
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import memory as plots
+from peftcalc.recipes.calls import fit_code
+from peftcalc.recipes.model_source import is_bundled
 from peftcalc.ui import live, memory_options, model_choice, page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.memory import MEMORY
@@ -50,8 +52,8 @@ def main() -> None:
         methods = tuple(make_method(name, rank=rank, alpha=2 * rank) for name in METHODS)
         fits = fit(shapes, card, methods, batch, sequence, **options)
         with result:
-            the_bars(fits)
-        the_terms(fits)
+            the_bars(fits, options)
+        the_terms(shapes, fits, batch, sequence, options)
         the_simulation(shapes, fits, {"rank": rank, "batch": batch, "sequence": sequence, "options": options})
         the_cards(shapes, methods, batch, sequence, options)
         the_serving(shapes, rank)
@@ -61,7 +63,7 @@ def main() -> None:
     state.link_notes()
 
 
-def the_bars(fits: list[Fit]) -> None:
+def the_bars(fits: list[Fit], options: dict[str, Any]) -> None:
     card = fits[0].gpu
     page.badge("estimated", "closed form, each term with its formula below")
     breakdowns = {f.method.label: f.estimate for f in fits}
@@ -86,11 +88,14 @@ def the_bars(fits: list[Fit]) -> None:
         columns=["method", "allocated", "with allocator and context", "verdict", "largest batch", "longest sequence"],
     )
     show.table(frame, "fit", f"Which methods fit on the {card.name}")
-    for note in dict.fromkeys(note for f in fits for note in f.estimate.notes):
+    notes = [note for f in fits for note in f.estimate.notes]
+    if options["dtype"] == "bfloat16" and not card.bfloat16:
+        notes.append(f"{card.name} has no bfloat16: choose float16, which takes the same bytes")
+    for note in dict.fromkeys(notes):
         st.info(page.escape(note), icon=":material/info:")
 
 
-def the_terms(fits: list[Fit]) -> None:
+def the_terms(shapes: ModelShapes, fits: list[Fit], batch: int, sequence: int, options: dict[str, Any]) -> None:
     with st.expander("Where each byte comes from: the terms, their formulas and sources; as code"):
         by_label = {f.method.label: f for f in fits}
         label = state.choice("Method of the terms", list(by_label), "terms", "QLoRA")
@@ -100,11 +105,7 @@ def the_terms(fits: list[Fit]) -> None:
             columns=["part", "what", "formula", "size", "bytes", "source"],
         )
         show.table(frame, "terms", f"Terms of the estimate for {label}")
-        show.code(
-            f"import peftcalc as pc\n\nbreakdown = pc.estimate_memory(MODEL, pc.{chosen.method!r})\n"
-            "for term in breakdown.terms:\n    print(term.part, term.formula, term.bytes)\n",
-            "estimate.py",
-        )
+        show.code(fit_code(shapes, chosen, batch, sequence, options), "estimate.py")
 
 
 def the_simulation(shapes: ModelShapes, fits: list[Fit], setting: dict[str, Any]) -> None:
@@ -136,8 +137,7 @@ def _has_trace(job: Job) -> bool:
 
 def _model_key(shapes: ModelShapes) -> Any:
     """What a worker rebuilds the model from: the catalogue's id if it is that very record, else the configuration."""
-    in_catalogue = shapes.id in catalogue_ids() and catalogue_shapes(shapes.id).fingerprint == shapes.fingerprint
-    return shapes.id if in_catalogue else dict(shapes.config)
+    return shapes.id if is_bundled(shapes) else dict(shapes.config)
 
 
 def _show_trace(trace: MemoryTrace, fits: list[Fit] | None, name: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from peftcalc.counting.adapter_file import read_adapter_config
     from peftcalc.counting.count import count
     from peftcalc.counting.one_matrix import square
+    from peftcalc.doctor.cut import cut_adapter
+    from peftcalc.doctor.examine import inspect_adapter
     from peftcalc.geometry.direction import decompose
     from peftcalc.geometry.spectrum import rank_of
     from peftcalc.lab.comparison import compare
@@ -39,12 +41,14 @@ _MODULES = {
     "catalogue": "peftcalc.models.catalogue",
     "compare": "peftcalc.lab.comparison",
     "count": "peftcalc.counting.count",
+    "cut_adapter": "peftcalc.doctor.cut",
     "decompose": "peftcalc.geometry.direction",
     "detach": "peftcalc.adapters.attach",
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
     "gpus": "peftcalc.memory.cards",
+    "inspect_adapter": "peftcalc.doctor.examine",
     "load_adapter": "peftcalc.adapters.files.adapter_folder",
     "load_model": "peftcalc.models.load",
     "merge": "peftcalc.adapters.attach",
@@ -69,12 +73,14 @@ __all__ = [
     "catalogue",
     "compare",
     "count",
+    "cut_adapter",
     "decompose",
     "detach",
     "estimate_memory",
     "finetune",
     "fit",
     "gpus",
+    "inspect_adapter",
     "load_adapter",
     "load_model",
     "merge",

@@ -1,7 +1,7 @@
 """The same answers in a terminal: `python -m peftcalc COMMAND`, as tables or with `--json`.
 
-Exit code 0 on success, 1 where the answer is no (it does not fit), 2 with one clear line on bad input or a package that
-is not installed, 130 when interrupted.
+Exit code 0 on success, 1 where the answer is no (it does not fit, an adapter is broken), 2 with one clear line on bad
+input or a package that is not installed, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from peftcalc.lazy import explained
 
-COMMANDS = ("square", "count", "models", "memory", "fit", "advise", "quantize", "train", "app")
+COMMANDS = ("square", "count", "models", "memory", "fit", "advise", "quantize", "train", "adapter", "app")
 
 
 class _OneLineParser(argparse.ArgumentParser):

@@ -212,6 +212,10 @@ def light(place: Place) -> None:
     place.expect(counted.get("trainable") == 41_943_040, f"count answers {counted}")
     fits = place.answer("memory openai-community/gpt2 --gpu T4 --json")
     place.expect(bool(fits), "memory answers nothing")
+    fits = place.answer("fit openai-community/gpt2 T4 --json")
+    place.expect(bool(fits), "fit answers nothing")
+    advised = place.answer("advise meta-llama/Meta-Llama-3-8B T4 --json") or {}
+    place.expect(advised.get("method") == "qlora", f"advise answers {str(advised)[:200]}")
     place.expect(len(place.answer("models --json") or []) >= 60, "models lists too few")
     done = subprocess.run([place.python.with_name("peftcalc"), "models", "llama"], capture_output=True, cwd=place.work)
     place.expect(done.returncode == 0, "the command `peftcalc` does not start")

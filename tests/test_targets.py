@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,11 +11,12 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 
 from peftcalc.methods import LoRA
-from peftcalc.targets import is_target, no_match_error, pattern_value
+from peftcalc.targets import is_target, no_match_error, pattern_deadline, pattern_value
 
 segments = st.sampled_from(
     ["model", "layers", "h", "0", "1", "12", "attn", "q_proj", "v_proj", "experts", "lm_head", "xq_proj"]
 )
+keys = st.sampled_from(["q_proj", "attn.v_proj", "attn0q_proj", "0.attn", r".*\.0\..*", "proj"])
 names = st.lists(segments, min_size=1, max_size=6).map(".".join)
 targets = st.lists(st.sampled_from(["q_proj", "attn.q_proj", "v_proj", "proj", "lm_head", "0"]), min_size=1, max_size=3)
 
@@ -43,7 +46,12 @@ def test_the_same_decision_as_peft(name, targets, exclude, saved, layers, patter
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(name=names, keys=st.lists(st.sampled_from(["q_proj", "attn.v_proj", r".*\.0\..*", "proj"]), unique=True))
+@given(
+    name=names,
+    keys=st.lists(
+        st.sampled_from(["q_proj", "attn.v_proj", "attn0q_proj", "0.attn", r".*\.0\..*", "proj"]), unique=True
+    ),
+)
 def test_patterns_give_the_same_value_as_peft(name, keys):
     patterns = {key: index for index, key in enumerate(keys)}
     assert pattern_value(patterns, name, -1) == patterns.get(get_pattern_key(list(patterns), name), -1)
@@ -57,6 +65,61 @@ def test_a_pattern_that_hangs_is_stopped():
 def test_a_broken_pattern_is_a_sentence():
     with pytest.raises(ValueError, match="not a regular expression"):
         is_target("q_proj", LoRA(targets="(q_proj"))
+
+
+PATTERNS = [
+    *("a{,}b", "a{,2}b", "a{}b", "a{x}", "a{1, 2}", "a{-1}", "x{2}{3}", r"\{e}", "(?:a){i}", "a{1,2}{e<=1}"),
+    *("[[a]b]", "[[:alpha:]]x", ".*[[:alpha:]]_proj", "[^[:alpha:]]", "[]a[]+", "[^]a[b]", r"[\[\]]+", "[a&&b]"),
+    *("(?:.*q_prj){e<=1}", "(?x) a b # [ {e}\n c", "(?#[){e}a", "(?i)Q_PROJ", "(?i:Q)_proj", "a++", "(?>a|ab)c"),
+    *(r".*\.(?:(?P<x>q)|(?P<x>v))_proj", "(?e)a", r"\p{L}+", "(?<n>a)", "(?|a|b)", "a)|(b", r"\L<a>", "(?r)ab"),
+    *(
+        "[[a-z]--[aeiou]]",
+        r"\m",
+        "(?V1)[[a]]",
+        "(?R)",
+        "(*FAIL)",
+        r"\X",
+        "(?(DEFINE)a)b",
+        "a{99999999999}",
+        "*",
+        "[z-a]",
+    ),
+]
+NAMES = [
+    *("", "a", "b", "x", "ab", "aab", "a{}b", "a{x}", "a{1, 2}", "a{-1}", "xxxxxx", "{e}", "{e}a", "a{i}", "aa{e<=1}"),
+    *("[b]", "ab]", ":]x", "a]x", "]", "[[", "&", "abc", "ba", "q_proj", "Q_proj", "q_prj", "q_prj{e<=1}"),
+    *("model.layers.0.self_attn.q_proj", "layers.1.v_proj", "lx_proj"),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.filterwarnings("ignore:Possible")
+def test_patterns_mean_what_they_mean_to_python(pattern):
+    """peft uses `re`; the engine here, which has a time limit, knows more, and must not use it."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError):
+        with pytest.raises(ValueError, match="not a regular expression"):
+            is_target("a", LoRA(targets=pattern))
+        return
+    for name in NAMES:
+        assert is_target(name, LoRA(targets=pattern)) is (re.fullmatch(pattern, name) is not None), name
+
+
+def test_what_python_reads_otherwise_is_said():
+    error = no_match_error(".*[[:alpha:]]_proj", ["m.0.q_proj"])
+    assert "Python's re, which peft uses, has no classes like [[:alpha:]]" in str(error)
+
+
+def test_a_pattern_has_a_length():
+    with pytest.raises(ValueError, match="at most 50,000 characters, got 60,000"):
+        is_target("a", LoRA(targets="a" * 60_000))
+
+
+def test_all_names_share_one_deadline():
+    with pattern_deadline(seconds=0), pytest.raises(ValueError, match="takes too long"):
+        is_target("q_proj", LoRA(targets=".*q_proj"))
+    assert is_target("q_proj", LoRA(targets=".*q_proj"))
 
 
 def test_no_match_lists_what_exists_and_the_nearest():

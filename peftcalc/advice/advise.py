@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from peftcalc.advice.reasons import (
 )
 from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
-from peftcalc.memory.cards import Gpu, gpu
+from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import Fit, fit, needed, refusals
 from peftcalc.methods import Method
@@ -44,7 +44,7 @@ class Advice:
     """How the method fits on the card."""
     reasons: tuple[Reason, ...]
     fits: tuple[Fit, ...]
-    """The methods on the card, with checkpointing if the advice has it, without those that peft refuses on the model."""
+    """The methods that peft takes on this model, on the card, with checkpointing if the advice has it."""
 
     @property
     def checkpointing(self) -> bool:
@@ -82,8 +82,11 @@ def advise(
     refused = refusals(model, methods.values())
     methods = {name: method for name, method in methods.items() if name not in refused}
     plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
-    plan = _first_that_fits(plans, partial(_needed_bytes, model, methods, batch, sequence), chosen_card)
-    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, checkpointing=plan.checkpointing))
+    options = precision_on(chosen_card)
+    needs = partial(_needed_bytes, model, methods, batch, sequence, options)
+    plan = _first_that_fits(plans, needs, chosen_card)
+    options["checkpointing"] = plan.checkpointing
+    fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, **options))
     chosen = next(row for row in fits if row.method.name == plan.method)
     reasons = (
         ranking_reason(wish, plans, plan, chosen),
@@ -96,12 +99,28 @@ def advise(
     return Advice(chosen.method, wish, plan, chosen, reasons, fits)
 
 
+def precision_on(card: str | Gpu) -> dict[str, Any]:
+    """Options of `MemoryOptions` for an advice: the card's half precision, and float32 weights where all are trained.
+
+    Without bfloat16 full fine-tuning needs those (its gradients in float16 are scaled). Every card up to the largest
+    without bfloat16 is asked for them alike, so that no larger card is advised less than a smaller, newer one.
+
+    >>> precision_on("T4"), precision_on("H200")
+    ({'dtype': 'float16', 'float32_masters': True}, {'dtype': 'bfloat16', 'float32_masters': False})
+    """
+    chosen = gpu(card)
+    largest = max(card.usable_bytes for card in all_gpus() if not card.bfloat16)
+    return {"dtype": chosen.dtype, "float32_masters": chosen.usable_bytes <= largest}
+
+
 def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
     """The first plan whose expected bytes the card has; where none has room, the one that needs least."""
     sizes = {plan: needs(plan) for plan in plans}
     return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
 
 
-def _needed_bytes(model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, plan: Plan) -> int:
-    peak = estimate_memory(model, methods[plan.method], batch, sequence, checkpointing=plan.checkpointing).total
-    return needed(peak).expected_bytes
+def _needed_bytes(
+    model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, options: Mapping[str, Any], plan: Plan
+) -> int:
+    options = {**options, "checkpointing": plan.checkpointing}
+    return needed(estimate_memory(model, methods[plan.method], batch, sequence, **options).total).expected_bytes

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from peftcalc.counting.adapted_modules import Adapted, adapted_modules, saved_roots
+from peftcalc.counting.adapted_modules import adapted_modules, saved_roots
 from peftcalc.counting.adapter_size import adapter_part
 from peftcalc.counting.copies_and_biases import bias_parts, copied_adapters, copy_parts
 from peftcalc.counting.counts import Count, part_of
+from peftcalc.counting.notes import adapter_notes
 from peftcalc.methods import LoRA, Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.tasks import known_task_type, task_shapes
+from peftcalc.targets import pattern_deadline
 
 _HEADS = {
     "SEQ_CLS": ("classifier", "score"),
@@ -22,7 +25,9 @@ _HEADS = {
 """What peft adds to `modules_to_save` for a task."""
 
 
-def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
+def count(
+    shapes: ModelShapes | Any, method: Method, task_type: str | None = None, num_labels: int | None = None
+) -> Count:
     """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
 
     LoRA trains `r · (in + out)` per linear layer, `r · out` where A is frozen, DoRA `out` more; full fine-tuning trains
@@ -32,8 +37,9 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     Args:
         shapes: what `load_model` returns, or anything that it accepts.
         method: one of the five.
-        task_type: peft's `task_type`; "SEQ_CLS" and "TOKEN_CLS" train the classification head in full and
-            "QUESTION_ANS" the answer head, as peft's classes for them do.
+        task_type: peft's `task_type`. The class is the one that a user of peft loads for it (see `task_shapes`);
+            "SEQ_CLS" and "TOKEN_CLS" train its classification head in full and "QUESTION_ANS" its answer head.
+        num_labels: outputs of that head; default what the configuration says, or else 2, which a note then says.
 
     Raises:
         ValueError: targets that match nothing, or a combination that peft refuses.
@@ -44,8 +50,36 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     """
     if not isinstance(method, Method):
         raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
-    model = load_model(shapes)
-    return _count_adapter(model, method, task_type) if isinstance(method, LoRA) else _count_full(model, method)
+    task_type = known_task_type(task_type)
+    model = task_shapes(load_model(shapes), task_type, num_labels)
+    if isinstance(method, LoRA):
+        with pattern_deadline():
+            counted = _count_adapter(model, method, task_type)
+    else:
+        counted = _count_full(model, method)
+    part_of_module = model.part_names()
+    parts = tuple(replace(part, part=part_of_module(part.module)) for part in counted.parts)
+    notes = (*model.notes, *_head_note(model, method, task_type), *counted.notes)
+    return replace(counted, parts=parts, architecture=model.architecture, notes=notes)
+
+
+def task_heads(shapes: ModelShapes, task_type: str | None) -> tuple[str, ...]:
+    """The modules that peft trains in full for a task, by their full names.
+
+    >>> task_heads(load_model({"model_type": "gpt2"}), "SEQ_CLS")
+    ()
+    """
+    return tuple(saved_roots(shapes, _HEADS.get(task_type or "", ())))
+
+
+def _head_note(shapes: ModelShapes, method: Method, task_type: str | None) -> Iterator[str]:
+    """peft knows a task's head by its name alone; T5's `classification_head` stays frozen."""
+    heads = _HEADS.get(task_type or "", ()) if isinstance(method, LoRA) else ()
+    if heads and not task_heads(shapes, task_type):
+        yield (
+            f"peft trains {' or '.join(heads)} in full for {task_type}; {shapes.architecture} has no module of that "
+            "name, so its own head stays frozen unless modules_to_save names it"
+        )
 
 
 def _count_full(shapes: ModelShapes, method: Method) -> Count:
@@ -72,18 +106,12 @@ def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = No
     adapters = tuple(adapter_part(entry, method) for entry in adapted)
     copies = tuple(copy_parts(shapes, roots))
     biases = tuple(bias_parts(shapes, method, adapted, roots))
-    added = sum(part.held for part in (*adapters, *copies))
-    trainable = sum(part.trainable for part in (*adapters, *copies, *biases))
-    return Count(
-        shapes.id,
-        method,
-        shapes.total,
-        trainable,
-        shapes.total + added + copied_adapters(adapted, adapters, roots),
-        added + sum(part.trainable for part in biases),
-        (*adapters, *copies, *biases),
-        tuple(_notes(shapes, method, adapted, roots)),
-    )
+    added, biased = sum(part.held for part in (*adapters, *copies)), sum(part.trainable for part in biases)
+    trainable = sum(part.trainable for part in (*adapters, *copies)) + biased
+    total = shapes.total + added + copied_adapters(adapted, adapters, roots)
+    notes = tuple(adapter_notes(shapes, method, adapted, roots, trainable, total))
+    parts = (*adapters, *copies, *biases)
+    return Count(shapes.id, method, shapes.total, trainable, total, added + biased, parts, notes)
 
 
 def _refuse_combination(method: LoRA) -> None:
@@ -94,29 +122,3 @@ def _refuse_combination(method: LoRA) -> None:
         raise ValueError("peft refuses layers_to_transform together with all-linear; give targets as names")
     if method.layers_pattern and method.layers_to_transform is None:
         raise ValueError("peft refuses layers_pattern without layers_to_transform; name the layers too")
-
-
-def _notes(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots: list[str]) -> Iterator[str]:
-    """What a person should know about this count."""
-    wasteful = {}
-    for entry in adapted:
-        smaller = (
-            min(entry.parameter.shape[-2:])
-            if entry.parameter
-            else min(entry.group.in_features, entry.group.out_features)
-        )
-        if entry.rank > smaller:
-            wasteful[entry.suffix] = smaller
-    if wasteful:
-        sides = ", ".join(f"{name} ({side:,})" for name, side in wasteful.items())
-        yield f"rank {method.rank:,} is wasteful: above the smaller side of {sides}, which no update's rank can exceed"
-    if method.freeze_a and any(entry.group.kind == "embedding" for entry in adapted):
-        yield "an embedding's A starts at zero and is trained all the same, as peft's create_lorafa_optimizer leaves it"
-    if shapes.expert_names and any(entry.parameter for entry in adapted):
-        yield "expert projections are stacked parameters in this model; peft adapts them by target_parameters"
-    tied = {tensor.tied_to for group in shapes.groups for tensor in group.tensors if tensor.tied_to}
-    tables = (entry for entry in adapted if entry.group.kind == "embedding")
-    touched = {f"{name}.weight" for entry in tables for name in entry.names()}
-    touched |= {f"{root}.weight" for root in roots}
-    if tied & touched:
-        yield "the input and output embeddings are tied in this model; training a copy or an adapter of one unties them"

@@ -14,6 +14,8 @@ from peftcalc.models.shapes import ModuleGroup
 if TYPE_CHECKING:
     import pandas
 
+    from peftcalc.counting.adapter_files.other_adapters import OtherAdapter
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,7 +25,7 @@ class Part:
         module: name, with `{}` for the layer's number.
         kind: "linear", "embedding", "experts", … (`peftcalc.models.shapes.KINDS`).
         suffix: the name by which people choose it: "q_proj".
-        how: "adapter", "bias" (of the base), "copy" (`modules_to_save`) or "full".
+        how: "adapter", "bias" (of the base), "copy" (`modules_to_save`), "tokens" (single rows of a table) or "full".
         rank: r of the adapter, 0 where there is none.
         each: parameters that one module trains.
         magnitude: how many of `each` are DoRA's magnitudes.
@@ -31,6 +33,7 @@ class Part:
         in_features, out_features: widths of the base module.
         base: parameters of one base module, without tied ones.
         frozen: parameters that one module's adapter holds beside `each` and does not train (A of LoRA-FA).
+        part: which part of a model of several it belongs to ("vision_tower"); empty for a model of one part.
     """
 
     module: str
@@ -45,6 +48,7 @@ class Part:
     out_features: int
     base: int
     frozen: int = 0
+    part: str = ""
 
     @property
     def repeats(self) -> int:
@@ -87,24 +91,26 @@ class Count:
 
     Args:
         model: id of the model.
-        method: the method.
+        method: the method; of an adapter's file it may be VeRA or AdaLoRA.
         base: parameters of the model itself, tied ones once.
         trainable: parameters that are trained.
         total: base and everything that the method adds, as peft's `get_nb_trainable_parameters` counts "all".
         adapter: parameters in the adapter's file: A (frozen or not), B and magnitudes, copies of saved modules, trained
             biases; for full fine-tuning the whole model.
         parts: where the trained parameters are, equal modules together.
-        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
+        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated, another class than asked.
+        architecture: the class whose parameters were counted.
     """
 
     model: str
-    method: Method
+    method: Method | OtherAdapter
     base: int
     trainable: int
     total: int
     adapter: int
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    architecture: str = ""
 
     @property
     def percent(self) -> float:
@@ -131,7 +137,11 @@ class Count:
 
     @cached_property
     def by_kind(self) -> pandas.DataFrame:
-        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
+        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable.
+
+        A model of several parts (a vision tower, a projector, a language model) has a row for each of them; `part`
+        names it, and is empty for a model of one part.
+        """
         with explained("the count as a table"):
             import pandas
 
@@ -139,18 +149,20 @@ class Count:
 
     def kind_rows(self) -> list[dict[str, Any]]:
         """The rows of `by_kind` as plain records, for which no package is needed: name, kind, how, rank, modules, …"""
-        rows: dict[tuple[str, str, str, int], list[int]] = {}
+        rows: dict[tuple[str, str, str, str, int], list[int]] = {}
         for part in self.parts:
-            row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
+            row = rows.setdefault((part.part, part.suffix, part.kind, part.how, part.rank), [0, 0])
             row[0] += part.repeats
             row[1] += part.trainable
-        records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
+        whole = max(self.trainable, 1)
+        records = [(*key, modules, n, 100 * n / whole, part) for (part, *key), (modules, n) in rows.items()]
         return [dict(zip(_KIND_COLUMNS, record, strict=True)) for record in records]
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints: attribute names and values, and a row per module name."""
         return {
             "model": self.model,
+            "architecture": self.architecture,
             "method": self.method.name,
             "trainable": self.trainable,
             "total": self.total,
@@ -179,5 +191,5 @@ class Count:
                 )
 
 
-_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent")
+_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent", "part")
 _MODULE_COLUMNS = ("module", "kind", "how", "rank", "in_features", "out_features", "base", "trainable", "magnitude")

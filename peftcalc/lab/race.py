@@ -15,6 +15,8 @@ from peftcalc.units import python_literal
 MAX_SEEDS = 10
 _COSTS = {"full": 1.0, "lora": 1.0, "dora": 1.2, "qlora": 1.6, "qdora": 1.7}
 """Rough time a step by method, to share the runs out evenly."""
+WIDE_TABLES = 'pd.set_option("display.max_columns", None, "display.width", 160)'
+"""A line of code, so that a printed table shows all its columns."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,10 @@ class Race:
         """Python that repeats the race.
 
         >>> print(Race(methods=("full", "lora"), steps=50).to_code())
+        import pandas as pd
         import peftcalc as pc
         <BLANKLINE>
+        pd.set_option("display.max_columns", None, "display.width", 160)
         comparison = pc.compare(
             task="names",
             methods=[pc.Full(), pc.LoRA(rank=8)],
@@ -134,7 +138,7 @@ class Race:
             steps=50,
             country="Japan",
         )
-        comparison.summary()
+        print(comparison.summary())
         """
         methods = ", ".join(f"pc.{self.method(name)!r}" for name in self.methods)
         given = {
@@ -152,7 +156,10 @@ class Race:
             *(f"{name}={python_literal(value)}" for name, value in given.items() if value is not None),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)
-        return f"import peftcalc as pc\n\ncomparison = pc.compare(\n{arguments})\ncomparison.summary()"
+        return (
+            f"import pandas as pd\nimport peftcalc as pc\n\n{WIDE_TABLES}\n"
+            f"comparison = pc.compare(\n{arguments})\nprint(comparison.summary())"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON can hold it; `Race.from_dict` reads it."""

@@ -62,11 +62,12 @@ class RunSettings:
             f"method=pc.{self.method!r}",
             f"steps={self.steps}",
             f"seed={self.seed}",
-            f"learning_rate={self.learning_rate:g}",
-            *([f"weight_decay={self.weight_decay:g}"] if self.weight_decay else []),
+            f"learning_rate={self.learning_rate!r}",
+            *([f"weight_decay={self.weight_decay!r}"] if self.weight_decay else []),
             f"batch={self.batch}",
             *([f'device="{self.device}"'] if self.device != "auto" else []),
             *([f'dtype="{self.dtype}"'] if self.dtype != self.record.dtype else []),
+            *([f"evaluations={self.evaluations}"] if self.evaluations != self.record.evaluations else []),
             *(f"{name}={python_literal(value)}" for name, value in self.options.items()),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)

@@ -3,6 +3,9 @@
 `usable` is what PyTorch names as the card's total capacity, before anything runs on it: less than the number on the
 box, since the driver and error correction keep a part. It varies by about one per cent with the driver. Where
 `usable_source` is given, it is a public message of that card; elsewhere it is the figure usually printed.
+
+Whether a card multiplies in bfloat16 stands in a table of its own beside its architecture: NVIDIA's from compute
+capability 8.0 on (CUDA C++ Programming Guide, "Compute Capabilities": `__nv_bfloat16`), AMD's from gfx90a on.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 TABLE = Path(__file__).parent / "data" / "gpus.csv"
+ARCHITECTURES = Path(__file__).parent / "data" / "compute_capability.csv"
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,25 @@ class Gpu:
     source: str
     usable_source: str
     """A public message that shows `usable_bytes`; empty when it is the usual figure without one."""
+    architecture: str
+    """NVIDIA's compute capability ("8.6"), or AMD's name ("gfx942")."""
+    bfloat16: bool
+    """True when the card has bfloat16 in hardware."""
+
+    @property
+    def dtype(self) -> str:
+        """The half precision to train in: "bfloat16" where the card has it, else "float16".
+
+        >>> gpu("T4").dtype, gpu("RTX 3060 12GB").dtype
+        ('float16', 'bfloat16')
+        """
+        return "bfloat16" if self.bfloat16 else "float16"
 
 
 @cache
 def all_gpus() -> tuple[Gpu, ...]:
     """Every card of the table, consumer cards first, by memory within a kind's order of the file."""
-    table = TABLE.read_text(encoding="utf-8")
+    made = {row["name"]: row for row in _rows(ARCHITECTURES)}
     return tuple(
         Gpu(
             name=row["name"],
@@ -61,8 +78,10 @@ def all_gpus() -> tuple[Gpu, ...]:
             where=row["where"],
             source=row["source"],
             usable_source=row["usable_source"],
+            architecture=made[row["name"]]["architecture"],
+            bfloat16=made[row["name"]]["bfloat16"] == "yes",
         )
-        for row in csv.DictReader(table.splitlines())
+        for row in _rows(TABLE)
     )
 
 
@@ -101,6 +120,10 @@ def gpus() -> DataFrame:
         import pandas as pd
 
     return pd.DataFrame([card.__dict__ for card in all_gpus()]).set_index("name")
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
 def _key(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.lazy import upstairs
 
@@ -34,9 +34,23 @@ class Method:
         """The `transformers.BitsAndBytesConfig` of the base; None when the base is not quantized."""
         return None
 
-    def to_code(self, task_type: str | None = "CAUSAL_LM") -> str:
-        """Python text that builds this method with transformers and peft."""
-        return upstairs("Method.to_code")(self, task_type)
+    def to_code(
+        self,
+        task_type: str | None = "auto",
+        model: Any = None,
+        dtype: str | None = None,
+        num_labels: int | None = None,
+    ) -> str:
+        """Python text that loads a model, applies this method with transformers and peft, and prints what is trained.
+
+        Args:
+            task_type: one of peft's; "auto" for the class that `model` is counted as, None for the same without a task
+                type in peft's configuration.
+            model: what `load_model` returns or accepts; None for a small open model.
+            dtype: "bfloat16", "float16" or "float32"; None for a line that asks the card.
+            num_labels: classes of a classifier.
+        """
+        return upstairs("Method.to_code")(self, task_type, model, dtype, num_labels)
 
     def __repr__(self) -> str:
         """The rank and what differs from the defaults: `LoRA(rank=4)`."""

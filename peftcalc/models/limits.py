@@ -100,6 +100,15 @@ def _amount(name: str, value: Any) -> int:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
+def is_dimension(name: str) -> bool:
+    """True for the name of a width, or of a number of layers, heads or experts.
+
+    >>> is_dimension("n_embd"), is_dimension("rope_theta")
+    (True, False)
+    """
+    return _limit(name) is not None
+
+
 def _limit(name: str) -> int | None:
     """The largest value that a setting of this name may have; None when it is no dimension."""
     if name == "num_labels":

@@ -41,6 +41,7 @@ def read_module(module: nn.Module, name: str | None = None, config: dict[str, An
         pretrained,
         bare,
         _expert_names(module) if pretrained else None,
+        whole=True,
     )
 
 

@@ -7,14 +7,15 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
+
+from peftcalc.models.json_form import digest, runs
+from peftcalc.models.parts import part_names
 
 KINDS = ("linear", "conv1d", "embedding", "conv1d_nn", "conv2d", "conv3d", "attention", "experts", "norm", "other")
 """What a module is to an adapter. "conv1d" is GPT-2's `Conv1D`, a linear layer that stores its weight as (in, out);
@@ -136,7 +137,7 @@ class ModuleGroup:
         ]
         record: dict[str, Any] = {"template": self.template, "kind": self.kind, "type": self.type, "tensors": tensors}
         if self.indices:
-            record["indices"] = _runs(self.indices)
+            record["indices"] = runs(self.indices)
         if self.in_features or self.out_features:
             record |= {"in": self.in_features, "out": self.out_features}
         if self.kernel:
@@ -184,6 +185,9 @@ class ModelShapes:
             them by mistake and peft then refuses.
         expert_names: how peft translates the names of single experts' projections, which older checkpoints had, to
             this model's expert stacks: "mixtral" (w1, w2, w3), "qwen2_moe" (gate_proj, up_proj, down_proj) or None.
+        notes: sentences about how the configuration was read: another class than it names, fields that were ignored or
+            filled in; not part of equality.
+        whole: True for a module that was given as it is, whose class no task may replace.
     """
 
     id: str
@@ -196,6 +200,8 @@ class ModelShapes:
     pretrained: bool = True
     bare: tuple[ModuleGroup, ...] = ()
     expert_names: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    whole: bool = False
 
     @cached_property
     def total(self) -> int:
@@ -204,16 +210,8 @@ class ModelShapes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this record from every other: a digest of all that it holds. A name may be anybody's.
-
-        Whatever is remembered about a model is remembered under this.
-
-        >>> one, other = (ModelShapes("a", "Net", {"width": width}, ()) for width in (1, 2))
-        >>> one.fingerprint == other.fingerprint, len(one.fingerprint)
-        (False, 64)
-        """
-        content = json.dumps(self.to_dict(), sort_keys=True, default=repr)
-        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+        """A digest of all that it holds, under which it is remembered: a name is anybody's."""
+        return digest(self.to_dict())
 
     def modules(self) -> Iterator[tuple[str, ModuleGroup]]:
         """Full name and group of every module that owns parameters, layer after layer."""
@@ -230,6 +228,10 @@ class ModelShapes:
         """The group of the module with this full name, or None."""
         return next((group for full, group in self.modules() if full == name), None)
 
+    def part_names(self) -> Callable[[str], str]:
+        """A function from a module's name to the part of the model that it belongs to; see `parts.part_names`."""
+        return part_names(group.template for group in self.groups)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; each group once, whatever the depth."""
         return {
@@ -243,6 +245,8 @@ class ModelShapes:
             "expert_names": self.expert_names,
             "groups": [group.to_dict() for group in self.groups],
             "bare": [group.to_dict() for group in self.bare],
+            **({"notes": list(self.notes)} if self.notes else {}),
+            **({"whole": True} if self.whole else {}),
         }
 
     @classmethod
@@ -264,15 +268,6 @@ class ModelShapes:
             record.get("pretrained", True),
             tuple(ModuleGroup.from_dict(group) for group in record.get("bare", ())),
             record.get("expert_names"),
+            tuple(record.get("notes", ())),
+            record.get("whole", False),
         )
-
-
-def _runs(indices: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as half-open runs: 0, 1, 2, 5 → [[0, 3], [5, 6]]."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][1] == index:
-            runs[-1][1] += 1
-        else:
-            runs.append([index, index + 1])
-    return runs

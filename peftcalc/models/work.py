@@ -1,4 +1,4 @@
-"""The kind of work that this room offers to a queue: a stranger's configuration, read where it can do no harm."""
+"""The kinds of work that this room offers to a queue: a stranger's configuration, read where it can do no harm."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from peftcalc.models.shapes import ModelShapes
 
 BUILD_BYTES = 2**30
 """Memory that a build may take beside what the worker has loaded."""
@@ -24,6 +26,22 @@ def build_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int
     yield 0, 0.0, []
     bound_memory(BUILD_BYTES)
     yield 1, 1.0, [load_config(parameters["config"], parameters.get("name")).to_dict()]
+
+
+def task_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int, float, list[dict[str, Any]]]]:
+    """The record of the class that a task loads, in place of the one that the configuration names.
+
+    Args:
+        parameters: `shapes`, the record as JSON; `task`, peft's task type; `labels`, or None.
+        folder: not used.
+    """
+    del folder
+    from peftcalc.models.tasks import task_shapes
+
+    yield 0, 0.0, []
+    bound_memory(BUILD_BYTES)
+    shapes = ModelShapes.from_dict(parameters["shapes"])
+    yield 1, 1.0, [task_shapes(shapes, parameters["task"], parameters["labels"]).to_dict()]
 
 
 def bound_memory(beside: int) -> None:
@@ -51,7 +69,7 @@ def _bytes_before() -> int | None:
     return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:")), None)
 
 
-KINDS = {"build": build_job}
+KINDS = {"build": build_job, "task": task_job}
 
 
 def load() -> None:

@@ -80,10 +80,20 @@ def built(config: Mapping[str, Any], name: str | None = None) -> ModelShapes:
     Raises:
         ValueError: the sentence of a configuration that cannot be built, takes too long or too much memory.
     """
-    key = json.dumps([name, config], sort_keys=True)
+    return _remembered("build", {"config": dict(config), "name": name})
+
+
+def for_task(shapes: ModelShapes, task: str, labels: int | None) -> ModelShapes:
+    """The record of the class that a task loads for a visitor's model; see `peftcalc.models.tasks.task_shapes`."""
+    return _remembered("task", {"shapes": shapes.to_dict(), "task": task, "labels": labels})
+
+
+def _remembered(kind: str, parameters: dict[str, Any]) -> ModelShapes:
+    """What the worker tells, or has told of the same content."""
+    key = json.dumps([kind, parameters], sort_keys=True)
     found = _kept().get(key)
     if found is None:
-        found = _from_worker(queue().submit(live.visitor(), "build", [{"config": dict(config), "name": name}]))
+        found = _from_worker(queue().submit(live.visitor(), kind, [parameters]))
         _kept().put(key, found)
     return found
 

@@ -70,14 +70,14 @@ def download_csv(frame: pd.DataFrame, name: str, label: str = "CSV") -> None:
     )
 
 
-def code(text: str, name: str) -> None:
+def code(text: str, name: str, language: str = "python") -> None:
     """Code to copy, and to save as `name`."""
-    st.code(text, language="python", wrap_lines=True)
+    st.code(text, language=language, wrap_lines=True)
     st.download_button(
         "Save the code",
         text,
         name,
-        "text/x-python",
+        f"text/x-{language}",
         on_click="ignore",
         icon=":material/download:",
         type="tertiary",

@@ -130,7 +130,9 @@ def test_factors_residual_and_outputs_are_pefts(build, method, dtype):
     torch.testing.assert_close(ours(x), module(x), **near)
 
 
-@pytest.mark.parametrize(("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8)], ids=lambda v: repr(v)[:60])
+@pytest.mark.parametrize(
+    ("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8)], ids=lambda v: getattr(v, "__name__", repr(v)[:60])
+)
 def test_ten_steps_are_pefts(build, method):
     module, x = case(build)
     ours, theirs = pc.attach(copy.deepcopy(module), method), peft_of(module, method)

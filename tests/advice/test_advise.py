@@ -166,3 +166,9 @@ def test_a_model_with_stacked_experts_gets_what_peft_takes():
     advice = advise("deepseek-ai/DeepSeek-V2-Lite", "H200", "quality")
     assert "experts" not in str(advice.method.peft_arguments())
     assert any("stacked experts" in reason.answer for reason in advice.reasons if reason.question == "Which modules?")
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen2.5-1.5B", "google/gemma-2-2b"])
+def test_an_old_card_with_more_memory_is_not_advised_less(model):
+    """Full fine-tuning needs more on a V100 of 32 GB, which has no bfloat16, than on a newer card of 24 GB."""
+    check_a_model(model, 1, 2048, 1)

@@ -25,4 +25,4 @@ def build(parameters, folder):
 
 
 if __name__ == "__main__":
-    serve({"build": build}, partial(prepare, [work]))
+    serve({**work.KINDS, "build": build}, partial(prepare, [work]))

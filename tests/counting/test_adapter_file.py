@@ -94,8 +94,7 @@ def test_without_targets_peft_chooses_its_own() -> None:
         ({"target_modules": ["q_prj"]}, "nearest: q_proj"),
         ({"modules_to_save": "lm_head"}, "modules_to_save must be a list"),
         ({"rank_pattern": ["q_proj"]}, "rank_pattern must map"),
-        ({"layer_replication": [[0, 2], [1, 3]]}, "layer_replication"),
-        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+        ({"kasa_config": {"beta": 1}}, "KaSA"),
     ],
 )
 def test_files_that_cannot_be_counted(change: dict[str, Any], words: str) -> None:
@@ -128,3 +127,8 @@ def test_the_json_of_a_config_can_be_passed_on() -> None:
     assert read_adapter_config(json.loads(json.dumps(MINIMAL)), base=BASE).method == LoRA(
         rank=4, alpha=12, targets=["q_proj"]
     )
+
+
+def test_a_models_config_in_place_of_an_adapters_is_told_what_it_is() -> None:
+    with pytest.raises(ValueError, match=r"config.json of a model \(llama\)"):
+        read_adapter_config(BASE)

@@ -22,6 +22,18 @@ def test_every_card_can_use_a_little_less_than_its_box_says(card):
     assert card.source.startswith("https://")
 
 
+@pytest.mark.parametrize("card", all_gpus(), ids=lambda card: card.name)
+def test_a_card_has_bfloat16_from_compute_capability_eight_on(card):
+    amd = {"gfx90a": True, "gfx942": True}  # CDNA 2 and 3 both have it
+    assert card.bfloat16 == amd.get(card.architecture, card.architecture.partition(".")[0] in ("8", "9", "10", "12"))
+    assert card.dtype == ("bfloat16" if card.bfloat16 else "float16")
+
+
+@pytest.mark.parametrize("name", ["T4", "V100 16GB", "V100 32GB", "P100 16GB", "RTX 2080 Ti", "RTX 2060 6GB"])
+def test_the_cards_before_ampere_train_in_float16(name):
+    assert gpu(name).dtype == "float16"
+
+
 @pytest.mark.parametrize(
     ("written", "name"),
     [

@@ -164,9 +164,12 @@ class AdaptedLayer(nn.Module):
             raise ValueError("the merged weight is not finite (NaN or infinity); nothing was merged")
         if bias is not None and self.base.bias is None:
             raise ValueError("lora_bias cannot be merged into a layer that has no bias")
-        if bias is not None and bias is not self.base.bias:
-            bias = nn.Parameter(bias.to(self.base.bias.dtype), requires_grad=False)
-        self.merged_base = with_weight(self.base, weight, bias)
+        merged_bias = (
+            bias if bias is None or isinstance(bias, nn.Parameter) else nn.Parameter(bias, requires_grad=False)
+        )
+        if merged_bias is not None and merged_bias is not self.base.bias:
+            merged_bias.data = merged_bias.data.to(self.base.bias.dtype)
+        self.merged_base = with_weight(self.base, weight, merged_bias)
 
     def unmerge(self) -> None:
         """Compute with base and adapter apart again."""

@@ -20,7 +20,7 @@ from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
 from peftcalc.models.bounded.building import bounded
-from peftcalc.models.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
 
 
 def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:

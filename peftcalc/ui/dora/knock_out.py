@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc.counting.one_matrix import square
+from peftcalc.lab.race import WIDE_TABLES
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS
@@ -50,8 +51,9 @@ def knock_out() -> None:
             rf"64 + 64 + 64 = {lora + WIDTH}; \quad {losses['lora', 1]:.3f} \text{{ against }} {losses['dora', 1]:.3f}"
         )
         show.code(
-            f'import peftcalc as pc\n\nresult = pc.compare("{teacher}", [pc.LoRA(rank=1, alpha=2), '
-            "pc.DoRA(rank=1, alpha=2)], seeds=2)\nprint(result.summary())",
+            f"import pandas as pd\nimport peftcalc as pc\n\n{WIDE_TABLES}\n"
+            f'result = pc.compare("{teacher}", [pc.LoRA(rank=1, alpha=2), pc.DoRA(rank=1, alpha=2)], seeds={seeds})\n'
+            "print(result.summary())",
             "knock_out.py",
         )
     lessons.show_try_this(KNOCK_OUT, "knock")

@@ -41,7 +41,7 @@ def moves() -> None:
             _draw(stored.records, decay, base, norm, relative)
     _verdict(decay, norm, relative)
     with st.expander("The formula, with these numbers, and as code"):
-        _moves_formula(decay, base)
+        _moves_formula(decay, base, norm, relative)
     lessons.show_prediction(MOVES, "moves")
     lessons.show_try_this(MOVES, "moves")
 
@@ -154,7 +154,7 @@ def _verdict(decay: float, norm: str, relative: bool) -> None:
     )
 
 
-def _moves_formula(decay: float, base: int) -> None:
+def _moves_formula(decay: float, base: int, norm: str, relative: bool) -> None:
     st.latex(
         r"\Delta M = \tfrac{1}{N} \sum_n \bigl|\, \lVert w_n' \rVert - \lVert w_n \rVert \,\bigr| \qquad "
         r"\Delta D = \tfrac{1}{N} \sum_n \bigl(1 - \cos(w_n', w_n)\bigr)"
@@ -165,11 +165,16 @@ def _moves_formula(decay: float, base: int) -> None:
         rf"\text{{LoRA, matrix {found['matrix']}, at the end: }} \Delta D = {found['turn']:.4f}, \; "
         rf"\Delta M = {found['length']:.4f}; \quad \tfrac{{1}}{{1 - \Delta D}} - 1 = {curve:.4f}"
     )
+    runs = "".join(f"    {run},\n" for run in data.move_runs(decay, base))
     show.code(
-        "import peftcalc as pc\n\n"
-        f'run = pc.finetune("digits", pc.LoRA(rank=4, alpha=8), seed={base}, learning_rate=1e-2, '
-        f"weight_decay={decay:g})\nfor record in run:\n    for change in record.changes:\n"
-        "        print(record.step, change.matrix, change.direction_change, change.magnitude_change)",
+        "from pathlib import Path\n\n"
+        "from peftcalc.geometry.magnitude_direction_plane import PANELS, correlated, points\n"
+        f"from peftcalc.lab.watched_runs import moves_job\n\nRUNS = [\n{runs}]\n\n"
+        'told = moves_job({"runs": RUNS}, Path())\n'
+        "records = [record for _, _, some in told for record in some]\n"
+        "for panel in PANELS:\n"
+        f'    found = points(records, panel, "{data.ending(base, decay)}", "{norm}", {relative})\n'
+        '    print(panel, correlated(found))\n    for point in found:\n        print("   ", point)',
         "moves.py",
     )
     st.caption(

@@ -5,7 +5,6 @@ Results are cached by the choice, which is small; the numbers themselves are pas
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +73,7 @@ class Choice:
     seed: int = 0
     matrix: str = ""
     digest: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,27 +122,9 @@ def gaussian_values(choice: Choice) -> np.ndarray:
 @st.cache_resource(show_spinner="Reading the trained model …")
 def trained_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each linear layer of the shipped text model: its weight (out, in), and its inputs on real text, (tokens, in)."""
-    import gzip
+    from peftcalc.lab.tasks import trained_layers as shipped
 
-    import torch
-
-    from peftcalc.lab.character_model import encode, load_character_model
-    from peftcalc.lab.tasks.corpora import DATA
-
-    model = load_character_model(DATA / "text.safetensors").eval()
-    with gzip.open(DATA / "docstrings.txt.gz", "rt", encoding="ascii") as file:
-        codes = encode(file.read(4 * model.config.context)).view(4, -1)
-    inputs: dict[str, np.ndarray] = {}
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    for name, module in linears.items():
-        module.register_forward_pre_hook(functools.partial(_keep_input, inputs, name))
-    with torch.inference_mode():
-        model(codes)
-    return {name: (module.weight.detach().numpy(), inputs[name]) for name, module in linears.items()}
-
-
-def _keep_input(inputs: dict[str, np.ndarray], name: str, _: Any, arguments: tuple[Any, ...]) -> None:
-    inputs[name] = arguments[0].flatten(0, 1).numpy()  # (tokens, in)
+    return shipped.trained_layers()
 
 
 @st.cache_data(max_entries=600, show_spinner=False)

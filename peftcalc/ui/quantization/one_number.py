@@ -122,7 +122,8 @@ def _conversions(number: float, absmax: float) -> None:
             st.latex(rf"q = \mathrm{{round}}({number:g} \cdot 127 / {absmax:g}) = {whole}, \quad")
             st.latex(rf"\hat x = {whole} \cdot {absmax:g} / 127 = {code.value:.7g}")
         show.code(
-            f'from peftcalc.quant import store\n\nx = float("{number!r}")\nprint(store(x, "float16"))\n'
-            f'print(store(x, "int8", step={absmax:g} / 127))',
+            f'import math\n\nfrom peftcalc.quant import NUMBER_FORMATS, store\n\nx = float("{number!r}")\n'
+            "for name, form in NUMBER_FORMATS.items():\n    if not form.is_integer:\n        print(store(x, name))\n"
+            f"    elif math.isfinite(x):\n        print(store(x, name, step={absmax!r} / form.largest))",
             "one_number.py",
         )

@@ -40,7 +40,7 @@ def step_by_step() -> None:
         draw(plots.stages_chart(taken, stage, theme), f"{name}: {', '.join(cells)}.")
         with st.expander("As code"):
             show.code(
-                f"from peftcalc.quant.steps import steps\n\nprint(steps({list(taken.weights)}, {scheme!r}))", "steps.py"
+                f'from peftcalc.quant.steps import steps\n\nprint(steps({list(taken.weights)}, "{scheme}"))', "steps.py"
             )
     lessons.show_try_this(STEPS, "steps")
     state.link_notes()

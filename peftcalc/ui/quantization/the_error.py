@@ -15,6 +15,7 @@ from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
+from peftcalc.ui.quantization.as_code import ranking_code
 from peftcalc.ui.quantization.draw import draw
 from peftcalc.ui.quantization.upload import read_upload
 
@@ -75,7 +76,8 @@ def _uploaded(kind: str) -> tuple[data.Choice, Any, Any]:
     content = file.getvalue()
     tensors = read_upload(file.name, content)
     name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
-    return data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest()), tensors[name], None
+    choice = data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest(), file=file.name)
+    return choice, tensors[name], None
 
 
 def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels: list[str]) -> None:
@@ -97,11 +99,7 @@ def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels:
     _where(pictures)
     with st.expander("Every number, as a table and as code"):
         show.table(_ranking_table(rows), "quantization-error", "What each format loses")
-        option = data.VARIANTS[rows[0].label].options(block)
-        arguments = ", ".join(f"{key}={value!r}" for key, value in option.items() if value is not None)
-        show.code(
-            f"import peftcalc as pc\n\nprint(pc.quantization_error(weight, {arguments}))", "quantization_error.py"
-        )
+        show.code(ranking_code(choice, block, [row.label for row in rows]), "quantization_error.py")
         st.latex(r"\mathrm{SQNR} = 10 \log_{10} \frac{\sum x^2}{\sum (\hat x - x)^2}")
 
 

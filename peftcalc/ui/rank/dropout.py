@@ -51,9 +51,10 @@ def dropout() -> None:
         st.latex(r"W x + s \cdot B A\, \frac{x \odot z}{1 - p}, \qquad z_i \sim \text{Bernoulli}(1 - p)")
         st.latex(rf"p = {rate:g}: \quad \tfrac{{1}}{{1 - p}} = {1 / (1 - rate):.4g}")
         show.code(
-            f"import peftcalc as pc\n\nmethod = pc.LoRA(rank=16, alpha=32, dropout={rate:g})\n"
-            f'run = pc.finetune("names:Finland", method, steps={data.DROPOUT_STEPS})\n'
-            "for record in run:\n    print(record.step, record.loss, record.validation)",
+            f"import peftcalc as pc\n\nfor rate in {rates}:\n"
+            "    method = pc.LoRA(rank=16, alpha=32, dropout=rate)\n"
+            f'    run = pc.finetune("names:Finland", method, steps={data.DROPOUT_STEPS}, evaluations=6)\n'
+            "    for record in run:\n        print(rate, record.step, record.loss, record.validation)",
             "dropout.py",
         )
     lessons.show_try_this(DROPOUT, "dropout")

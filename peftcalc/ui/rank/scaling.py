@@ -44,7 +44,7 @@ def scaling() -> None:
         st.latex(r"s = \alpha / r \qquad \text{rsLoRA: } s = \alpha / \sqrt{r}")
         root = rf"\sqrt{{{rank}}}" if rslora else str(rank)
         st.latex(rf"s = {alpha} / {root} = {method.scaling:.6g}")
-        show.code(method.to_code(), "scaling.py")
+        show.code(f"import peftcalc as pc\n\nmethod = pc.{method!r}\nprint(method.scaling)", "scaling.py")
         st.caption("LoRA arXiv:2106.09685, 4.1; QLoRA arXiv:2305.14314 (α = 16, r = 64); rsLoRA arXiv:2312.03732.")
     lessons.show_try_this(SCALING, "scaling")
     state.link_notes()

@@ -1,0 +1,106 @@
+"""The adapter's section of the Parameters page: what it shows is what the core says, and strangers stay outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from adapter_files import BASE, CONFIG, TENSORS, edit_config, peft_load, write_adapter
+from streamlit.testing.v1 import AppTest
+
+import peftcalc as pc
+from peftcalc.models import hub
+from peftcalc.ui.doctor.upload import inspected, smaller_adapter
+
+PAGE = Path(__file__).parents[2] / "pages" / "parameters.py"
+MINIMAL = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    write_adapter(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def opened(config: str, content: bytes | None = None) -> AppTest:
+    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    page.text_area(key="adapter-config").set_value(config)
+    if content is not None:
+        page.file_uploader(key="adapter-file").upload(TENSORS, content, "application/octet-stream")
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_a_pasted_config_is_counted_on_its_base() -> None:
+    page = opened(json.dumps(MINIMAL | {"base_model_name_or_path": "openai-community/gpt2"}))
+    assert not page.error
+    trained = [m for m in page.metric if m.label == "Trained"][-1]
+    assert trained.help == "294,912 parameters"
+
+
+def test_an_uploaded_file_is_measured(saved: Path) -> None:
+    expected = pc.inspect_adapter(saved, base=BASE)
+    page = opened((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes())
+    assert not page.error
+    assert any("Every check passed" in message.value for message in page.success)
+    table = next(frame.value for frame in page.dataframe if "frobenius_norm" in frame.value.columns)
+    assert list(table["frobenius_norm"]) == [layer.frobenius_norm for layer in expected.layers]
+    slider = next(s for s in page.select_slider if s.label == "Cut to rank")
+    slider.set_value(slider.options[1]).run()
+    lost = next(c.value for c in page.caption if "Eckart" in c.value)
+    assert f"{100 * expected.within(2):.2f} %" in lost
+
+
+def test_the_smaller_adapter_is_one_that_peft_loads(saved: Path, tmp_path: Path) -> None:
+    archive = smaller_adapter((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes(), 2)
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(tmp_path / "small")
+    peft_load(tmp_path / "small")
+    small = pc.inspect_adapter(tmp_path / "small", base=BASE)
+    pc.cut_adapter(saved, 2, tmp_path / "cut")
+    assert small.layers == pc.inspect_adapter(tmp_path / "cut", base=BASE).layers
+
+
+@pytest.mark.parametrize(
+    ("config", "content"),
+    [
+        ("{", None),
+        ("[]", None),
+        ("<script>alert(1)</script>", None),
+        (json.dumps(MINIMAL | {"r": "![x](http://example.invalid)"}), None),
+        ("", b"PK\x03\x04 pickle"),
+        ("", b"GGUF" + bytes(60)),
+        ("", bytes(3)),
+        (json.dumps(MINIMAL), b'{"a": 1}' + bytes(60)),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence(config: str, content: bytes | None) -> None:
+    page = opened(config, content)
+    assert page.error
+    assert all("<script>" not in error.value and "![x]" not in error.value for error in page.error)
+
+
+def test_no_file_of_the_server_and_no_hub_is_asked(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> Path:
+        raise AssertionError(args)
+
+    monkeypatch.setattr(hub, "download_file", refuse)
+    secret = tmp_path / "config.json"
+    secret.write_text(json.dumps(BASE))
+    for base in (str(secret), str(tmp_path), "someone/model", "../base", 7):
+        edit_config(saved, base_model_name_or_path=base)
+        found = inspected.__wrapped__((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes(), None)  # pyright: ignore
+        assert (found.base, found.trainable) == (None, None)
+        assert found.sound
+
+
+def test_a_flood_of_tensors_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peftcalc.ui.doctor.upload.MOST_TENSORS", 7)
+    with pytest.raises(ValueError, match="8 tensors; at most 7"):
+        inspected.__wrapped__("", (saved / TENSORS).read_bytes(), None)  # pyright: ignore

@@ -1,0 +1,71 @@
+"""What pages export, collected, and run as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+COUNTED = re.compile(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)")
+
+
+def printed(text: str, folder: Path | None = None) -> str:
+    """What a script prints when it is run in a folder; a script that raises fails the test that runs it."""
+    out = io.StringIO()
+    with (
+        contextlib.chdir(folder or os.getcwd()),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")  # the libraries' advice to each other
+        exec(compile(text, "exported.py", "exec"), {"__name__": "__main__"})
+    return out.getvalue()
+
+
+def counted(text: str) -> tuple[int, int]:
+    """The two numbers that peft prints: trained, and in all."""
+    found = COUNTED.search(text)
+    assert found, text
+    trained, total = (int(number.replace(",", "")) for number in found.groups())
+    return trained, total
+
+
+class Exports:
+    """The code and the tables of a page, by name, as it was drawn last."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from peftcalc.ui import show
+
+        self.code: dict[str, str] = {}
+        self.tables: dict[str, Any] = {}
+        monkeypatch.setattr(show, "code", self._keeping(show.code, self.code, at=1))
+        monkeypatch.setattr(show, "table", self._keeping(show.table, self.tables, at=1))
+
+    def open(self, page: str, **query: str) -> AppTest:
+        self.code.clear()
+        self.tables.clear()
+        test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=120)
+        for key, value in query.items():
+            test.query_params[key] = value
+        test.run()
+        assert not test.exception
+        assert not test.error
+        return test
+
+    @staticmethod
+    def _keeping(draw: Callable[..., None], kept: dict[str, Any], at: int) -> Callable[..., None]:
+        def keep(content: Any, name: str, *more: Any, **named: Any) -> None:
+            kept[name] = content
+            draw(content, name, *more, **named)
+
+        return keep
