@@ -136,7 +136,7 @@ def _has_trace(job: Job) -> bool:
 
 
 def _model_key(shapes: ModelShapes) -> Any:
-    """What a worker rebuilds the model from: the catalogue's id, or else the configuration itself."""
+    """What a worker rebuilds the model from: the catalogue's id if it is that very record, else the configuration."""
     return shapes.id if is_bundled(shapes) else dict(shapes.config)
 
 

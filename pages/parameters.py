@@ -240,9 +240,7 @@ def _update_figure(rank: int, seed: int, theme: str):
     return plots.update_figure(worked_example(rank, seed=seed), THEMES[theme])
 
 
-@st.cache_resource(
-    max_entries=100, hash_funcs={ModelShapes: lambda shapes: (shapes.id, shapes.architecture, shapes.total)}
-)
+@st.cache_resource(max_entries=100, hash_funcs={ModelShapes: lambda shapes: shapes.fingerprint})
 def _block_figure(shapes: ModelShapes, lit: frozenset[str], method: str, theme: str):
     return plots.block_figure(shapes, set(lit), METHOD_STYLES[method].color, THEMES[theme])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc import units
 from peftcalc.checks import whole_number
 from peftcalc.commands import add_json, number, print_json, print_table
+from peftcalc.outside_files import plain_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,8 +76,9 @@ def _from_file(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Every floating-point tensor that is not empty, read one at a time."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{path.name}: no such file")
+    plain_file(path)
     with path.open("rb") as file:
         beginning = file.read(2)
     if beginning in _PICKLES:

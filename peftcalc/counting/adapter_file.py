@@ -16,6 +16,7 @@ from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
 from peftcalc.methods import LoRA
 from peftcalc.models.files import read_json
+from peftcalc.models.hub import one_look_up
 from peftcalc.models.load import load_model
 from peftcalc.models.tasks import known_task_type, task_shapes
 
@@ -73,6 +74,7 @@ class AdapterReport:
         return self.count.percent
 
 
+@one_look_up()
 def read_adapter_config(
     source: str | Path | Mapping[str, Any], base: Any = None, num_labels: int | None = None
 ) -> AdapterReport:

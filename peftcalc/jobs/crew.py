@@ -11,7 +11,10 @@ from peftcalc.jobs.job import Job, JobPart
 from peftcalc.jobs.worker_process import WorkerProcess
 
 STARTS = 3
-"""Workers that end before they are ready, in a row, until no more are started."""
+"""Workers that end before they are ready, in a row, until there is a pause before the next."""
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 1_800.0
+"""The first pause, each being twice the one before it, and the longest: what was in the way (no memory, no room) may
+pass, and starting in a circle would be in everybody's way."""
 
 Hear = Callable[[WorkerProcess, dict[str, Any] | None], None]
 
@@ -36,7 +39,7 @@ class Hand:
 
 
 class Crew:
-    """Some worker processes; one that ends is replaced.
+    """Some worker processes; one that ends is replaced, at once or after a pause (`revive`).
 
     Args:
         count: how many.
@@ -48,15 +51,20 @@ class Crew:
         self.command, self.hear = command, hear
         self.hands: dict[int, Hand] = {}
         """By the number of the part."""
+        self.count = count
         self.workers = [WorkerProcess(hear, command) for _ in range(count)]
-        self._failed_starts = 0
+        self.next_start: float | None = None
+        """When a worker is started again (of `time.monotonic`); None when there is no pause."""
+        self._failed_starts = self._pauses = 0
 
     def __len__(self) -> int:
         return len(self.workers)
 
     def welcome(self, worker: WorkerProcess) -> None:
-        """A worker has loaded what it needs."""
-        worker.ready, self._failed_starts = True, 0
+        """A worker has loaded what it needs: what was in the way of others is gone."""
+        worker.ready, self.next_start = True, None
+        self._failed_starts = self._pauses = 0
+        self._fill()
 
     def idle(self) -> list[WorkerProcess]:
         """Ready workers that run nothing."""
@@ -73,7 +81,7 @@ class Crew:
         hand.begin(do="run", kind=job.kind, parameters=part.parameters, folder=str(job.folder))
 
     def lose(self, worker: WorkerProcess) -> list[Hand]:
-        """A worker is gone: what it had in hand, which is lost. Another one is started unless too many have failed."""
+        """A worker is gone: what it had in hand, which is lost. Another one is started, unless there is a pause."""
         self.workers.remove(worker)
         lost = [hand for hand in self.hands.values() if hand.worker is worker]
         for hand in lost:
@@ -81,5 +89,18 @@ class Crew:
             hand.part.state = "ended"
         self._failed_starts += not worker.ready
         if self._failed_starts < STARTS:
-            self.workers.append(WorkerProcess(self.hear, self.command))
+            self._fill()
+        elif self.next_start is None:
+            self.next_start = time.monotonic() + min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2.0**self._pauses)
+            self._pauses += 1
         return lost
+
+    def revive(self, now: float) -> None:
+        """After a pause one worker is tried; the others follow when it is ready."""
+        if self.next_start is not None and now >= self.next_start:
+            self.next_start = None
+            self.workers.append(WorkerProcess(self.hear, self.command))
+
+    def _fill(self) -> None:
+        while len(self.workers) < self.count:
+            self.workers.append(WorkerProcess(self.hear, self.command))

@@ -72,6 +72,9 @@ class Job:
         state: "waiting", "running", "paused", "done", "stopped" or "failed".
         message: why it was stopped or has failed, in a sentence; empty otherwise.
         folder: where its files are (adapters as zip); removed with the job.
+
+    Raises:
+        ValueError: no folder can be made for its files.
     """
 
     def __init__(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> None:
@@ -85,7 +88,10 @@ class Job:
         self.until: int | None = None
         """The step to pause at."""
         self.paused_since = 0.0
-        self.folder = Path(tempfile.mkdtemp(prefix="peftcalc-"))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="peftcalc-"))
+        except OSError as error:
+            raise ValueError(f"There is no room for the files of a run on this server: {error.strerror}.") from error
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     @property

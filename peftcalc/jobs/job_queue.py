@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peftcalc import units
 from peftcalc.jobs.crew import Crew, Hand
 from peftcalc.jobs.job import MAX_RECORDS, Job, JobPart, State
 from peftcalc.jobs.limits import Limits
@@ -32,13 +33,12 @@ class JobQueue:
 
     Attributes:
         devices: names and titles of what can be trained on, once a worker has told: `(("cpu", "CPU"),)`.
-        problem: why nothing can be trained here (no torch), in a sentence; empty otherwise.
     """
 
     def __init__(self, command: Sequence[str], workers: int | None = None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.devices: tuple[tuple[str, str], ...] = ()
-        self.problem = ""
+        self._missing = ""
         self._lock = threading.RLock()
         self._line = WaitingLine()
         self._alive: list[Job] = []
@@ -58,7 +58,7 @@ class JobQueue:
             parts: parameters of each part, as JSON can hold them.
 
         Raises:
-            ValueError: the line is full, or nothing can be trained here.
+            ValueError: the line is full, nothing can be done here now, or there is no room for the job's files.
         """
         with self._lock:
             if self.problem:
@@ -132,6 +132,19 @@ class JobQueue:
             worker.close()
 
     @property
+    def problem(self) -> str:
+        """Why nothing can be done here now (no torch; workers that do not start), in a sentence; empty otherwise."""
+        with self._lock:
+            if self._missing or self._crew.workers or self._crew.next_start is None:
+                return self._missing
+            left = max(1.0, self._crew.next_start - time.monotonic())
+        work = self.limits.work
+        return (
+            f"{work.capitalize()} is not possible here now: the processes that do it do not start. "
+            f"The next try is in {units.seconds(left)}."
+        )
+
+    @property
     def ready(self) -> bool:
         """True when a worker has loaded what it needs."""
         return any(worker.ready for worker in self._crew.workers)
@@ -186,8 +199,8 @@ class JobQueue:
 
     def _welcome(self, worker: WorkerProcess, hello: dict[str, Any]) -> None:
         self.devices = tuple((name, title) for name, title in hello.get("devices", ()))
-        self.problem = hello.get("problem", "")
-        if self.problem:
+        self._missing = hello.get("problem", "")
+        if self._missing:
             self._give_up()
         else:
             self._crew.welcome(worker)
@@ -228,15 +241,15 @@ class JobQueue:
         if self._closing.is_set():
             return
         for hand in self._crew.lose(worker):
-            sentence = f"The process that trained this run ended unexpectedly ({worker.farewell})."
+            sentence = f"The process of this run ended unexpectedly ({worker.farewell})."
             self.stop(hand.job, sentence, "failed")
-        if not len(self._crew):
-            self.problem = "Training is not possible here: the processes that train do not start."
+        if self.problem:
             self._give_up()
 
     def _give_up(self) -> None:
+        sentence = self.problem
         for job in list(self._alive):
-            self.stop(job, self.problem, "failed")
+            self.stop(job, sentence, "failed")
 
     # What time brings
 
@@ -247,6 +260,7 @@ class JobQueue:
     def keep_house(self, now: float) -> None:
         """End what is over its limits at the time `now` (of `time.monotonic`)."""
         with self._lock:
+            self._crew.revive(now)
             for job in list(self._alive):
                 sentence = self.limits.reached(job, now)
                 if sentence:

@@ -11,6 +11,8 @@ from peftcalc.jobs.job import Job
 class Limits:
     """Limits of a queue; times in seconds."""
 
+    work: str = "training"
+    """What its workers do, for sentences."""
     jobs_of_visitor: int = 2
     """Alive at once; one more ends the oldest."""
     waiting: int = 200
@@ -37,5 +39,5 @@ class Limits:
         if job.state == "paused" and now - job.paused_since > self.paused:
             return f"It ended after a pause of {self.paused / 60:g} minutes."
         if any(part.seconds(now) > self.running for part in job.parts):
-            return f"It ended at the limit of this server: {self.running:g} seconds of training."
+            return f"It ended at the limit of this server: {self.running:g} seconds of {self.work}."
         return None

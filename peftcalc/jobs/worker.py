@@ -14,12 +14,14 @@ and what it answers:
     {"part": 7, "parked": 9}   {"part": 7, "ended": "done" | "stopped" | "failed", "message": "…"}
 
 It knows no kind of work itself: it is started with the names of the modules that offer some, each with its `KINDS` and
-perhaps a `warm_up`. A parked part keeps its place in the generator that trains it and costs no time, so a paused
-visitor blocks nobody. The worker ends when its standard input does: it never outlives the app.
+perhaps a `load`, gone through before it is ready, and a `warm_up`, after that as long as nobody asks. A parked part
+keeps its place in the generator that trains it and costs no time, so a paused visitor blocks nobody. The worker ends
+when its standard input does: it never outlives the app.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -32,6 +34,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -98,9 +101,13 @@ class Worker:
             self._end(part, "done")
         except (ValueError, TimeoutError) as error:
             self._end(part, "failed", str(error))
+        except MemoryError:
+            self._end(part, "failed", "it needs more memory than a run may have on this server")
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            self._end(part, "failed", f"the run ended with an error of the program ({type(error).__name__})")
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            program = f"the run ended with an error of the program ({type(error).__name__})"
+            self._end(part, "failed", "there is no room for its files on this server" if full else program)
         else:
             if time.monotonic() - part.told >= EVERY:
                 self._report(part)
@@ -179,12 +186,14 @@ def _listen(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
     os._exit(0)  # the app is gone: end in the middle of a step, too
 
 
-def prepare() -> dict[str, Any]:
-    """Load torch, for one thread, and let the app go first."""
+def prepare(rooms: Iterable[Any] = ()) -> dict[str, Any]:
+    """Load torch, for one thread, and what the rooms need for any of their work; let the app go first."""
     os.nice(2)
     try:
         with explained("Training"):
             import torch
+        for room in rooms:
+            getattr(room, "load", lambda: None)()
     except ImportError as missing:  # not there, or broken
         return {"devices": [], "problem": f"{missing}."}
     torch.set_num_threads(1)
@@ -197,4 +206,8 @@ def prepare() -> dict[str, Any]:
 if __name__ == "__main__":
     rooms = [importlib.import_module(room) for room in sys.argv[1:]]
     offered = {name: kind for room in rooms for name, kind in room.KINDS.items()}
-    serve(offered, prepare, (step for room in rooms if hasattr(room, "warm_up") for step in room.warm_up()))
+    serve(
+        offered,
+        partial(prepare, rooms),
+        (step for room in rooms if hasattr(room, "warm_up") for step in room.warm_up()),
+    )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.classes import ModelClass, has_labels, known_model_type, named_class
 from peftcalc.models.configs.fields import field_notes
 from peftcalc.models.configs.other_files import refuse_other_json
@@ -43,7 +44,7 @@ def build_shapes(
     refuse_other_json(config)
     check_config(config)
     model_type = known_model_type(config)
-    with quiet():
+    with quiet(), bounded("the model of this config"):
         built = chosen or named_class(config, model_type)
         from peftcalc.models.read import read_module
 

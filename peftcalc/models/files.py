@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcalc.models.configs.other_files import HEAD_BYTES, other_file
+from peftcalc.outside_files import check_nesting, plain_file, read_bounded
 
 MAX_CONFIG_BYTES = 5_000_000
 """The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""
@@ -16,18 +17,16 @@ def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: no such file, a file of another kind (weights, a pointer of Git LFS, …), larger than 5 MB (it is
-            then not read), not JSON, or not an object.
+        ValueError: no such file, a pipe or a device, a file of another kind (weights, a pointer of Git LFS, …), larger
+            than 5 MB (it is then not read), not JSON, not an object, or nested too deeply.
     """
+    size = plain_file(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
             _refuse_other(file.read(HEAD_BYTES), size, what)
-        if size > MAX_CONFIG_BYTES:
-            raise ValueError(f"{path} has {size:,} bytes; a {what} must have at most {MAX_CONFIG_BYTES:,}")
-        return parse_json(path.read_bytes(), what)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    return parse_json(read_bounded(path, MAX_CONFIG_BYTES, f"a {what}"), what)
 
 
 def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
@@ -54,6 +53,7 @@ def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
         raise ValueError(f"this {what} is nested too deeply") from None
     except ValueError as error:  # a number of thousands of digits
         raise ValueError(f"this {what} is not readable: {error}") from None
+    check_nesting(value, f"this {what}")
     if not isinstance(value, dict):
         raise ValueError(f"this {what} must be a JSON object with names and values, got {type(value).__name__}")
     return value

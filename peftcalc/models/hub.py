@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +21,26 @@ TIMEOUT_SECONDS = 10.0
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
+_until: ContextVar[float | None] = ContextVar("until", default=None)
+"""When everything that is being looked up must be there."""
 
-@explained("a hub id")
+
+@contextlib.contextmanager
+def one_look_up() -> Iterator[None]:
+    """Within it, or below it as a decorator, all questions to the hub together have `TIMEOUT_SECONDS`."""
+    token = _until.set(_until.get() or time.monotonic() + TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
 def download_config(repo_id: str) -> Path:
     """Path of the repository's `config.json` in the local cache; see `download_file`."""
     return download_file(repo_id, "config.json", MAX_CONFIG_BYTES)
 
 
+@explained("a hub id")
 def download_file(repo_id: str, name: str, limit_bytes: int, seconds: float | None = None) -> Path:
     """Path of one file of a repository in the local cache, downloaded when it is not there.
 
@@ -58,6 +74,7 @@ def download_file(repo_id: str, name: str, limit_bytes: int, seconds: float | No
         raise
 
 
+@explained("a hub id")
 def read_beginning(repo_id: str, name: str, most_bytes: int) -> tuple[bytes, int]:
     """The first bytes of a file of a repository, and the length of the whole; nothing is kept.
 
@@ -86,17 +103,36 @@ def _ask(repo_id: str, name: str, work: Callable[[], T], seconds: float) -> T:
     if _offline():
         what = repr(repo_id) if name == "config.json" else f"{name} of {repo_id!r}"
         raise ValueError(f"{what} is not in the local cache, and HF_HUB_OFFLINE forbids looking it up on the hub")
+    until = _until.get()
+    left = seconds if until is None else min(seconds, until - time.monotonic())
     try:
-        return _in_time(work, seconds)
+        return _in_time(work, left)
     except HfHubHTTPError as error:
         raise _refusal(repo_id, name, error) from error
     except ValueError:
         raise
     except Exception as error:  # the connection: refused, reset, no such host, too slow; each client has its own types
-        raise _NoAnswer(
-            f"no answer for {repo_id!r} from the hub at {_endpoint()} within {seconds:g} s; "
-            f"give the path of its {name} instead"
-        ) from error
+        raise _NoAnswer(_silence(repo_id, name, error, seconds)) from error
+
+
+def _silence(repo_id: str, name: str, error: BaseException, seconds: float) -> str:
+    """Why there is no answer, as a sentence. The client wraps the reason, and each client has its own types."""
+    reasons: list[str] = []
+    reason: BaseException | None = error
+    while reason is not None:
+        reasons.append(type(reason).__name__)
+        reason = reason.__cause__ or reason.__context__
+    instead = f"give the path of its {name} instead"
+    if "TooManyRedirects" in reasons:
+        return f"the hub at {_endpoint()} sends in a circle for {repo_id!r}: too many redirects; {instead}"
+    if "FileMetadataError" in reasons:
+        return (
+            f"{_endpoint()} has an answer for {repo_id!r} without the ETag and the commit by which a hub names a "
+            f"version of a file: it is a plain mirror, or a proxy takes them away; {instead}"
+        )
+    if {"ConnectError", "ConnectionError", "ConnectionRefusedError", "gaierror"} & {*reasons}:
+        return f"no answer for {repo_id!r}: the hub at {_endpoint()} cannot be reached; {instead}"
+    return f"no answer for {repo_id!r} from the hub at {_endpoint()} within {seconds:g} s; {instead}"
 
 
 def _download(repo_id: str, name: str, limit_bytes: int) -> Path:
@@ -145,6 +181,8 @@ def _in_time(work: Callable[[], T], seconds: float) -> T:
         except BaseException as error:  # handed to the caller
             outcome.append(error)
 
+    if seconds <= 0:
+        raise TimeoutError
     thread = threading.Thread(target=run, name="peftcalc-hub", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -165,6 +203,12 @@ def _refusal(repo_id: str, name: str, error: Any) -> ValueError:
         )
     if kind in ("EntryNotFoundError", "RemoteEntryNotFoundError"):
         return NoSuchFile(f"{repo_id!r} has no {name} on the hub")
+    said = str(getattr(error, "server_message", None) or "")
+    if status == 401 and "credential" in said.lower():  # without them it would say whether the name exists
+        return ValueError(
+            f"the hub does not accept the token that is set here (HTTP 401: {said[:100]}): it may have expired; "
+            f"{repo_id!r} may well be public: log in again, or unset HF_TOKEN"
+        )
     if status in (401, 403, 404):  # the hub answers 401 for names that do not exist
         return ValueError(f"the hub has no public model {repo_id!r} (HTTP {status})")
     return ValueError(f"the hub answered HTTP {status} for {repo_id!r}")

@@ -1,7 +1,8 @@
 """What a configuration may say: the numbers in it come from strangers and decide how much work building is.
 
 Dimensions must be whole numbers of a size that a model can have. Nothing is allocated for them (the model is built on
-the meta device), but layers, labels and experts become Python objects, so their number is bounded.
+the meta device), but layers, labels and experts become Python objects, so their number is bounded, each alone and
+layers times experts. What these names do not see is bounded while it is built (`bounded.building`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from peftcalc.outside_files import check_nesting
+
 MAX_LAYERS = 2_000
-MAX_LABELS = 1_000_000
+MAX_LABELS = 100_000
+"""Five times those of ImageNet-21k, the longest list among public classifiers."""
 MAX_EXPERTS = 100_000
+MAX_EXPERTS_IN_LAYERS = 200_000
+"""Experts of all layers together, which may be modules of their own: Switch-C, the most published, has 61,440."""
 MAX_DIMENSION = 100_000_000
 MAX_PARAMETERS = 10**15
 """A thousand times the largest model ever published."""
@@ -21,6 +27,8 @@ _LAYERS = re.compile(r"^(num|n|encoder|decoder).*_?(layers?|blocks)$|^(depth|dep
 _NOT_LAYERS = re.compile(
     r"first_k|moe|layer_?drop|shared|mlp_only|no_rope|sliding|window|kv|full_attention|indices|cross"
 )
+_PER_STAGE = re.compile(r"^(num|n)_|depths?$|^layers$")
+"""Names whose list holds a number of layers for each stage, and not the numbers of chosen layers."""
 _EXPERTS = re.compile(r"(^|_)(num|n)_.*experts|^num_experts")
 _DIMENSION = re.compile(
     r"(_size|_dim|_dims|_heads|_channels|_rank|_filters)$|^(n_embd|n_head|n_inner|n_positions|n_ctx|d_model|d_ff|d_kv|head_dim"
@@ -50,6 +58,8 @@ def check_config(config: Any, path: str = "") -> None:
     """
     if not isinstance(config, Mapping):
         raise ValueError(f"a config must be a JSON object with names and values, got {type(config).__name__}")
+    if not path:
+        check_nesting(config, "this config")
     for name, value in config.items():
         if isinstance(value, Mapping):
             if name == "id2label" and len(value) > MAX_LABELS:
@@ -60,6 +70,34 @@ def check_config(config: Any, path: str = "") -> None:
             listed = isinstance(value, list | tuple)  # lists of names ("attention_layers") are no dimensions
             for item in (item for item in value if not isinstance(item, str)) if listed else [value]:
                 _check_number(f"{path}{name}", item, limit)
+            if limit == MAX_LAYERS and _amount(name, value) > MAX_LAYERS:
+                raise ValueError(
+                    f"config: {path}{name} must add up to at most {MAX_LAYERS:,} layers, got {_amount(name, value):,}"
+                )
+    _check_product(config, path)
+
+
+def _check_product(config: Mapping[Any, Any], path: str) -> None:
+    """Layers times experts of one part of a model."""
+    layers, experts = 1, 1
+    for name, value in config.items():
+        limit = _limit(str(name))
+        if limit == MAX_EXPERTS:
+            experts = max(experts, _amount(name, value))
+        elif limit == MAX_LAYERS:
+            layers = max(layers, _amount(name, value))
+    if layers * experts > MAX_EXPERTS_IN_LAYERS:
+        raise ValueError(
+            f"config: {path}layers times experts must be at most {MAX_EXPERTS_IN_LAYERS:,}, "
+            f"got {layers:,} × {experts:,} = {layers * experts:,}"
+        )
+
+
+def _amount(name: str, value: Any) -> int:
+    """The number that a setting says, or the numbers of its stages together; 0 for anything else."""
+    if isinstance(value, list | tuple) and _PER_STAGE.search(name):
+        return sum(_amount(name, item) for item in value)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
 def is_dimension(name: str) -> bool:

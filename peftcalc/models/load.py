@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def load_model(source: str | Path | Mapping[str, Any] | nn.Module | ModelShapes)
     if isinstance(source, ModelShapes):
         return source
     if isinstance(source, Mapping):
-        return _build(dict(source), None)
+        return load_config(dict(source))
     if isinstance(source, str | Path):
         return _load_named(source)
     torch = sys.modules.get("torch")  # an nn.Module exists only where torch has been imported
@@ -70,7 +71,7 @@ def _load_named(source: str | Path) -> ModelShapes:
         file = path / "config.json" if path.is_dir() else path
         if path.is_dir() and not file.exists() and (sentence := other_folder(path)):
             raise ValueError(sentence)
-        return _build(read_json(file), _name(file))
+        return load_config(read_json(file), _name(file))
     if isinstance(source, Path) or path.suffix == ".json" or not _HUB_ID.fullmatch(text):
         raise ValueError(
             f"no model {text!r}: no catalogue id, no file or folder, no hub id (owner/name){_nearest_ids(text)}"
@@ -79,23 +80,50 @@ def _load_named(source: str | Path) -> ModelShapes:
 
 
 def _load_from_hub(repo_id: str) -> ModelShapes:
-    """By hub id; when the hub cannot help, the nearest names of the catalogue are offered."""
+    return load_config(hub_config(repo_id), repo_id)
+
+
+def hub_config(repo_id: str) -> dict[str, Any]:
+    """The content of a repository's `config.json`; when the hub cannot help, the nearest catalogue names are offered.
+
+    Raises:
+        ValueError: as `download_file`, or it is not JSON.
+    """
     from peftcalc.models.hub import download_config
 
     try:
         path = download_config(repo_id)
     except ValueError as error:
         raise ValueError(f"{error}{_nearest_ids(repo_id)}") from error
-    return _build(read_json(path), repo_id)
+    return read_json(path)
 
 
-def _build(config: dict[str, Any], name: str | None) -> ModelShapes:
+def load_config(config: dict[str, Any], name: str | None = None) -> ModelShapes:
+    """The record of the model that the content of a `config.json` describes, shown as `name`.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
     what = "a config outside the catalogue"
     needs("torch", what)  # transformers without it has the names of its classes, and no class
     with explained(what):
         from peftcalc.models.build import build_shapes
 
-        return build_shapes(config, name)
+        return _under_its_own_name(build_shapes(config, name))
+
+
+def _under_its_own_name(shapes: ModelShapes) -> ModelShapes:
+    """The model, under another name where it calls itself by one of the catalogue and has other weights.
+
+    >>> load_model({"model_type": "gpt2", "_name_or_path": "openai-community/gpt2", "n_layer": 1}).id
+    'openai-community/gpt2 (another config)'
+    """
+    from peftcalc.models.catalogue import catalogue_id, catalogue_shapes
+
+    known = catalogue_id(shapes.id)
+    if known is None or catalogue_shapes(known).groups == shapes.groups:
+        return shapes
+    return replace(shapes, id=f"{shapes.id} (another config)")
 
 
 def _name(file: Path) -> str:

@@ -8,12 +8,13 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from peftcalc.models.json_form import digest, runs
 from peftcalc.models.parts import part_names
 
 KINDS = ("linear", "conv1d", "embedding", "conv1d_nn", "conv2d", "conv3d", "attention", "experts", "norm", "other")
@@ -136,7 +137,7 @@ class ModuleGroup:
         ]
         record: dict[str, Any] = {"template": self.template, "kind": self.kind, "type": self.type, "tensors": tensors}
         if self.indices:
-            record["indices"] = _runs(self.indices)
+            record["indices"] = runs(self.indices)
         if self.in_features or self.out_features:
             record |= {"in": self.in_features, "out": self.out_features}
         if self.kernel:
@@ -170,7 +171,7 @@ class ModelShapes:
     """Everything that counting and memory estimation need to know about a model.
 
     Args:
-        id: hub id, or another name by which the model is shown.
+        id: hub id, or another name by which the model is shown; it identifies nothing (`fingerprint` does).
         architecture: name of the model's class: "LlamaForCausalLM".
         config: the raw configuration, as `config.json` has it; not part of equality's hash.
         groups: every module that owns parameters, in the model's order.
@@ -206,6 +207,11 @@ class ModelShapes:
     def total(self) -> int:
         """All parameters, tied ones once, buffers not."""
         return sum(group.parameters for group in self.groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that it holds, under which it is remembered: a name is anybody's."""
+        return digest(self.to_dict())
 
     def modules(self) -> Iterator[tuple[str, ModuleGroup]]:
         """Full name and group of every module that owns parameters, layer after layer."""
@@ -265,14 +271,3 @@ class ModelShapes:
             tuple(record.get("notes", ())),
             record.get("whole", False),
         )
-
-
-def _runs(indices: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as half-open runs: 0, 1, 2, 5 → [[0, 3], [5, 6]]."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][1] == index:
-            runs[-1][1] += 1
-        else:
-            runs.append([index, index + 1])
-    return runs

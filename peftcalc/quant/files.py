@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from peftcalc.outside_files import plain_file
 from peftcalc.quant.formats import Layout, make_layout
 from peftcalc.quant.nested import NESTED_BLOCK, NestedScales
 from peftcalc.quant.quantized import Quantized
@@ -52,6 +53,8 @@ def load_quantized(path: str | Path) -> Quantized:
         ValueError: the file is missing, is not safetensors, or is not a quantized tensor that is whole and consistent.
     """
     name = Path(path).name
+    if Path(path).exists():
+        plain_file(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             header = _header(name, (file.metadata() or {}).get(HEADER))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from peftcalc.ui import state
+from peftcalc.ui import building, state
 
 if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
 
 DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
-KEPT_MODELS = 16
+KEPT_CONFIGS = 16
 NO_TASK = "none"
 
 
@@ -27,7 +27,7 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
     ids = catalogue_ids()
     chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
     with st.expander("Another model: paste or upload its config.json, or name it on the hub"):
-        st.caption("Nothing of it is executed: its weights are counted from its configuration alone.")
+        st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
         pasted = st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000)
         uploaded = st.file_uploader("or upload it", type="json", key=f"{key}-file")
         hub_id = state.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
@@ -48,6 +48,7 @@ def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:
     """
     from peftcalc.models.configs.classes import LABELLED, TASK_TYPES
     from peftcalc.models.tasks import task_shapes
+    from peftcalc.recipes.model_source import is_bundled
 
     task = state.menu(
         "Task", (NO_TASK, *TASK_TYPES), "task", NO_TASK, help="peft's task_type: the model gets that task's head"
@@ -56,26 +57,35 @@ def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:
     if task in LABELLED:
         labels = int(state.number("Labels (0: as the config says)", "labels", 0, 0, 10_000))
     chosen = None if task == NO_TASK else task
+    if chosen is not None and not is_bundled(shapes):
+        return building.for_task(shapes, chosen, labels or None), chosen
     return task_shapes(shapes, chosen, labels or None), chosen
 
 
-@st.cache_resource(max_entries=KEPT_MODELS, show_spinner="Building the model without its weights …")
 def _from_config(text: str | bytes) -> ModelShapes:
     from peftcalc.models.files import parse_json
-    from peftcalc.models.load import load_model
 
-    return load_model(parse_json(text))
+    return building.built(parse_json(text))
 
 
-@st.cache_resource(max_entries=KEPT_MODELS, ttl="1h", show_spinner="Looking the model up …")
 def _from_name(name: str) -> ModelShapes:
     from pathlib import Path
 
-    from peftcalc.models.load import load_model
+    from peftcalc.models.catalogue import catalogue_id, catalogue_shapes
 
     if Path(name).exists() or name.startswith((".", "/", "~")):
         raise ValueError("give a hub id such as organisation/model: files on the server are not read")
-    return load_model(name)
+    if catalogue_id(name):
+        return catalogue_shapes(name)
+    return building.built(_hub_config(name), name)
+
+
+@st.cache_data(max_entries=KEPT_CONFIGS, ttl="1h", show_spinner="Looking the model up …")
+def _hub_config(name: str) -> dict[str, Any]:
+    """By name, for an hour, and only for the hub: what is built goes by what it says."""
+    from peftcalc.models.load import hub_config
+
+    return hub_config(name)
 
 
 def target_names(shapes: ModelShapes) -> list[str]:

@@ -15,6 +15,7 @@ import peftcalc as pc
 from peftcalc.quant.precision import store
 from peftcalc.quant.samples import gaussian
 from peftcalc.ui.quantization import numbers as data
+from peftcalc.ui.quantization.upload import read_upload
 
 PAGE = Path(__file__).parents[2] / "pages" / "quantization.py"
 
@@ -124,9 +125,9 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def test_uploads_are_read_without_pickle():
-    assert data.read_upload("a.npy", npy(np.ones((2, 3), np.float16)))["a.npy"].shape == (2, 3)
+    assert read_upload("a.npy", npy(np.ones((2, 3), np.float16)))["a.npy"].shape == (2, 3)
     tensors = {"w": torch.ones(4, 4, dtype=torch.bfloat16), "ids": torch.ones(3, dtype=torch.int64)}
-    assert list(data.read_upload("a.safetensors", save(tensors))) == ["w"]
+    assert list(read_upload("a.safetensors", save(tensors))) == ["w"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_uploads_are_read_without_pickle():
 )
 def test_bad_uploads_are_refused_in_a_sentence(name, content):
     with pytest.raises(ValueError, match=name):
-        data.read_upload(name, content)
+        read_upload(name, content)
 
 
 def test_the_whole_model_saves_0_373_bits_a_parameter(page):

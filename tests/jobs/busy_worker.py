@@ -1,5 +1,6 @@
 """A worker with kinds of jobs that need no torch: the queue's tests start it as a process of its own."""
 
+import errno
 import os
 import signal
 import time
@@ -39,11 +40,21 @@ def chatter(parameters, folder):
     yield 0, 1.0, [{"step": index, "loss": float("nan")} for index in range(parameters["records"])]
 
 
+def fill(parameters, folder):
+    yield 0, 0.5, []
+    raise OSError(errno.ENOSPC, "No space left on device", "/home/somebody")
+
+
+def swell(parameters, folder):
+    yield 0, 0.5, []
+    raise MemoryError
+
+
 def write(parameters, folder):
     (folder / "adapter.zip").write_bytes(b"zip")
     yield 0, 1.0, [{"step": 0}]
 
 
 if __name__ == "__main__":
-    kinds = (count, refuse, break_down, crash, hang, chatter, write)
+    kinds = (count, refuse, break_down, crash, hang, chatter, write, fill, swell)
     serve({kind.__name__: kind for kind in kinds}, lambda: {"devices": [["cpu", "CPU"]]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from peftcalc.jobs.crew import Crew
 from peftcalc.jobs.job import MAX_RECORDS, Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
@@ -34,9 +37,9 @@ def make_queue():
 
 def until(condition, seconds=60.0):
     """Wait for something that other processes bring about; an error says what did not come."""
-    end = time.monotonic() + seconds
+    end = time.perf_counter() + seconds
     while not condition():
-        if time.monotonic() > end:
+        if time.perf_counter() > end:
             raise AssertionError("it did not come about")
         time.sleep(0.01)
 
@@ -237,6 +240,72 @@ def test_workers_that_never_start_are_one_sentence(make_queue):
     until(lambda: queue.problem)
     with pytest.raises(ValueError, match="do not start"):
         queue.submit("ada", "count", [{}])
+
+
+def test_workers_that_died_three_times_are_started_again_after_growing_pauses(make_queue, tmp_path, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("peftcalc.jobs.crew.time.monotonic", lambda: clock[0])
+    works = tmp_path / "works"
+    started = tmp_path / "started"
+    source = (
+        f"import pathlib, runpy; open({str(started)!r}, 'a').write('x'); "
+        f"pathlib.Path({str(works)!r}).exists() or exit(3); runpy.run_path({COMMAND[1]!r}, run_name='__main__')"
+    )
+    queue = make_queue(workers=2, command=(sys.executable, "-c", source))
+    until(lambda: queue.problem)
+    assert queue.problem.endswith("The next try is in 30 s.")
+    tries = len(started.read_text())
+    for pause in (30, 60, 120):
+        queue.keep_house(clock[0] + pause - 1)
+        assert queue.problem
+        assert len(started.read_text()) == tries
+        clock[0] += pause
+        queue.keep_house(clock[0])
+        until(lambda: queue.problem)
+        tries += 1
+        assert len(started.read_text()) == tries
+    assert queue.problem.endswith("The next try is in 4 min 0 s.")
+    with pytest.raises(ValueError, match="next try"):
+        queue.submit("ada", "count", [{}])
+    works.touch()
+    queue.keep_house(clock[0] + 1_800)
+    until(lambda: queue.ready and queue.workers == 2)
+    assert queue.problem == ""
+    job = queue.submit("ada", "count", [{"steps": 1}])
+    ended(job)
+    assert job.state == "done"
+
+
+def test_the_longest_pause_is_half_an_hour():
+    crew = Crew(1, (sys.executable, "-c", "raise SystemExit(3)"), lambda worker, message: None)
+    pauses = []
+    for _ in range(3 + 9):
+        until(lambda: crew.workers[0].process.poll() is not None)
+        crew.next_start = None
+        crew.lose(crew.workers[0])
+        if crew.next_start is not None:
+            pauses.append(round(crew.next_start - time.monotonic()))
+            crew.revive(math.inf)
+    assert pauses[:4] == [30, 60, 120, 240]
+    assert max(pauses) == pauses[-1] == 1_800
+
+
+def test_no_room_for_files_is_a_sentence(make_queue, monkeypatch):
+    queue = make_queue()
+    job = queue.submit("ada", "fill", [{}])
+    ended(job)
+    assert (job.state, job.message) == ("failed", "there is no room for its files on this server")
+    job = queue.submit("ada", "swell", [{}])
+    ended(job)
+    assert "more memory" in job.message
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("peftcalc.jobs.job.tempfile.mkdtemp", full)
+    with pytest.raises(ValueError, match=r"no room for the files .* No space left"):
+        queue.submit("ada", "count", [{}])
+    assert queue.ready
 
 
 def test_without_torch_the_queue_says_so(make_queue):

@@ -32,6 +32,7 @@ class Hub(ThreadingHTTPServer):
         self.body = CONFIG
         self.claimed_size: int | None = None
         self.delay = 0.0
+        self.headers: dict[str, str] = {"ETag": '"abc"', "X-Repo-Commit": "0" * 40}
 
     @property
     def url(self) -> str:
@@ -56,8 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         if self.server.error_code:
             self.send_header("X-Error-Code", self.server.error_code)
-        self.send_header("ETag", '"abc"')
-        self.send_header("X-Repo-Commit", "0" * 40)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(self.server.claimed_size or len(self.server.body)))
         self.end_headers()
         if with_body and self.server.status == 200:
@@ -141,7 +142,40 @@ def test_a_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Hub) -
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
-    assert "no answer" in refused("someone/tiny")
+    sentence = refused("someone/tiny")
+    assert "no answer" in sentence
+    assert "cannot be reached" in sentence
+
+
+def test_a_token_that_is_not_accepted_is_not_a_model_that_is_not_there(server: Hub) -> None:
+    server.status, server.headers = 401, {"X-Error-Message": "Invalid credentials in Authorization header"}
+    sentence = refused("someone/tiny")
+    assert "does not accept the token" in sentence
+    assert "may well be public" in sentence
+    assert "no public model" not in sentence
+
+
+def test_a_circle_of_redirects_is_said(server: Hub) -> None:
+    server.status, server.headers = 307, {"Location": "/someone/tiny/resolve/main/config.json"}
+    assert "too many redirects" in refused("someone/tiny")
+
+
+@pytest.mark.parametrize("missing", ["ETag", "X-Repo-Commit"])
+def test_a_mirror_without_what_names_a_version_is_said(server: Hub, missing: str) -> None:
+    del server.headers[missing]
+    sentence = refused("someone/tiny")
+    assert "ETag and the commit" in sentence
+    assert "within" not in sentence
+
+
+def test_all_questions_together_have_one_deadline(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.5)
+    server.delay = 5.0
+    with hub.one_look_up():
+        assert "within 0.5 s" in refused("someone/tiny")
+        asked = len(server.asked)
+        assert "within 0.5 s" in refused("someone/other")  # nothing is asked any more
+    assert len(server.asked) == asked
 
 
 def test_the_nearest_catalogue_names_are_offered(server: Hub) -> None:

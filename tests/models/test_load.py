@@ -142,7 +142,7 @@ def test_a_quantized_checkpoint_is_counted_by_its_logical_parameters() -> None:
         ({"num_attention_heads": 7}, "cannot build LlamaForCausalLM"),
         ({"hidden_size": None}, "hidden_size"),
         ({"hidden_act": "no_such_activation"}, "cannot build LlamaForCausalLM"),
-        ({"num_labels": 10**9}, "num_labels must be between 0 and 1,000,000"),
+        ({"num_labels": 10**9}, "num_labels must be between 0 and 100,000"),
         ({"architectures": "LlamaForCausalLM"}, "architectures must be a list"),
         ({"model_type": "lama"}, "no model_type 'lama'; nearest: llama"),
         ({"model_type": None}, "no model_type"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from peftcalc.methods import DoRA, LoRA, QDoRA, QLoRA
 from peftcalc.methods.starts import from_peft
+from peftcalc.outside_files import check_nesting, read_bounded
 
 MAX_BYTES = 5_000_000
 """The longest files, which list every module of a large model, have some tens of kilobytes."""
@@ -106,14 +107,12 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, too large, not JSON, or not an object.
     """
+    content = read_bounded(path, MAX_BYTES, path.name)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"cannot read {path.name}: {error.strerror}") from None
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not readable JSON: {error}") from None
+    check_nesting(value if isinstance(value, dict) else {}, path.name)
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} must hold names and values, got a {type(value).__name__}")
     return value

@@ -34,6 +34,7 @@ from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tens
 from peftcalc.checks import one_of
 from peftcalc.methods import LoRA
 from peftcalc.methods.starts import changes_base
+from peftcalc.outside_files import plain_file
 
 CONFIG, TENSORS, BASE = "adapter_config.json", "adapter_model.safetensors", "peftcalc.json"
 PREFIX = "base_model.model."
@@ -126,6 +127,7 @@ def _our_name(name: str) -> str | None:
 
 def _shapes(path: Path) -> Shapes:
     """What a safetensors file says it holds: our names → its names and shapes. No tensor is read."""
+    plain_file(path)
     try:
         with safe_open(path, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

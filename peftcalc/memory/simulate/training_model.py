@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
+from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
 
 
@@ -137,7 +138,8 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
     model_class = class_called(architecture)
     written_out = options.attention == "eager" or not getattr(model_class, "_supports_sdpa", False)
     settings._attn_implementation = "eager" if written_out else register_attention()
-    return model_class(settings)
+    with bounded("the model of this config"):
+        return model_class(settings)
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:

@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping
 from logging import CRITICAL, getLogger
 from typing import Any
 
-IGNORED = ("auto_map", "quantization_config", "_attn_implementation", "attn_implementation")
+from peftcalc.models.bounded.building import bounded
+
+IGNORED = (
+    *("auto_map", "quantization_config", "_attn_implementation", "attn_implementation"),
+    *("experts_implementation", "_experts_implementation", "kernel_config"),
+)
 """Code from a repository is never run, a quantized checkpoint is counted by its logical parameters, and how attention
 is computed is for the step to say."""
 
@@ -28,8 +33,17 @@ def config_object(config: Mapping[str, Any]) -> Any:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise ValueError(f"transformers has no model_type {model_type!r}")
-    kept = {key: value for key, value in config.items() if key not in IGNORED}
-    return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(kept))  # which changes what it is given
+    with bounded("the model of this config"):
+        return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(_without_ignored(config)))  # changes its argument
+
+
+def _without_ignored(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without what is ignored, in its parts too: a kernel may name a repository."""
+    return {
+        key: _without_ignored(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in IGNORED
+    }
 
 
 def class_called(name: str) -> Any:

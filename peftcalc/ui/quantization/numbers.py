@@ -5,7 +5,6 @@ Results are cached by the choice, which is small; the numbers themselves are pas
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,40 +125,6 @@ def trained_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     from peftcalc.lab.tasks import trained_layers as shipped
 
     return shipped.trained_layers()
-
-
-def read_upload(name: str, content: bytes) -> dict[str, Any]:
-    """The floating-point tensors of a `.npy` or `.safetensors` file, by name; nothing in it is executed.
-
-    Raises:
-        ValueError: it is neither, is damaged, or holds no floating-point numbers.
-    """
-    read = _read_npy if name.lower().endswith(".npy") else _read_safetensors
-    tensors = read(name, content)
-    if not tensors:
-        raise ValueError(f"{name} holds no floating-point numbers")
-    return tensors
-
-
-def _read_npy(name: str, content: bytes) -> dict[str, Any]:
-    damaged = (ValueError, EOFError, OSError, MemoryError, OverflowError, TypeError, KeyError, SyntaxError)
-    try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except damaged as error:
-        raise ValueError(f"{name} is not an .npy file of plain numbers ({error})") from None
-    is_numbers = isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.size > 0
-    return {name: array} if is_numbers else {}
-
-
-def _read_safetensors(name: str, content: bytes) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        tensors = load(content)
-    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
-        raise ValueError(f"{name} is not a safetensors file ({error})") from None
-    return {key: tensor for key, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
 
 
 @st.cache_data(max_entries=600, show_spinner=False)

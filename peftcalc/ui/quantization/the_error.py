@@ -17,6 +17,7 @@ from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
 from peftcalc.ui.quantization.as_code import ranking_code
 from peftcalc.ui.quantization.draw import draw
+from peftcalc.ui.quantization.upload import read_upload
 
 CURVE_BLOCKS = (16, 64, 256, 1024, 4096)
 COUNTS = (16_384, 65_536, 262_144, 1_048_576)
@@ -73,7 +74,7 @@ def _uploaded(kind: str) -> tuple[data.Choice, Any, Any]:
         choice = data.Choice(KINDS[0], COUNTS[1])
         return choice, data.gaussian_values(choice), None
     content = file.getvalue()
-    tensors = data.read_upload(file.name, content)
+    tensors = read_upload(file.name, content)
     name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
     choice = data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest(), file=file.name)
     return choice, tensors[name], None
