@@ -117,14 +117,37 @@ class Quantized:
             self.layout, self.shape, self.dtype, self.codes.to(device), moved[0], moved[1], nested, self.is_numpy
         )
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file that `Quantized.load` reads."""
-        upstairs("Quantized.save")(self, path)
+    def save(self, path: str | Path, layout: str = "peftcalc") -> None:
+        """Write a safetensors file that `Quantized.load` reads.
+
+        Args:
+            path: of the file.
+            layout: "peftcalc", for every format, or "bitsandbytes": the tensors that bitsandbytes itself writes and
+                reads (nf4 and fp4 only, in blocks of 32, 64, 128 … 4,096).
+        """
+        upstairs("Quantized.save")(self, path, layout)
 
     @staticmethod
     def load(path: str | Path) -> Quantized:
-        """Read what `save` wrote; a ValueError says what is wrong with any other file."""
+        """Read what `save` or bitsandbytes wrote; a ValueError says what is wrong with any other file."""
         return upstairs("Quantized.load")(path)
+
+    def to_bitsandbytes(self) -> Any:
+        """The same codes and scales as a `bitsandbytes.nn.Params4bit`, for the weight of a `Linear4bit`.
+
+        Raises:
+            ValueError: bitsandbytes has no such format, block size or dtype.
+        """
+        return upstairs("Quantized.to_bitsandbytes")(self)
+
+    @staticmethod
+    def from_bitsandbytes(weight: Any) -> Quantized:
+        """The codes and scales of a `bitsandbytes.nn.Params4bit`.
+
+        Raises:
+            ValueError: it is not quantized yet, or was repacked for a kernel of bitsandbytes.
+        """
+        return upstairs("Quantized.from_bitsandbytes")(weight)
 
     def __repr__(self) -> str:
         return (

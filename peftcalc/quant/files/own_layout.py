@@ -1,4 +1,4 @@
-"""A `Quantized` as a safetensors file: its tensors, and its layout in the header. Nothing else is read, no pickle.
+"""A `Quantized` as a safetensors file of our own: its tensors, and its layout in the header.
 
 A file is taken for what it may be, damaged or hostile: every name, type, shape and number is checked.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,7 +26,7 @@ _DTYPES = {
 Expected = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
-def save_quantized(quantized: Quantized, path: str | Path) -> None:
+def save(quantized: Quantized, path: str | Path) -> None:
     """Write `quantized` to `path`; see `Quantized.save`."""
     layout = quantized.layout
     header = {
@@ -45,23 +44,21 @@ def save_quantized(quantized: Quantized, path: str | Path) -> None:
     save_file(tensors, str(path), metadata={HEADER: json.dumps(header)})
 
 
-def load_quantized(path: str | Path) -> Quantized:
-    """Read `path`; see `Quantized.load`.
+def is_own(file: Any) -> bool:
+    """Whether `save` has written this open safetensors file."""
+    return HEADER in (file.metadata() or {})
+
+
+def load(name: str, file: Any) -> Quantized:
+    """The `Quantized` of an open safetensors file called `name`.
 
     Raises:
-        ValueError: the file is missing, is not safetensors, or is not a quantized tensor that is whole and consistent.
+        ValueError: it is not a quantized tensor that is whole and consistent.
     """
-    name = Path(path).name
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = _header(name, (file.metadata() or {}).get(HEADER))
-            layout, shape, expected = _expected(name, header)
-            _check_names(name, file, expected)
-            tensors = {key: file.get_tensor(key) for key in expected}
-    except FileNotFoundError:
-        raise ValueError(f"{name}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{name} is not a safetensors file ({error})") from None
+    header = _header(name, (file.metadata() or {}).get(HEADER))
+    layout, shape, expected = _expected(name, header)
+    _check_names(name, file, expected)
+    tensors = {key: file.get_tensor(key) for key in expected}
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name}: {key} must be finite")
