@@ -31,8 +31,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="every floating-point tensor of this file; or what its quantized tensors are",
     )
     source.add_argument("--normal", metavar="ROWSxCOLUMNS", help="a matrix of normal random numbers instead, 4096x4096")
-    parser.add_argument("--format", default=None, help="nf4, fp4, int8, int4, int2, int8_zeropoint … (default nf4)")
-    parser.add_argument("--block-size", type=number, default=None, help="numbers that share a scale (nf4, fp4: 64)")
+    formats = "nf4, fp4, mxfp4, int8, int4, int2, int8_zeropoint … (default nf4)"
+    parser.add_argument("--format", default=None, help=formats)
+    sizes = "numbers that share a scale (nf4, fp4: 64; mxfp4: 32)"
+    parser.add_argument("--block-size", type=number, default=None, help=sizes)
     parser.add_argument("--per", default=None, help="integer formats: one scale per tensor, row or block")
     parser.add_argument("--double-quant", action="store_true", help="store the block scales in 8 bits (nf4, fp4)")
     parser.add_argument("--seed", type=number, default=0, help="of --normal (default 0)")

@@ -1,8 +1,9 @@
 """Number formats, absmax, zero-point, blockwise NF4/FP4/int4, double quantization, error measures.
 
 `formats` names them · `absmax` integers · `tables`, `blockwise`, `nested` four bits as bitsandbytes writes them ·
-`quantizing`, `quantized` the public record · `files/` our files and bitsandbytes' checkpoints · `errors` what is lost ·
-`precision` the bits of one number · `steps` eight numbers, step by step · `model_bytes` what a whole model takes.
+`mxfp4` four bits as OCP specifies them · `quantizing`, `quantized` the public record · `files/` our files and
+bitsandbytes' checkpoints · `errors` what is lost · `precision` the bits of one number · `steps` eight numbers, step by
+step · `model_bytes` what a whole model takes.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from peftcalc.quant.formats import Layout, make_layout
+from peftcalc.quant.mxfp4 import NOT_A_NUMBER
 from peftcalc.quant.nested import NESTED_BLOCK, NestedScales
 from peftcalc.quant.quantized import Quantized
 
@@ -62,6 +63,8 @@ def load(name: str, file: Any) -> Quantized:
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name}: {key} must be finite")
+    if layout.form.scheme == "mx" and bool((tensors["scales"] == NOT_A_NUMBER).any()):
+        raise ValueError(f"{name}: scales must be finite, got {NOT_A_NUMBER}, which stands for NaN")
     nested = None
     if layout.double_quant:
         nested = NestedScales(tensors["scale_codes"], tensors["scale_scales"], tensors["scale_offset"])
@@ -110,7 +113,7 @@ def _expected(name: str, header: Mapping[str, Any]) -> tuple[Layout, tuple[int, 
     shape = tuple(sides)
     count, bits = math.prod(shape), layout.form.bits
     groups = -(-count // layout.group_size(shape, count))
-    is_signed_byte = layout.form.scheme != "table" and bits == 8
+    is_signed_byte = not layout.form.in_blocks and bits == 8
     codes = (torch.int8, shape) if is_signed_byte else (torch.uint8, (-(-count * bits // 8),))
     expected: Expected = {"codes": codes}
     if layout.double_quant:
@@ -118,7 +121,7 @@ def _expected(name: str, header: Mapping[str, Any]) -> tuple[Layout, tuple[int, 
         expected["scale_scales"] = (torch.float32, (-(-groups // NESTED_BLOCK),))
         expected["scale_offset"] = (torch.float32, ())
     else:
-        expected["scales"] = (torch.float32, (groups,))
+        expected["scales"] = (torch.uint8 if layout.form.scheme == "mx" else torch.float32, (groups,))
     if layout.form.scheme in ("zeropoint", "affine"):
         expected["zero_points"] = (torch.float32, (groups,))
     return layout, shape, expected
