@@ -17,8 +17,10 @@ from typing import Any
 
 UPSTAIRS = {
     "Method.to_code": "peftcalc.recipes.python_code:method_code",
-    "Quantized.save": "peftcalc.quant.files:save_quantized",
-    "Quantized.load": "peftcalc.quant.files:load_quantized",
+    "Quantized.save": "peftcalc.quant.files.doors:save_quantized",
+    "Quantized.load": "peftcalc.quant.files.doors:load_quantized",
+    "Quantized.to_bitsandbytes": "peftcalc.quant.files.params4bit:to_params4bit",
+    "Quantized.from_bitsandbytes": "peftcalc.quant.files.params4bit:from_params4bit",
 }
 """Where the work of these public methods is done, as `module:name`: above their object."""
 

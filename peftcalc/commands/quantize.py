@@ -11,24 +11,30 @@ from typing import TYPE_CHECKING, Any
 from peftcalc import units
 from peftcalc.checks import whole_number
 from peftcalc.commands import add_json, number, print_json, print_table
-from peftcalc.outside_files import plain_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from peftcalc.quant.files.bitsandbytes_layout import StoredWeight
+
 _FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
-_PICKLES = (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
-"""How files begin that torch.save or pickle has written."""
 _MOST = 2**40
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("quantize", help="bytes and error of tensors in few bits")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("file", nargs="?", metavar="FILE.safetensors", help="every floating-point tensor of this file")
+    source.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE.safetensors",
+        help="every floating-point tensor of this file; or what its quantized tensors are",
+    )
     source.add_argument("--normal", metavar="ROWSxCOLUMNS", help="a matrix of normal random numbers instead, 4096x4096")
-    parser.add_argument("--format", default="nf4", help="nf4, fp4, int8, int4, int2, int8_zeropoint … (default nf4)")
-    parser.add_argument("--block-size", type=number, default=None, help="numbers that share a scale (nf4, fp4: 64)")
+    formats = "nf4, fp4, mxfp4, int8, int4, int2, int8_zeropoint … (default nf4)"
+    parser.add_argument("--format", default=None, help=formats)
+    sizes = "numbers that share a scale (nf4, fp4: 64; mxfp4: 32)"
+    parser.add_argument("--block-size", type=number, default=None, help=sizes)
     parser.add_argument("--per", default=None, help="integer formats: one scale per tensor, row or block")
     parser.add_argument("--double-quant", action="store_true", help="store the block scales in 8 bits (nf4, fp4)")
     parser.add_argument("--seed", type=number, default=0, help="of --normal (default 0)")
@@ -39,14 +45,19 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from peftcalc.quant.formats import make_layout
 
-    layout = make_layout(arguments.format, arguments.block_size, arguments.double_quant, arguments.per)
-    choices = {"format": arguments.format, "block_size": layout.block_size, "per": layout.per}
+    source = arguments.normal or Path(arguments.file).name
+    if arguments.file and (found := _stored(Path(arguments.file))):
+        _print_stored(found, source, arguments)
+        return
+    name = arguments.format or "nf4"
+    layout = make_layout(name, arguments.block_size, arguments.double_quant, arguments.per)
+    choices = {"format": name, "block_size": layout.block_size, "per": layout.per}
     choices["double_quant"] = layout.double_quant
     tensors = _normal(arguments.normal, arguments.seed) if arguments.normal else _from_file(Path(arguments.file))
     rows = [_row(name, tensor, choices) for name, tensor in tensors]
     if not rows:
-        raise ValueError(f"{Path(arguments.file).name} holds no floating-point tensor")
-    total, source = _total(rows), arguments.normal or Path(arguments.file).name
+        raise ValueError(f"{source} holds no floating-point tensor")
+    total = _total(rows)
     if arguments.json:
         print_json({**choices, **total, "name": source, "tensors": rows, "total": total})
         return
@@ -55,6 +66,64 @@ def run(arguments: argparse.Namespace) -> None:
         cells.append(_cells(total))
     header = ["tensor", "shape", "numbers", "before", "after", "bits", "RMSE", "largest error", "SQNR"]
     print_table(cells, header)
+
+
+def _stored(path: Path) -> list[StoredWeight]:
+    """The tensors of a file that are quantized already, in bitsandbytes' layout or ours; none in any other file."""
+    from peftcalc.quant.files.doors import describe
+
+    return describe(path)
+
+
+def _print_stored(found: list[StoredWeight], source: str, arguments: argparse.Namespace) -> None:
+    """What tensors that are quantized already are; nothing of them is quantized again."""
+    rows = [
+        {
+            "name": weight.name,
+            "shape": list(weight.shape),
+            "count": weight.count,
+            "format": weight.layout.form.name,
+            "per": weight.layout.per,
+            "block_size": weight.layout.block_size,
+            "double_quant": weight.layout.double_quant,
+            "dtype": str(weight.dtype).removeprefix("torch."),
+            "original_nbytes": weight.count * weight.dtype.itemsize,
+            "nbytes": weight.nbytes,
+            "bits_per_value": weight.bits_per_value,
+        }
+        for weight in found
+    ]
+    total: dict[str, Any] = {key: sum(row[key] for row in rows) for key in ("count", "original_nbytes", "nbytes")}
+    total["bits_per_value"] = sum(row["bits_per_value"] * row["count"] for row in rows) / total["count"]
+    if arguments.json:
+        kinds = ("format", "per", "block_size", "double_quant")
+        alike = {key: rows[0][key] if all(row[key] == rows[0][key] for row in rows) else None for key in kinds}
+        print_json({**alike, **total, "name": source, "quantized": True, "tensors": rows, "total": total})
+        return
+    asked = arguments.format or arguments.block_size or arguments.per or arguments.double_quant
+    print(f"{source} is quantized already{'; it is not quantized again' if asked else ''}")
+    cells = [_stored_cells(row) for row in rows]
+    if len(rows) > 1:
+        cells.append(_stored_cells({"name": "total", **total}))
+    print_table(cells, ["tensor", "shape", "numbers", "format", "scales", "dtype", "before", "now", "bits"])
+
+
+def _stored_cells(row: dict[str, Any]) -> list[str]:
+    scales = ""
+    if "per" in row:
+        scales = f"blocks of {row['block_size']:,}" if row["per"] == "block" else f"per {row['per']}"
+        scales += ", double quantized" if row["double_quant"] else ""
+    return [
+        row["name"],
+        " × ".join(f"{side:,}" for side in row.get("shape", ())),
+        units.short_count(row["count"]),
+        row.get("format", ""),
+        scales,
+        row.get("dtype", ""),
+        units.gib(row["original_nbytes"]),
+        units.gib(row["nbytes"]),
+        f"{row['bits_per_value']:.6g}",
+    ]
 
 
 def _normal(text: str, seed: int) -> Iterator[tuple[str, Tensor]]:
@@ -74,23 +143,14 @@ def _normal(text: str, seed: int) -> Iterator[tuple[str, Tensor]]:
 
 def _from_file(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Every floating-point tensor that is not empty, read one at a time."""
-    from safetensors import SafetensorError, safe_open
+    from peftcalc.quant.files.sources import InFile, opened
 
-    if not path.exists():
-        raise ValueError(f"{path.name}: no such file")
-    plain_file(path)
-    with path.open("rb") as file:
-        beginning = file.read(2)
-    if beginning in _PICKLES:
-        raise ValueError(f"{path.name} is a pickle, which can run code, and is not read; convert it to safetensors")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  an open file is not a mapping
-                if file.get_slice(name).get_dtype() in _FLOATS and 0 not in file.get_slice(name).get_shape():
-                    yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"{path.name} is not a safetensors file, the only kind that is read ({reason})") from None
+    with opened(path) as file:
+        source = InFile(file)
+        for name in source.names():
+            kind, shape = source.kind(name)
+            if kind in _FLOATS and 0 not in shape:
+                yield name, source.tensor(name)
 
 
 def _row(name: str, tensor: Tensor, choices: dict[str, Any]) -> dict[str, Any]:

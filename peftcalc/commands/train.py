@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
-from peftcalc.lab.records import StepRecord, plain
+from peftcalc.commands.interruption import Interruption, interruptions
+from peftcalc.lab.records import StepRecord
 from peftcalc.methods import LoRA
 from peftcalc.units import count, gib, seconds
 
 if TYPE_CHECKING:
+    from peftcalc.lab.runs.run_folder import RunFolder
+    from peftcalc.lab.runs.training_state import TrainingState
     from peftcalc.lab.training import Run
 
 BAR = 24
-RECORDS = "records.jsonl"
 
 
 def add(commands: Any) -> None:
@@ -36,17 +37,79 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch", type=number, default=None, help="default: the task's")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default=None, help="float32 or bfloat16; default: the task's")
+    deciding = {name: parser.get_default(name) for name in vars(parser.parse_args([]))}
     parser.add_argument("--out", type=Path, default=None, help="folder for records.jsonl and the adapter")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out where it ended")
     add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, deciding=deciding)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Train, and print what came of it."""
-    out = _writable(arguments.out)
+def run(arguments: argparse.Namespace) -> int | None:
+    """Train, and print what came of it; `OUT` has what was trained, however the run ends."""
+    from peftcalc.lab.runs.run_folder import RunFolder
+
+    state = _stored(arguments) if arguments.resume else None
+    folder = RunFolder(arguments.out, _begun_with(arguments)) if arguments.out is not None else None
+    try:
+        training = _training(arguments)
+        records: list[StepRecord] = []
+        if folder is not None and state is not None:
+            training.restore(state)
+            records = folder.resume(training)
+        elif folder is not None:
+            folder.begin(training)
+        return _train(arguments, training, folder, records)
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+def _train(arguments: argparse.Namespace, training: Run, folder: RunFolder | None, records: list[StepRecord]) -> int:
+    """The steps, and then the answer: 0, or the exit code of an interruption after one line."""
+    if folder is not None:
+        training.keep_last_good()
+    broken_off = False
+    with interruptions() as interruption:
+        try:
+            _iterate(training, folder, records, interruption, quiet=arguments.json)
+        except KeyboardInterrupt:
+            broken_off = True
+            training.restore_last_good()
+        except ValueError as error:
+            raise ValueError(f"{error}; {folder.kept()}" if folder is not None else str(error)) from None
+        ended = bool(records) and (records[-1].step == records[-1].steps or records[-1].stopped is not None)
+        if folder is not None:
+            _keep_the_last(training, folder, ended, with_state=not broken_off)
+    if arguments.json and records:
+        print_json(_report(training, records, arguments.out))
+    if not ended:
+        step = f"at step {records[-1].step} of {records[-1].steps}" if records else "before the first step"
+        kept = folder.kept() if folder is not None else "nothing is kept without --out"
+        print(f"peftcalc train: interrupted {step}; {kept}", file=sys.stderr)
+        return interruption.exit_code
+    if not arguments.json:
+        _print(training, records, arguments.out)
+    if stopped := records[-1].stopped:
+        raise ValueError(f"{stopped}; {folder.kept()}" if folder is not None else stopped)
+    return 0
+
+
+def _keep_the_last(training: Run, folder: RunFolder, ended: bool, with_state: bool) -> None:
+    """The adapter of the last step, or of the last good one; of a run that is to go on its state too."""
+    try:
+        if ended:
+            folder.finish(training)
+        else:
+            folder.make_room()
+            folder.keep(training, with_state)
+    except ValueError as error:
+        raise ValueError(f"{error}; {folder.kept()}") from None
+
+
+def _training(arguments: argparse.Namespace) -> Run:
     from peftcalc.lab.training import finetune
 
-    training = finetune(
+    return finetune(
         task=arguments.task,
         method=method_from(arguments),
         steps=arguments.steps,
@@ -57,36 +120,79 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         dtype=arguments.dtype,
     )
-    records = _iterate(training, quiet=arguments.json)
-    if out is not None:
-        _write(out, training, records)
-    if arguments.json:
-        print_json(_report(training, records, out))
-    else:
-        _print(training, records, out)
-    if records[-1].stopped:
-        raise ValueError(records[-1].stopped)
 
 
-def _iterate(training: Run, quiet: bool) -> list[StepRecord]:
-    """All records, with a progress bar on standard error where a person is looking."""
-    records = []
-    started, shown = time.perf_counter(), 0.0
+def _begun_with(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that decide a run."""
+    return {name: getattr(arguments, name) for name in sorted(arguments.deciding)}
+
+
+def _stored(arguments: argparse.Namespace) -> TrainingState:
+    """The state of the run in `--out`, whose arguments `arguments` then has.
+
+    Raises:
+        ValueError: there is none, or the command line asks for something else than it began with.
+    """
+    from peftcalc.lab.runs.run_folder import STATE
+    from peftcalc.lab.runs.training_state import load_state
+
+    if arguments.out is None:
+        raise ValueError("--resume needs --out, the folder of the run that goes on")
+    state = load_state(arguments.out / STATE)
+    stored = dict(state.arguments or {})
+    if stored.keys() != arguments.deciding.keys():
+        raise ValueError(f"{STATE} must hold the arguments of a run of this version, got {', '.join(sorted(stored))}")
+    for name, default in arguments.deciding.items():
+        asked, begun = getattr(arguments, name), stored[name]
+        if not isinstance(begun, str | int | float | bool | None):
+            raise ValueError(f"{STATE}: {name} must be a number or a text, got {begun!r}")
+        if asked not in (default, begun):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be left out or as the run began, {begun!r}, got {asked!r}")
+        setattr(arguments, name, begun)
+    return state
+
+
+def _iterate(
+    training: Run, folder: RunFolder | None, records: list[StepRecord], interruption: Interruption, quiet: bool
+) -> None:
+    """All records into `records` and the folder, with a progress bar on standard error where a person is looking."""
+    started, shown, first = time.perf_counter(), 0.0, len(records)
     for record in training:
         records.append(record)
+        if folder is not None:
+            _keep(training, folder, record)
         now = time.perf_counter()
         if not quiet and sys.stderr.isatty() and (now - shown > 0.1 or record.step == record.steps):
             shown = now
-            print(f"\r{_bar(record, now - started)}", end="", file=sys.stderr, flush=True)
+            print(f"\r{_bar(record, now - started, len(records) - first)}", end="", file=sys.stderr, flush=True)
+        if interruption.signal is not None:
+            break
     if shown:
         print(file=sys.stderr)
-    return records
 
 
-def _bar(record: StepRecord, elapsed: float) -> str:
+def _keep(training: Run, folder: RunFolder, record: StepRecord) -> None:
+    """The record, and where the held-out loss was looked at the adapter and the state.
+
+    When that does not go in, the room that was set aside is given back for them, and the run ends here.
+    """
+    try:
+        folder.add(record)
+        if record.validation is not None and 0 < record.step < record.steps and not record.stopped:
+            folder.keep(training)
+    except ValueError:
+        folder.make_room()
+        folder.keep(training, with_state=not record.stopped)
+        if folder.record_step != record.step:
+            folder.add(record)
+        raise
+
+
+def _bar(record: StepRecord, elapsed: float, made: int) -> str:
     """One line: how far, the loss, and how long it will take."""
     filled = round(BAR * record.step / record.steps)
-    left = elapsed / record.step * (record.steps - record.step) if record.step else 0.0
+    left = elapsed / made * (record.steps - record.step) if record.step else 0.0
     bar = "█" * filled + "·" * (BAR - filled)
     return f"{bar} {record.step:>5}/{record.steps}  loss {record.loss:<8.4g} {seconds(left)} left   "
 
@@ -139,25 +245,3 @@ def _samples(samples: tuple[Any, ...]) -> str:
     if all(len(text) < 30 for text in texts):
         return ", ".join(texts)
     return "\n---\n".join(texts)
-
-
-def _writable(out: Path | None) -> Path | None:
-    """The folder, made if need be; a file in its place is an error before anything is trained."""
-    if out is None:
-        return None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RECORDS).touch()
-    except OSError as error:
-        raise ValueError(f"--out must be a folder that can be written, got {str(out)!r} ({error.strerror})") from None
-    return out
-
-
-def _write(out: Path, training: Run, records: list[StepRecord]) -> None:
-    """`records.jsonl`, one record a line, and the adapter in peft's format; full fine-tuning has no adapter."""
-    lines = [json.dumps(plain(record), ensure_ascii=False) for record in records]
-    (out / RECORDS).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if training.settings.method.has_adapter:
-        from peftcalc.adapters.files.adapter_folder import save_adapter
-
-        save_adapter(training.module, out)

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 Spec = dict[str, Any]
 """A Vega-Lite chart as plain data: ten times quicker to make than altair's objects, and redrawn at every click."""
 
-FORMAT_COLORS = {"int8": "#3b76c4", "int4": "#c8602b", "int2": "#7c818a", "nf4": "#1d8a68", "fp4": "#a3549a"}
+FORMAT_COLORS = {
+    "int8": "#3b76c4",
+    "int4": "#c8602b",
+    "int2": "#7c818a",
+    "nf4": "#1d8a68",
+    "fp4": "#a3549a",
+    "mxfp4": "#a8841f",
+}
 """One colour for each format, whatever its scales."""
 CODE_POINT_COLOR = "#c2405a"
 BYTE_COLORS = {"codes": "#3b76c4", "scales": "#c8602b", "not quantized, 16 bits": "#7c818a"}

@@ -52,7 +52,7 @@ def quantize_4bit(numbers: Tensor, table: str = "nf4", block_size: int = 64) -> 
         quotients = buffers.quotients[: stop - start + (stop - start) % 2]
         quotients[stop - start :] = 0  # the last number's missing partner
         of_piece = scales[start // block_size : -(-stop // block_size)]
-        _normalise(flat[start:stop], block_size, of_piece, out=quotients[: stop - start])
+        _normalise(flat[start:stop], block_size, of_piece, out=quotients[: stop - start], first=start)
         _pack(_nearest(quotients, table, buffers), packed[start // 2 : (stop + 1) // 2])
     return packed, scales
 
@@ -145,8 +145,11 @@ def _pieces(flat: Tensor, block_size: int, size: int) -> Iterator[tuple[int, int
         yield start, min(start + step, flat.numel())
 
 
-def _normalise(numbers: Tensor, block_size: int, scales: Tensor, out: Tensor) -> None:
-    """Each block divided by its largest magnitude into `out`, (n,); that into `scales`, (⌈n / block_size⌉,)."""
+def _normalise(numbers: Tensor, block_size: int, scales: Tensor, out: Tensor, first: int) -> None:
+    """Each block divided by its largest magnitude into `out`, (n,); that into `scales`, (⌈n / block_size⌉,).
+
+    `first` is the position of these numbers in the whole tensor.
+    """
     full = numbers.numel() - numbers.numel() % block_size
     if full:
         blocks = numbers[:full].view(-1, block_size).float()  # (blocks, block_size)
@@ -158,7 +161,7 @@ def _normalise(numbers: Tensor, block_size: int, scales: Tensor, out: Tensor) ->
         rest = numbers[full:].float()
         scales[-1] = rest.abs().max().clamp(min=SMALLEST_ABSMAX)
         torch.div(rest, scales[-1], out=out[full:])
-    check_finite(scales, numbers)
+    check_finite(scales, numbers, first)
 
 
 def _nearest(quotients: Tensor, table: str, buffers: _Buffers) -> Tensor:

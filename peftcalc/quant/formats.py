@@ -8,9 +8,11 @@ from typing import Literal
 from peftcalc.checks import one_of, whole_number
 
 Per = Literal["tensor", "row", "block"]
-Scheme = Literal["absmax", "zeropoint", "affine", "table"]
+Scheme = Literal["absmax", "zeropoint", "affine", "table", "mx"]
 
 SMALLEST_BLOCK, LARGEST_BLOCK, DEFAULT_BLOCK = 16, 4096, 64
+MX_BLOCK = 32
+"""Of OCP's Microscaling formats; another is their rule with other blocks, and not theirs."""
 NESTED_BLOCK = 256
 
 
@@ -23,7 +25,8 @@ class Format:
         label: as people write it.
         bits: of one code.
         scheme: how codes are chosen: "absmax", "zeropoint" or "affine" (see `peftcalc.quant.absmax`), or "table": the
-            nearest of sixteen values that are not evenly spaced (see `peftcalc.quant.blockwise`).
+            nearest of sixteen values that are not evenly spaced (see `peftcalc.quant.blockwise`), or "mx": the nearest
+            small floating-point number, and scales that are powers of two (see `peftcalc.quant.mxfp4`).
     """
 
     name: str
@@ -33,8 +36,20 @@ class Format:
 
     @property
     def scale_bits(self) -> int:
-        """Bits of one group's scale, and of its zero point where it has one; both are float32."""
+        """Bits of one group's scale, and of its zero point where it has one: float32 each; in mxfp4 one byte."""
+        if self.scheme == "mx":
+            return 8
         return 64 if self.scheme in ("zeropoint", "affine") else 32
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether scales are always per block."""
+        return self.scheme in ("table", "mx")
+
+    @property
+    def default_block(self) -> int:
+        """The block size when none is given."""
+        return MX_BLOCK if self.scheme == "mx" else DEFAULT_BLOCK
 
 
 _SUFFIXES: dict[Scheme, tuple[str, str]] = {
@@ -52,6 +67,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format("nf4", "NF4", 4, "table"),
         Format("fp4", "FP4 (bitsandbytes' table)", 4, "table"),
+        Format("mxfp4", "MXFP4 (OCP Microscaling)", 4, "mx"),
     )
 }
 
@@ -97,27 +113,27 @@ def make_layout(name: str, block_size: int | None = None, double_quant: bool = F
 
     Args:
         name: a key of `FORMATS`.
-        block_size: 16 to 4,096; 64 when not given for a format in blocks.
+        block_size: 16 to 4,096; when not given for a format in blocks 64, for mxfp4 32.
         double_quant: nf4 and fp4 only.
-        per: "tensor" (for integer formats the default without a block size), "row" or "block"; nf4 and fp4 have blocks.
+        per: "tensor" (for integer formats the default without a block size), "row" or "block"; nf4, fp4
+            and mxfp4 have blocks.
 
     Raises:
         ValueError: when the choices contradict each other, or a value is outside its range.
     """
     form = FORMATS[one_of("format", name, FORMATS)]
-    table = form.scheme == "table"
     if per is None:
-        per = "block" if table or block_size is not None else "tensor"
+        per = "block" if form.in_blocks or block_size is not None else "tensor"
     one_of("per", per, ("tensor", "row", "block"))
-    if table and per != "block":
+    if form.in_blocks and per != "block":
         raise ValueError(f"per must be 'block' for {name}, got {per!r}")
     if per != "block" and block_size is not None:
         raise ValueError(f"block_size must be left out when scales are per {per}, got {block_size!r}")
     if not isinstance(double_quant, bool):
         raise ValueError(f"double_quant must be True or False, got {double_quant!r}")
-    if double_quant and not table:
+    if double_quant and form.scheme != "table":
         raise ValueError(f"double_quant must be False for {name}; it is defined for nf4 and fp4")
     if per == "block":
-        block_size = DEFAULT_BLOCK if block_size is None else block_size
+        block_size = form.default_block if block_size is None else block_size
         block_size = whole_number("block_size", block_size, SMALLEST_BLOCK, LARGEST_BLOCK)
     return Layout(form, per, block_size, double_quant)

@@ -55,8 +55,11 @@ def free_memory(device: torch.device | None = None) -> float:
     return min(there, float(int(limit) - int(used))) if limit.isdecimal() and used.isdecimal() else there
 
 
-def check_finite(extremes: Tensor, x: Tensor) -> None:
-    """A ValueError when `extremes` (which are not finite if anything in `x` is not) shows that `x` is not finite."""
+def check_finite(extremes: Tensor, x: Tensor, first: int = 0) -> None:
+    """A ValueError when `extremes` (which are not finite if anything in `x` is not) shows that `x` is not finite.
+
+    `first` is the position of `x` in the tensor of which it is a piece.
+    """
     if bool(torch.isfinite(extremes).all()):
         return
     flat = x.reshape(-1)
@@ -64,7 +67,8 @@ def check_finite(extremes: Tensor, x: Tensor) -> None:
     place = int(bad[0]) if len(bad) else 0
     value = float(flat[place])
     limit = "" if value != value or value in (float("inf"), float("-inf")) else " (float32 ends at 3.4e38)"
-    raise ValueError(f"x must hold finite numbers{limit}, got {value} at position {place:,} of the flattened tensor")
+    where = f"position {first + place:,} of the flattened tensor"
+    raise ValueError(f"x must hold finite numbers{limit}, got {value} at {where}")
 
 
 def _from_numpy(array: Any) -> Tensor:

@@ -46,7 +46,7 @@ def model_bytes(
         matrices: (numbers in a matrix, how many such matrices) for each quantized kind.
         other_parameters: numbers that stay in 16 bits.
         format: as for `quantize`, and so are `block_size` and `double_quant`; integer formats without a block size
-            have one scale a matrix.
+            have one scale a matrix, nf4 and fp4 blocks of 64, mxfp4 blocks of 32.
 
     >>> in_nf4 = model_bytes([(4096 * 4096, 32)], 0, "nf4")
     >>> nested = model_bytes([(4096 * 4096, 32)], 0, "nf4", double_quant=True)

@@ -14,6 +14,7 @@ from peftcalc.lazy import upstairs
 from peftcalc.quant.absmax import IntegerGroups, dequantize_integers, unpack_integers
 from peftcalc.quant.blockwise import dequantize_4bit, unpack_4bit
 from peftcalc.quant.formats import Layout
+from peftcalc.quant.mxfp4 import dequantize_mxfp4, scale_values, unpack_mxfp4
 from peftcalc.quant.nested import NestedScales
 
 
@@ -26,9 +27,9 @@ class Quantized:
         shape: of the original.
         dtype: of the original.
         codes: 8-bit integers int8 in the original's shape; narrower codes packed in uint8, flat, the first in the high
-            bits.
+            bits (in mxfp4 in the low ones).
         block_scales: (groups,), float32: the largest magnitude of each group; in the zero-point formats the length of
-            one step. None when they are nested.
+            one step; in mxfp4 E8M0 bytes, uint8. None when they are nested.
         zero_points: (groups,), float32: the code of zero, in the zero-point formats.
         nested: the block scales in 8 bits, with double quantization.
         is_numpy: the original was a numpy array, and so is what `dequantize` returns.
@@ -70,11 +71,11 @@ class Quantized:
 
     @property
     def scales(self) -> Tensor:
-        """The scale of each group, (groups,), float32; with double quantization what the 8 bits stand for."""
+        """The scale of each group, (groups,), float32; with double quantization and in mxfp4 what 8 bits stand for."""
         if self.nested is not None:
             return self.nested.dequantize()
         assert self.block_scales is not None
-        return self.block_scales
+        return scale_values(self.block_scales) if self.layout.form.scheme == "mx" else self.block_scales
 
     @property
     def bits_per_value(self) -> float:
@@ -88,7 +89,9 @@ class Quantized:
         return sum(part.nbytes for part in stored if part is not None)
 
     def code_values(self) -> Tensor:
-        """The code of each number, (count,): 0 to 15 for nf4 and fp4, signed integers otherwise."""
+        """The code of each number, (count,): 0 to 15 for nf4, fp4 and mxfp4, signed integers otherwise."""
+        if self.layout.form.scheme == "mx":
+            return unpack_mxfp4(self.codes, self.count)
         if self.layout.form.scheme == "table":
             return unpack_4bit(self.codes, self.count)
         bits = self.layout.form.bits
@@ -103,7 +106,7 @@ class Quantized:
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise ValueError(f"dtype must be one of torch's floating-point types, got {dtype!r}")
         with torch.no_grad():
-            flat = self._table_values(dtype) if self.layout.form.scheme == "table" else self._integer_values().to(dtype)
+            flat = self._values(dtype)
         numbers = flat.view(self.shape)
         return numbers.numpy() if self.is_numpy and dtype not in _NOT_IN_NUMPY else numbers
 
@@ -117,14 +120,37 @@ class Quantized:
             self.layout, self.shape, self.dtype, self.codes.to(device), moved[0], moved[1], nested, self.is_numpy
         )
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file that `Quantized.load` reads."""
-        upstairs("Quantized.save")(self, path)
+    def save(self, path: str | Path, layout: str = "peftcalc") -> None:
+        """Write a safetensors file that `Quantized.load` reads.
+
+        Args:
+            path: of the file.
+            layout: "peftcalc", for every format, or "bitsandbytes": the tensors that bitsandbytes itself writes and
+                reads (nf4 and fp4 only, in blocks of 32, 64, 128 … 4,096).
+        """
+        upstairs("Quantized.save")(self, path, layout)
 
     @staticmethod
     def load(path: str | Path) -> Quantized:
-        """Read what `save` wrote; a ValueError says what is wrong with any other file."""
+        """Read what `save` or bitsandbytes wrote; a ValueError says what is wrong with any other file."""
         return upstairs("Quantized.load")(path)
+
+    def to_bitsandbytes(self) -> Any:
+        """The same codes and scales as a `bitsandbytes.nn.Params4bit`, for the weight of a `Linear4bit`.
+
+        Raises:
+            ValueError: bitsandbytes has no such format, block size or dtype.
+        """
+        return upstairs("Quantized.to_bitsandbytes")(self)
+
+    @staticmethod
+    def from_bitsandbytes(weight: Any) -> Quantized:
+        """The codes and scales of a `bitsandbytes.nn.Params4bit`.
+
+        Raises:
+            ValueError: it is not quantized yet, or was repacked for a kernel of bitsandbytes.
+        """
+        return upstairs("Quantized.from_bitsandbytes")(weight)
 
     def __repr__(self) -> str:
         return (
@@ -132,7 +158,13 @@ class Quantized:
             f"double_quant={self.double_quant}, bits_per_value={self.bits_per_value:.10g}, nbytes={self.nbytes:,})"
         )
 
-    def _table_values(self, dtype: torch.dtype) -> Tensor:
+    def _values(self, dtype: torch.dtype) -> Tensor:
+        """(count,)"""
+        if self.layout.form.scheme == "mx":
+            assert self.block_scales is not None
+            return dequantize_mxfp4(self.codes, self.block_scales, self.count, self.group_size, dtype)
+        if self.layout.form.scheme != "table":
+            return self._integer_values().to(dtype)
         return dequantize_4bit(self.codes, self.scales, self.count, self.format, self.group_size, dtype)
 
     def _integer_values(self) -> Tensor:

@@ -12,6 +12,7 @@ from peftcalc.quant.absmax import pack_integers, quantize_absmax, quantize_affin
 from peftcalc.quant.blockwise import quantize_4bit
 from peftcalc.quant.formats import Layout, Per, make_layout
 from peftcalc.quant.inputs import as_tensor, check_finite, need_memory
+from peftcalc.quant.mxfp4 import quantize_mxfp4
 from peftcalc.quant.nested import quantize_scales
 from peftcalc.quant.quantized import Quantized
 
@@ -30,9 +31,10 @@ def quantize(
 
     Args:
         x: torch tensor or numpy array of finite floats, any shape, on any device. float64 is rounded to float32 first.
-        format: "nf4" or "fp4", in blocks, as bitsandbytes writes them; "int8", "int4" or "int2" (absmax), these with
-            "_zeropoint" (the tutorials' convention) or "_affine" (torch.ao's); see `peftcalc.quant.absmax`.
-        block_size: neighbours that share a scale, 16 to 4,096; 64 for nf4 and fp4 when not given.
+        format: "nf4" or "fp4", in blocks, as bitsandbytes writes them; "mxfp4", OCP's (see
+            `peftcalc.quant.mxfp4`); "int8", "int4" or "int2" (absmax), these with "_zeropoint" (the tutorials'
+            convention) or "_affine" (torch.ao's); see `peftcalc.quant.absmax`.
+        block_size: neighbours that share a scale, 16 to 4,096; when not given 64 for nf4 and fp4, 32 for mxfp4.
         double_quant: nf4 and fp4 only: store the block scales in 8 bits (QLoRA paper, section 3).
         per: for integer formats which numbers share a scale: the "tensor", a "row" (along the last dimension), or a
             "block"; "block" when a block size is given, else "tensor".
@@ -54,9 +56,9 @@ def quantize(
     layout = make_layout(format, block_size, double_quant, per)
     numbers = as_tensor(x)
     copied = 0 if numbers.is_contiguous() else numbers.element_size()
-    working = 0 if layout.form.scheme == "table" else 24
+    working = {"table": 0, "mx": 1}.get(layout.form.scheme, 24)
     need_memory(numbers.numel() * (layout.form.bits / 8 + copied + working), "quantizing x", numbers.device)
-    store = _in_table if layout.form.scheme == "table" else _in_integers
+    store = {"table": _in_table, "mx": _in_mxfp4}.get(layout.form.scheme, _in_integers)
     with torch.no_grad():
         return store(numbers, layout, isinstance(x, np.ndarray | np.generic))
 
@@ -68,6 +70,12 @@ def _in_table(numbers: Tensor, layout: Layout, is_numpy: bool) -> Quantized:
     nested = quantize_scales(scales) if layout.double_quant else None
     shape = tuple(numbers.shape)
     return Quantized(layout, shape, numbers.dtype, codes, None if nested else scales, None, nested, is_numpy)
+
+
+def _in_mxfp4(numbers: Tensor, layout: Layout, is_numpy: bool) -> Quantized:
+    assert layout.block_size is not None
+    codes, scales = quantize_mxfp4(numbers, layout.block_size)
+    return Quantized(layout, tuple(numbers.shape), numbers.dtype, codes, scales, None, None, is_numpy)
 
 
 def _in_integers(numbers: Tensor, layout: Layout, is_numpy: bool) -> Quantized:

@@ -63,7 +63,7 @@ def steps(weights: Sequence[float], format: str = "nf4") -> Steps:  # noqa: A002
     quantized = quantize(x, format, block_size=MOST)
     form = quantized.layout.form
     if form.scheme not in ("table", "absmax"):
-        raise ValueError(f"format must be an absmax format, nf4 or fp4, got {form.name!r}")
+        raise ValueError(f"format must be an absmax format, nf4 or fp4 to be shown in steps, got {form.name!r}")
     codes, absmax = quantized.code_values().tolist(), quantized.scales.item()
     if form.scheme == "table":
         values, top = FOUR_BIT_VALUES[form.name], 1

@@ -35,6 +35,11 @@ NF4_VALUES = (
 _FP4_POSITIVE = tuple(value / 12 for value in (0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0))
 FP4_VALUES = _FP4_POSITIVE + tuple(-value for value in _FP4_POSITIVE)
 FOUR_BIT_VALUES = {"nf4": NF4_VALUES, "fp4": FP4_VALUES}
+_E2M1_POSITIVE = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+E2M1_VALUES = _E2M1_POSITIVE + tuple(-value for value in _E2M1_POSITIVE)
+"""Of the codes 0 to 15 of MXFP4, the sign in the highest bit (OCP MX v1.0, section 5.3.3)."""
+CODE_VALUES = {**FOUR_BIT_VALUES, "mxfp4": E2M1_VALUES}
+"""Every format whose codes are a table of values."""
 
 CELLS = 1024
 """Cells of the number line in which a nearest value is looked up; no two midpoints of NF4 or FP4 share one."""

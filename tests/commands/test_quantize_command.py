@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import peftcalc as pc
 from peftcalc.cli import main
+from peftcalc.quant import write_checkpoint
 
 
 @pytest.fixture
@@ -106,3 +107,56 @@ def test_files_that_are_something_else(capsys: pytest.CaptureFixture[str], tmp_p
     save_file({"w": torch.tensor([1.0, float("nan")])}, str(path))
     assert main(["quantize", str(path)]) == 2
     assert "tensor w: x must hold finite numbers, got nan" in capsys.readouterr().err
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A checkpoint in bitsandbytes' layout: two weights and a norm."""
+    x = torch.randn(48, 128, generator=torch.Generator().manual_seed(1)).bfloat16()
+    weights = {"up.weight": pc.quantize(x, "nf4", double_quant=True), "down.weight": pc.quantize(x.T, "fp4")}
+    write_checkpoint(tmp_path / "model.safetensors", {**weights, "norm.weight": torch.ones(128)})
+    return tmp_path / "model.safetensors"
+
+
+def test_a_checkpoint_of_bitsandbytes_is_described_and_not_quantized_again(
+    capsys: pytest.CaptureFixture[str], stored: Path
+) -> None:
+    record = answer(capsys, str(stored))
+    rows = {row["name"]: row for row in record["tensors"]}
+    assert record["quantized"] is True
+    assert set(rows) == {"up.weight", "down.weight"}
+    assert (rows["up.weight"]["format"], rows["down.weight"]["format"]) == ("nf4", "fp4")
+    assert (rows["up.weight"]["bits_per_value"], rows["down.weight"]["bits_per_value"]) == (4.126953125, 4.5)
+    assert (rows["up.weight"]["shape"], rows["down.weight"]["shape"]) == ([48, 128], [128, 48])
+    assert rows["up.weight"]["block_size"] == 64
+    assert rows["up.weight"]["double_quant"] is True
+    assert rows["up.weight"]["dtype"] == "bfloat16"
+    assert rows["up.weight"]["original_nbytes"] == 2 * 48 * 128
+    assert (record["format"], record["block_size"]) == (None, 64)  # they differ in one and agree in the other
+    assert record["total"]["nbytes"] == sum(row["nbytes"] for row in rows.values())
+
+
+def test_the_table_of_a_checkpoint(capsys: pytest.CaptureFixture[str], stored: Path) -> None:
+    assert main(["quantize", str(stored), "--format", "int8"]) == 0
+    first, header, *lines = capsys.readouterr().out.splitlines()
+    assert first == "model.safetensors is quantized already; it is not quantized again"
+    assert header.split() == ["tensor", "shape", "numbers", "format", "scales", "dtype", "before", "now", "bits"]
+    rows = {line.split()[0]: line for line in lines}
+    assert set(rows) == {"up.weight", "down.weight", "total"}
+    assert "blocks of 64, double quantized" in rows["up.weight"]
+    assert rows["up.weight"].endswith("4.12695")
+
+
+def test_our_own_file_is_described_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pc.quantize(torch.ones(4, 8), "int4", per="row").save(tmp_path / "w.safetensors")
+    (row,) = answer(capsys, str(tmp_path / "w.safetensors"))["tensors"]
+    assert (row["name"], row["format"], row["per"], row["block_size"]) == ("w", "int4", "row", None)
+    assert row["bits_per_value"] == 8.0
+
+
+def test_a_damaged_checkpoint_is_one_line(capsys: pytest.CaptureFixture[str], stored: Path) -> None:
+    tensors = load_file(stored)
+    tensors["up.weight.absmax"] = tensors["up.weight.absmax"][:-1].clone()
+    save_file(tensors, str(stored))
+    assert main(["quantize", str(stored)]) == 2
+    assert "up.weight.absmax must be U8 of shape (96,), got U8 of shape (95,)" in capsys.readouterr().err

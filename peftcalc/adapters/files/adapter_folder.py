@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from peftcalc.adapters.files.adapter_config import (
     method_of,
     read_object,
 )
+from peftcalc.adapters.files.whole_file import write_whole
 from peftcalc.adapters.layer_choice import choose_layers
 from peftcalc.adapters.layers.adapt import adapter_rank, scale_of
 from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tensors, adapters, bare
@@ -62,11 +62,11 @@ def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
         PREFIX + _peft_name(name, layers): tensor.detach().cpu().contiguous().clone()
         for name, tensor in adapter_tensors(module, adapter).items()
     }
-    _write(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    write_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
     config = config_of(method, _targets(module, method, list(layers)), module)
-    _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
+    write_whole(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
     if more := beside_peft(method):
-        _write(folder / BASE, lambda path: path.write_text(json.dumps(more, indent=2) + "\n"))
+        write_whole(folder / BASE, lambda path: path.write_text(json.dumps(more, indent=2) + "\n"))
     else:
         (folder / BASE).unlink(missing_ok=True)
     return folder
@@ -194,13 +194,6 @@ def _targets(module: nn.Module, method: LoRA, names: list[str]) -> list[str]:
         except ValueError:  # a suffix that also names something that cannot be adapted
             same = False
     return suffixes if same else names
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """A file appears whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    write(unfinished)
-    unfinished.replace(path)
 
 
 def _some(names: list[str]) -> str:

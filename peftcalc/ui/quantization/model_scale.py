@@ -61,6 +61,7 @@ def _model_rows(matrices: list[tuple[int, int]], other: int, block: int) -> dict
         "int8, a scale a matrix": model_bytes(matrices, other, "int8"),
         "int4 blocks": model_bytes(matrices, other, "int4", block),
         "FP4": model_bytes(matrices, other, "fp4", block),
+        "MXFP4, blocks of 32": model_bytes(matrices, other, "mxfp4"),
         "NF4": model_bytes(matrices, other, "nf4", block),
         "NF4, double quantized": model_bytes(matrices, other, "nf4", block, double_quant=True),
     }

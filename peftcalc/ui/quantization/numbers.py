@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from peftcalc.quant.formats import Per, make_layout
+from peftcalc.quant.formats import FORMATS, MX_BLOCK, Per
 
 if TYPE_CHECKING:
     from peftcalc.quant.quantized import Quantized
@@ -32,6 +32,8 @@ class Variant:
     format: str
     per: Per
     double_quant: bool = False
+    own_block: int | None = None
+    """The format's own; None where it is chosen."""
 
     @property
     def family(self) -> str:
@@ -39,8 +41,8 @@ class Variant:
         return self.format.partition("_")[0]
 
     def options(self, block_size: int) -> dict[str, Any]:
-        """The arguments of `quantize`; the block size counts only for scales per block."""
-        size = block_size if self.per == "block" else None
+        """The arguments of `quantize`; the block size counts only for scales per block that may be of any size."""
+        size = self.own_block or (block_size if self.per == "block" else None)
         return {"format": self.format, "per": self.per, "block_size": size, "double_quant": self.double_quant}
 
 
@@ -56,6 +58,7 @@ VARIANTS = {
         Variant("NF4", "nf4", "block"),
         Variant("NF4, double quantized", "nf4", "block", double_quant=True),
         Variant("FP4 (bitsandbytes)", "fp4", "block"),
+        Variant("MXFP4 (OCP), blocks of 32", "mxfp4", "block", own_block=MX_BLOCK),
         Variant("int8 zero-point, tutorials", "int8_zeropoint", "tensor"),
         Variant("int8 zero-point, torch.ao", "int8_affine", "tensor"),
     )
@@ -181,32 +184,36 @@ def picture(choice: Choice, label: str, block_size: int, _window: Any) -> Pictur
 
 
 def codes_used(quantized: Quantized) -> int:
-    """How many different values the codes of these numbers stand for; FP4 has two codes for zero."""
-    from peftcalc.quant.tables import FOUR_BIT_VALUES
+    """How many different values the codes of these numbers stand for; FP4 and MXFP4 have two codes for zero."""
+    from peftcalc.quant.tables import CODE_VALUES
 
     codes = set((quantized.code_values().long() + 128).bincount().nonzero().flatten().tolist())
-    values = FOUR_BIT_VALUES.get(quantized.format)
-    return len({values[code - 128] for code in codes}) if values else len(codes)
+    return len({values[code - 128] for code in codes}) if (values := CODE_VALUES.get(quantized.format)) else len(codes)
 
 
 def normalised(flat: Any, quantized: Quantized) -> Any:
     """Each number where its group's codes lie on [−1, 1]: divided by the scale, shifted by the zero point."""
     scales = quantized.scales.repeat_interleave(quantized.group_size)[: flat.numel()]
     if quantized.zero_points is None:
-        return flat / scales.clamp(min=1e-38)
+        return flat / (scales.clamp(min=1e-38) * _reach(quantized.format))
     zeros = quantized.zero_points.repeat_interleave(quantized.group_size)[: flat.numel()]
     return (flat / scales + zeros) / 2 ** (quantized.layout.form.bits - 1)
 
 
 def code_points(variant: Variant) -> np.ndarray:
     """Where on [−1, 1] the codes lie."""
-    from peftcalc.quant.tables import FOUR_BIT_VALUES
+    from peftcalc.quant.tables import CODE_VALUES
 
-    form = make_layout(variant.format).form
-    if form.scheme == "table":
-        return np.unique(FOUR_BIT_VALUES[form.name])
+    form = FORMATS[variant.format]
+    if form.in_blocks:
+        return np.unique(CODE_VALUES[form.name]) / _reach(form.name)
     top = 2 ** (form.bits - 1) - 1
     return np.arange(-top, top + 1) / top if form.scheme == "absmax" else np.arange(-top - 1, top + 1) / (top + 1)
+
+
+def _reach(name: str) -> float:
+    """Below which multiple of its scale every number of a block lies: 1, or 8 where the scale is a power of two."""
+    return 8.0 if name == "mxfp4" else 1.0
 
 
 def window(values: Any) -> Any:

@@ -130,11 +130,12 @@ def _trade_off(choice: data.Choice, window: Any, block: int, labels: list[str]) 
 
     def point(label: str, size: int) -> tuple[str, str, str, float, float]:
         variant = data.VARIANTS[label]
-        shown = f"{size}" if variant.per == "block" else variant.per
+        shown = f"{variant.own_block or size}" if variant.per == "block" else variant.per
         return label, variant.family, shown, *data.measure_window(choice, label, size, window)
 
     columns = ["variant", "format", "block", "bits", "rmse"]
-    sizes = {label: CURVE_BLOCKS if data.VARIANTS[label].per == "block" else (block,) for label in labels}
+    chosen = {label for label in labels if data.VARIANTS[label].per == "block" and not data.VARIANTS[label].own_block}
+    sizes = {label: CURVE_BLOCKS if label in chosen else (block,) for label in labels}
     curve = pd.DataFrame([point(label, size) for label in labels for size in sizes[label]], columns=columns)
     here = pd.DataFrame([point(label, block) for label in labels], columns=columns)
     show.chart(

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import peftcalc as pc
 from peftcalc.quant import FORMATS, Quantized
-from peftcalc.quant.files import HEADER
+from peftcalc.quant.files.own_layout import HEADER
 
 CHOICES = [(name, {}) for name in FORMATS] + [
     ("nf4", {"double_quant": True}),

@@ -1,4 +1,4 @@
-"""A `Quantized` as a safetensors file: its tensors, and its layout in the header. Nothing else is read, no pickle.
+"""A `Quantized` as a safetensors file of our own: its tensors, and its layout in the header.
 
 A file is taken for what it may be, damaged or hostile: every name, type, shape and number is checked.
 """
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peftcalc.outside_files import plain_file
 from peftcalc.quant.formats import Layout, make_layout
+from peftcalc.quant.mxfp4 import NOT_A_NUMBER
 from peftcalc.quant.nested import NESTED_BLOCK, NestedScales
 from peftcalc.quant.quantized import Quantized
 
@@ -28,7 +27,7 @@ _DTYPES = {
 Expected = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
-def save_quantized(quantized: Quantized, path: str | Path) -> None:
+def save(quantized: Quantized, path: str | Path) -> None:
     """Write `quantized` to `path`; see `Quantized.save`."""
     layout = quantized.layout
     header = {
@@ -46,28 +45,26 @@ def save_quantized(quantized: Quantized, path: str | Path) -> None:
     save_file(tensors, str(path), metadata={HEADER: json.dumps(header)})
 
 
-def load_quantized(path: str | Path) -> Quantized:
-    """Read `path`; see `Quantized.load`.
+def is_own(file: Any) -> bool:
+    """Whether `save` has written this open safetensors file."""
+    return HEADER in (file.metadata() or {})
+
+
+def load(name: str, file: Any) -> Quantized:
+    """The `Quantized` of an open safetensors file called `name`.
 
     Raises:
-        ValueError: the file is missing, is not safetensors, or is not a quantized tensor that is whole and consistent.
+        ValueError: it is not a quantized tensor that is whole and consistent.
     """
-    name = Path(path).name
-    if Path(path).exists():
-        plain_file(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = _header(name, (file.metadata() or {}).get(HEADER))
-            layout, shape, expected = _expected(name, header)
-            _check_names(name, file, expected)
-            tensors = {key: file.get_tensor(key) for key in expected}
-    except FileNotFoundError:
-        raise ValueError(f"{name}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{name} is not a safetensors file ({error})") from None
+    header = _header(name, (file.metadata() or {}).get(HEADER))
+    layout, shape, expected = _expected(name, header)
+    _check_names(name, file, expected)
+    tensors = {key: file.get_tensor(key) for key in expected}
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name}: {key} must be finite")
+    if layout.form.scheme == "mx" and bool((tensors["scales"] == NOT_A_NUMBER).any()):
+        raise ValueError(f"{name}: scales must be finite, got {NOT_A_NUMBER}, which stands for NaN")
     nested = None
     if layout.double_quant:
         nested = NestedScales(tensors["scale_codes"], tensors["scale_scales"], tensors["scale_offset"])
@@ -116,7 +113,7 @@ def _expected(name: str, header: Mapping[str, Any]) -> tuple[Layout, tuple[int, 
     shape = tuple(sides)
     count, bits = math.prod(shape), layout.form.bits
     groups = -(-count // layout.group_size(shape, count))
-    is_signed_byte = layout.form.scheme != "table" and bits == 8
+    is_signed_byte = not layout.form.in_blocks and bits == 8
     codes = (torch.int8, shape) if is_signed_byte else (torch.uint8, (-(-count * bits // 8),))
     expected: Expected = {"codes": codes}
     if layout.double_quant:
@@ -124,7 +121,7 @@ def _expected(name: str, header: Mapping[str, Any]) -> tuple[Layout, tuple[int, 
         expected["scale_scales"] = (torch.float32, (-(-groups // NESTED_BLOCK),))
         expected["scale_offset"] = (torch.float32, ())
     else:
-        expected["scales"] = (torch.float32, (groups,))
+        expected["scales"] = (torch.uint8 if layout.form.scheme == "mx" else torch.float32, (groups,))
     if layout.form.scheme in ("zeropoint", "affine"):
         expected["zero_points"] = (torch.float32, (groups,))
     return layout, shape, expected
