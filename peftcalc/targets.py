@@ -172,7 +172,9 @@ def _compiled(expression: str) -> Any:
             warnings.simplefilter("ignore")  # "possible nested set": such a bracket is read as the letter that it is
             verbose = bool(re.compile(expression).flags & re.VERBOSE)
             return regex.compile(as_python_reads(expression, verbose))
-    except (re.error, regex.error, OverflowError, RecursionError) as error:
+    except (RecursionError, MemoryError):
+        raise ValueError(f"the regular expression {_short(expression)} is nested too deeply") from None
+    except (re.error, regex.error, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}, in {_short(expression)}") from None
 
 

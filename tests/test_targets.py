@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 
+from peftcalc.counting.count import count
 from peftcalc.methods import LoRA
+from peftcalc.models.load import load_model
 from peftcalc.targets import is_target, no_match_error, pattern_deadline, pattern_value
 
 segments = st.sampled_from(
@@ -125,3 +128,26 @@ def test_all_names_share_one_deadline():
 def test_no_match_lists_what_exists_and_the_nearest():
     error = no_match_error(["qproj"], ["m.0.q_proj", "m.0.v_proj", "m.1.q_proj"])
     assert str(error) == "targets 'qproj' match no module; this model has q_proj, v_proj; nearest: q_proj"
+
+
+def test_a_pattern_of_thousands_of_parentheses_is_a_sentence() -> None:
+    with pytest.raises(ValueError, match="is nested too deeply"):
+        is_target("q_proj", LoRA(targets="(" * 5_000 + ")" * 5_000))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"targets": r"(?:.*.*.*.*.*.*.*.*)z_proj"},
+        {"targets": ["c_attn"], "exclude": r"(?:.*.*.*.*.*.*.*.*)z_proj"},
+        {"targets": ["c_attn"], "rank_pattern": {r"(?:.*.*.*.*.*.*.*.*)z_proj": 4}},
+        {"targets": ["c_attn"], "modules_to_save": [r"(?:.*.*.*.*.*.*.*.*)z_proj"]},
+    ],
+)
+def test_every_pattern_of_a_count_is_under_its_one_deadline(settings: dict[str, Any]) -> None:
+    """Each match alone is quick enough; with no time left for all of them, the first is refused, wherever it stands."""
+    shapes = load_model("openai-community/gpt2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("peftcalc.counting.count.pattern_deadline", lambda: pattern_deadline(seconds=0))
+        with pytest.raises(ValueError, match="takes too long"):
+            count(shapes, LoRA(**settings))

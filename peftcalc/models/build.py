@@ -74,7 +74,7 @@ def _build(
 ) -> tuple[Any, tuple[str, ...]]:
     """The model on the meta device, shapes without storage, and what to say of settings that could not be read."""
     first: ValueError | None = None
-    for reading, left_out in readings(with_backbone(config, model_type)):
+    for reading, left_out in readings(with_backbone(config, model_type) | {"model_type": model_type}):
         try:
             module, lost = _built(reading, class_name, num_labels)
         except ValueError as error:

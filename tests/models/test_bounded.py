@@ -139,7 +139,7 @@ def test_a_backbone_of_another_repository_is_a_sentence_and_no_request(
 ) -> None:
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ValueError, match="takes a part from another repository|names its backbone as a repository"):
+    with pytest.raises(ValueError, match=r"takes a part from another repository|names its backbone as a repository"):
         load_model(config)
 
 

@@ -62,7 +62,7 @@ def _unknown(raw: Mapping[str, Any], config: Any, module: Any, path: str = "") -
     code = "\n".join({_source(type(part).__module__) for part in module.modules() if _config_of(part) is config})
     known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map)
     for name, value in raw.items():
-        part = getattr(config, name, None)
+        part = _value_of(config, name)
         if _is_config(part) and isinstance(value, Mapping):
             yield from _unknown(value, part, module, f"{path}{name}.")
         elif name in known or hasattr(type(config), name) or name not in vars(config):
@@ -77,7 +77,7 @@ def _missing(raw: Mapping[str, Any], config: Any, sizes: set[int], path: str = "
     """Dimensions that the configuration leaves out, with the value that its class takes."""
     said = {name for pair in config.attribute_map.items() if not set(raw).isdisjoint(pair) for name in pair} | set(raw)
     for field in dataclasses.fields(config):
-        value: Any = getattr(config, field.name, None)
+        value: Any = _value_of(config, field.name)
         full = f"{path}{field.name}"
         if _is_config(value):
             given = raw.get(field.name)
@@ -112,6 +112,14 @@ def _source(place: str) -> str:
     except (OSError, TypeError, KeyError):  # a build without sources
         return ""
     return "\n".join(line for line in lines if "config" in line)
+
+
+def _value_of(config: Any, name: str) -> Any:
+    """A field of a configuration; None where there is none, or one for each layer, which its object refuses to name."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # of every configuration class its own
+        return None
 
 
 def _config_of(part: Any) -> Any:
