@@ -18,6 +18,7 @@ from peftcalc.adapters.layers.frozen_weight import (
     base_product,
     cast,
     differentiable_once,
+    master_dtype,
     matrix,
     product_dtype,
     stored,
@@ -41,7 +42,7 @@ class Magnitude(AdaptedLayer):
     """
 
     magnitude: nn.Parameter
-    _squares: tuple[tuple[int, int], Tensor] | None = None
+    _squares: tuple[tuple[Any, ...], Tensor] | None = None
 
     def start_magnitude(self) -> None:
         """`m = n`: step 0 is the base layer exactly, because m and n are then the same float32 numbers."""
@@ -67,11 +68,13 @@ class Magnitude(AdaptedLayer):
         return super().effective_weight().norm(dim=1).clamp_min(SMALLEST_NORM)
 
     def squared_base_norm(self) -> Tensor:
-        """‖W‖² by row, (out,), in float32; kept until the base's weight is another one."""
-        weight = stored(self.base)
-        version = (weight.data_ptr(), weight._version)
+        """‖W‖² by row, (out,), in float32 or better; kept until the base's weight is another one."""
+        weight, dtype = stored(self.base), master_dtype(self.factors()[0].dtype)
+        version = (weight.data_ptr(), weight._version, weight.device, dtype)
         if self._squares is None or self._squares[0] != version:
-            squares = torch.linalg.vector_norm(matrix(self.base), dim=1, dtype=self.factors()[0].dtype).square()
+            W = matrix(self.base)
+            widest = torch.promote_types(W.dtype, dtype)
+            squares = torch.linalg.vector_norm(W, dim=1, dtype=widest).square().to(dtype)
             self._squares = (version, squares)
         return self._squares[1]
 
@@ -115,6 +118,7 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA:
     >>> row_norm(W, A, B, 1.0, torch.ones(2)), (W + B @ A).norm(dim=1)
     (tensor([1.0000, 5.8310]), tensor([1.0000, 5.8310]))
     """
+    A, B = cast(A, squares.dtype), cast(B, squares.dtype)
     if WA is None:
         WA = F.linear(cast(A, W.dtype), W)  # (rank, out), the transpose of the formula's W Aᵀ
     AA, smallest = A @ A.T, SMALLEST_NORM**2  # (rank, rank)

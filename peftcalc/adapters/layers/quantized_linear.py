@@ -7,6 +7,7 @@ two a layer holds half a byte a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -67,6 +68,18 @@ class QuantizedLinear(nn.Module):
         quantized = cls(matrix(layer), layer.bias, method.quant, method.double_quant)
         quantized.was_conv1d = is_conv1d(layer)
         return quantized
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedLinear:
+        """`.to(…)` and its kin: codes and scales go to another device and keep their types, whatever type is asked
+        for; `W` is dequantized to that type from then on. A scale in 16 bits would be another scale."""
+        kept = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, before in kept.items():
+            now = self._buffers[name]
+            if before is not None and now is not None and now.dtype != before.dtype:
+                self._buffers[name] = before.to(now.device)
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.codes.device)).dtype
+        return self
 
     def dequantize(self, dtype: torch.dtype | None = None) -> Tensor:
         """`W`, (out, in), made anew on every call: the code's value times its block's scale."""
