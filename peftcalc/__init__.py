@@ -12,8 +12,10 @@ from peftcalc.lazy import lazy_names
 from peftcalc.methods import DoRA, Full, LoRA, QDoRA, QLoRA
 
 if TYPE_CHECKING:
-    from peftcalc.adapters.attach import attach, detach, merge, unmerge
+    from peftcalc.adapters.attach import activate, attach, detach, merge, unmerge
     from peftcalc.adapters.files.adapter_folder import load_adapter, save_adapter
+    from peftcalc.adapters.state import adapters
+    from peftcalc.adapters.switching import disabled, remove_adapter
     from peftcalc.advice.advise import advise
     from peftcalc.counting.adapter_file import read_adapter_config
     from peftcalc.counting.count import count
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "activate": "peftcalc.adapters.attach",
+    "adapters": "peftcalc.adapters",
     "advise": "peftcalc.advice.advise",
     "attach": "peftcalc.adapters.attach",
     "catalogue": "peftcalc.models.catalogue",
@@ -41,6 +45,7 @@ _MODULES = {
     "count": "peftcalc.counting.count",
     "decompose": "peftcalc.geometry.direction",
     "detach": "peftcalc.adapters.attach",
+    "disabled": "peftcalc.adapters.switching",
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
@@ -51,6 +56,7 @@ _MODULES = {
     "quantization_error": "peftcalc.quant.errors",
     "quantize": "peftcalc.quant.quantizing",
     "rank_of": "peftcalc.geometry.spectrum",
+    "remove_adapter": "peftcalc.adapters.switching",
     "read_adapter_config": "peftcalc.counting.adapter_file",
     "save_adapter": "peftcalc.adapters.files.adapter_folder",
     "simulate_memory": "peftcalc.memory.simulate.simulate",
@@ -64,6 +70,8 @@ __all__ = [
     "LoRA",
     "QDoRA",
     "QLoRA",
+    "activate",
+    "adapters",
     "advise",
     "attach",
     "catalogue",
@@ -71,6 +79,7 @@ __all__ = [
     "count",
     "decompose",
     "detach",
+    "disabled",
     "estimate_memory",
     "finetune",
     "fit",
@@ -82,6 +91,7 @@ __all__ = [
     "quantize",
     "rank_of",
     "read_adapter_config",
+    "remove_adapter",
     "save_adapter",
     "simulate_memory",
     "square",

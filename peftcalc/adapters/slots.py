@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -26,8 +26,15 @@ class Slot:
     def restore(self) -> None:
         setattr(self.owner, self.name, self.original)
 
-    def move_replacement_to(self, device: torch.device) -> None:
-        """An adapter that was set aside follows its base to another device."""
+    def follow_original(self) -> None:
+        """An adapter that was set aside follows its own layer to another device; layers may lie on several. One that is
+        offloaded, on the meta device, leads nowhere."""
+        original = self.original
+        if isinstance(original, nn.Module):
+            original = next(itertools.chain(original.parameters(), original.buffers()), None)
+        if original is None or original.is_meta:
+            return
+        device = original.device
         if isinstance(self.replacement, nn.Parameter):
             self.replacement.data = self.replacement.data.to(device)
         else:

@@ -68,7 +68,7 @@ def method_of(config: dict[str, Any], quant: dict[str, Any] | None = None) -> Lo
     start = config.get("init_lora_weights", True)
     if start not in _STARTS_THAT_KEEP_THE_BASE:
         raise ValueError(f"this adapter belongs to a changed base: init_lora_weights is {start!r}")
-    if not config.get("target_modules"):
+    if not config.get("target_modules") and not config.get("target_parameters"):
         raise ValueError("this adapter_config.json names no target_modules")
     values = {ours: config[theirs] for theirs, ours in _NAMES.items() if config.get(theirs) is not None}
     if "r" not in config or "lora_alpha" not in config:

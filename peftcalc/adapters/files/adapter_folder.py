@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from peftcalc.adapters.attach import attach_filled
 from peftcalc.adapters.files.adapter_config import config_of, method_of, read_object
-from peftcalc.adapters.layer_choice import choose_layers
+from peftcalc.adapters.layer_choice import Choice, choose_layers
 from peftcalc.adapters.layers.adapt import adapter_rank, scale_of
+from peftcalc.adapters.layers.attention import LoRAAttention
+from peftcalc.adapters.layers.experts import AdaptedParameter
 from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tensors, adapters, bare
 from peftcalc.checks import one_of
 from peftcalc.methods import LoRA, QLoRA
@@ -48,12 +50,15 @@ def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     layers = adapter_layers(module, adapter)
+    with bare(module) as plain:
+        method = choose_layers(plain, method).method
     tensors = {
         PREFIX + _peft_name(name, layers): tensor.detach().cpu().contiguous().clone()
         for name, tensor in adapter_tensors(module, adapter).items()
     }
     _write(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    config = config_of(method, _targets(module, method, list(layers)), module)
+    whole = [name for name, layer in layers.items() if not isinstance(layer, AdaptedParameter)]
+    config = config_of(method, _targets(module, method, whole), module)
     _write(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
     if isinstance(method, QLoRA):
         base = {"quant": method.quant, "double_quant": method.double_quant}
@@ -67,7 +72,7 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     """Read an adapter in peft's format into the module and return the module (a single layer: the layer that wraps it).
 
     Where no adapter of this name is attached, the one that the file describes is attached; otherwise the attached one
-    takes the file's values, if it has the same layers, shapes and scale.
+    takes the file's values, if it has the same layers, shapes and scale. If it is merged, the new values are.
 
     Raises:
         ValueError: a file is missing, damaged, of another kind (pickle is not read) or does not fit the module. The
@@ -82,30 +87,51 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     method = method_of(read_object(folder / CONFIG), _quantization(folder / BASE))
     shapes = _shapes(folder / TENSORS)
     with bare(module) as plain:
-        _check_ranks(method, choose_layers(plain, method).adapted, shapes)
+        chosen = choose_layers(plain, method)
+        _check_ranks(chosen, plain, shapes)
     if adapter not in adapters(module):
         return attach_filled(module, method, adapter, lambda tensors: _fill(tensors, folder / TENSORS, shapes, module))
-    for name, layer in adapter_layers(module, adapter).items():
-        scale = scale_of(method, name)
+    layers, patterns = adapter_layers(module, adapter), chosen.layers()
+    for name, layer in layers.items():
+        scale = scale_of(chosen.method, patterns.get(name, name))
         if not math.isclose(layer.scale, scale):
             raise ValueError(
                 f"the file scales the update of {name} by {scale:g}, and adapter {adapter!r} by {layer.scale:g}"
             )
     _fill(adapter_tensors(module, adapter), folder / TENSORS, shapes, module)
+    merged = [layer for layer in layers.values() if layer.merged_base is not None]
+    for layer in merged:
+        layer.unmerge()
+    for layer in merged:
+        layer.merge()
     return module
 
 
 def _peft_name(name: str, layers: dict[str, Any]) -> str:
-    """Our name of a tensor as peft writes it: a base's own bias lies one level deeper."""
+    """Our name of a tensor as peft writes it: a base's own bias lies one level deeper for each layer around it."""
     owner, _, last = name.rpartition(".")
-    return f"{owner}.base_layer.{last}" if owner in layers and last == "bias" else name
+    if last != "bias" or ".lora_" in name:
+        return name
+    path: list[str] = []
+    written: list[str] = []
+    for segment in owner.split("."):
+        inside_attention = isinstance(layers.get(".".join(path)), LoRAAttention) and segment == "out_proj"
+        path.append(segment)
+        written.append(segment)
+        within = ".".join(path)
+        while within in layers or inside_attention:
+            written.append("base_layer")
+            within, inside_attention = f"{within}.base_layer", False
+    return ".".join([*written, last])
 
 
 def _our_name(name: str) -> str | None:
     """The reverse; None for the copies that peft writes twice."""
     if ".original_module." in name or ".modules_to_save." in name:
         return None
-    name = name.removeprefix(PREFIX).replace(".base_layer.", ".")
+    name = name.removeprefix(PREFIX)
+    if ".lora_" not in name:  # the adapter of an inner layer keeps the way to it
+        name = name.replace(".base_layer.", ".")
     return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
 
 
@@ -120,10 +146,13 @@ def _shapes(path: Path) -> Shapes:
     return {name: entry for name, entry in ours.items() if name is not None}
 
 
-def _check_ranks(method: LoRA, names: tuple[str, ...], shapes: Shapes) -> None:
+def _check_ranks(chosen: Choice, plain: nn.Module, shapes: Shapes) -> None:
     """The config's ranks are the tensors' ranks: a huge one in a small file would only make room for a flood."""
-    for name in names:
-        rank = adapter_rank(method, name)
+    for name, pattern in chosen.layers().items():
+        rank = adapter_rank(chosen.method, pattern)
+        if name != pattern:  # one parameter of a module: a stack of experts has as many ranks
+            shape = plain.get_parameter(pattern).shape
+            rank *= shape[0] if len(shape) == 3 else 1
         stored = shapes.get(f"{name}.lora_A.weight") or shapes.get(f"{name}.lora_embedding_A")
         if stored is None:
             raise ValueError(f"{TENSORS} lacks the adapter of {name!r}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftcalc.adapters.layers.frozen_weight import is_transposed, master_dtype, matrix
+from peftcalc.adapters.layers.frozen_weight import is_transposed, master_dtype, matrix, stored
 
 
 class AdaptedLayer(nn.Module):
@@ -23,7 +23,7 @@ class AdaptedLayer(nn.Module):
     """
 
     base: Any
-    """`nn.Linear`, `Conv1D`, `QuantizedLinear`, `nn.Embedding` or `nn.Conv2d`."""
+    """`nn.Linear`, `Conv1D`, `QuantizedLinear`, `nn.Embedding`, a convolution, or what `experts` adapts."""
     merged_base: Any
     """While merged, a layer like the base whose weight contains the update; otherwise None."""
     A: nn.Parameter
@@ -79,6 +79,8 @@ class AdaptedLayer(nn.Module):
         """Compute from now on with one weight that contains the update; the base stays aside, so `unmerge` is exact."""
         if self.merged_base is not None:
             return
+        if stored(self.base).is_meta:
+            raise ValueError("the base's weight is on the meta device, so nothing can be merged into it")
         with torch.no_grad():
             weight, bias = self.effective_weight(), self.effective_bias()
         if not torch.isfinite(weight).all():
@@ -95,8 +97,7 @@ class AdaptedLayer(nn.Module):
         """A layer like the base, with this weight, `(out, in)`, and bias."""
         if hasattr(self.base, "with_weight"):
             return self.base.with_weight(weight, bias)
-        layer = copy.copy(self.base)
-        layer._parameters = dict(self.base._parameters)
+        layer = shallow(self.base)
         layer.weight = nn.Parameter(self._as_stored(weight), requires_grad=False)
         if bias is not None:
             layer.bias = nn.Parameter(bias.to(self.base.bias.dtype), requires_grad=False)
@@ -113,6 +114,13 @@ class AdaptedLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
+
+
+def shallow(module: Any) -> Any:
+    """A module with the same parts, whose parts can be replaced without replacing those of `module`."""
+    twin = copy.copy(module)
+    twin._parameters, twin._modules = dict(module._parameters), dict(module._modules)
+    return twin
 
 
 def adapter_parameter(values: Tensor, like: Tensor) -> nn.Parameter:
