@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from peftcalc.adapters.bare_parameters import choose_parameters, translated
-from peftcalc.adapters.layers.frozen_weight import has_own_forward, is_linear
+from peftcalc.adapters.layers.base import shallow
+from peftcalc.adapters.layers.frozen_weight import features, has_own_forward, is_linear
 from peftcalc.adapters.layers.quantized_linear import QuantizedLinear
 from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.targets import is_target, no_match_error
@@ -183,8 +185,27 @@ def _check(name: str, layer: Any, method: LoRA, module: Any) -> None:
             f"{name!r} is offloaded: its weight is on the meta device between calls, and nothing can be put beside it; "
             "attach first, then offload"
         )
+    if has_own_forward(type(layer)) and not _returns_a_tensor(layer):
+        raise ValueError(
+            f"targets match {name!r}, a {type(layer).__name__}, whose forward returns something else than one tensor, "
+            "to which no update can be added; name other targets, or exclude it"
+        )
     if method.lora_bias and isinstance(layer, nn.Embedding):
         raise ValueError(f"lora_bias does not exist for embeddings, and targets match {name!r}")
+
+
+def _returns_a_tensor(layer: Any) -> bool:
+    """False when a subclass of a linear layer is known to return something else (Llama 4's router): tried on a copy
+    without numbers, so that the layer itself does not notice. A forward that needs more than one input is not known."""
+    twin = shallow(layer)
+    for tensors in (twin._parameters, twin._buffers):
+        tensors.update({name: tensor.detach().to("meta") for name, tensor in tensors.items() if tensor is not None})
+    try:
+        with torch.no_grad():
+            x = torch.empty(1, 1, features(layer)[0], dtype=layer.weight.dtype, device="meta")
+            return isinstance(twin.forward(x), Tensor)
+    except Exception:  # whatever a stranger's forward raises
+        return True
 
 
 def _outermost(modules: dict[str, nn.Module], suffixes: tuple[str, ...]) -> list[str]:
@@ -214,7 +235,10 @@ def _trained_biases(
         return ()
     owners = {name: name.rpartition(".")[0] for name in names}
     if method.bias == "lora_only":
-        names = [name for name in names if owners[name] in adapted]
+        attentions = {
+            f"{name}.out_proj" for name in adapted if isinstance(module.get_submodule(name), nn.MultiheadAttention)
+        }
+        names = [name for name in names if owners[name] in {*adapted, *attentions}]
     return tuple(name for name in names if not any(_inside(owners[name], copy) for copy in saved))
 
 

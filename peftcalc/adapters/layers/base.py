@@ -119,7 +119,8 @@ class AdaptedLayer(nn.Module):
 def shallow(module: Any) -> Any:
     """A module with the same parts, whose parts can be replaced without replacing those of `module`."""
     twin = copy.copy(module)
-    twin._parameters, twin._modules = dict(module._parameters), dict(module._modules)
+    for own in ("_parameters", "_buffers", "_modules"):
+        setattr(twin, own, dict(getattr(module, own)))
     return twin
 
 

@@ -97,22 +97,26 @@ class LoRALinear(AdaptedLayer):
         return F.linear(F.linear(x.to(self.A.dtype), self.A), self.B, self.lora_bias) * self.scale
 
     def merge(self) -> None:
+        """See `AdaptedLayer`."""
+        if self.merged_base is not None:
+            return
         super().merge()
-        if self.merged_base is not None and has_own_forward(type(self.base)):
+        own = self.base.__dict__
+        if has_own_forward(type(self.base)) or own["_forward_hooks"] or own["_forward_pre_hooks"]:
             self._check_merged()
 
     @torch.no_grad()
     def _check_merged(self) -> None:
-        """A forward of its own may do with the weight what the update beside it does not see."""
+        """A forward of its own, or a hook, may do with the product what the update beside it does not see."""
         x = torch.linspace(-1, 1, 3 * self.in_features, device=self.A.device).sin().view(3, -1)
-        x = x.to(self.base.weight.dtype)
+        x = x.to(stored(self.base).dtype if stored(self.base).is_floating_point() else self.base.dtype)
         y = self.base(x)
         apart, merged = self.beside(y, x).float(), self.merged_base(x).float()
         if not torch.allclose(apart, merged, rtol=0.02, atol=0.02 * float(apart.abs().max())):
             self.merged_base = None
             raise ValueError(
-                f"{type(self.base).__name__} has a forward of its own, through which a merged weight does not give "
-                "what base and adapter give apart; nothing was merged"
+                f"{type(self.base).__name__} has a forward or a hook of its own, through which a merged weight does not "
+                "give what base and adapter give apart; nothing was merged"
             )
 
     def effective_bias(self) -> Tensor | None:
