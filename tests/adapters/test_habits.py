@@ -28,7 +28,7 @@ def disturb(module: nn.Module) -> nn.Module:
     torch.manual_seed(7)
     with torch.no_grad():
         for tensor in adapter_tensors(module).values():
-            tensor.add_(torch.randn_like(tensor), alpha=0.1)
+            tensor.add_(torch.randn(tensor.shape), alpha=0.1)  # the same for every dtype
     return module
 
 
@@ -146,7 +146,7 @@ def test_an_offloaded_base_is_refused_by_name_and_left_alone():
     expected = module(x)
     cpu_offload(module, execution_device=torch.device("cpu"))
     for method in METHODS:
-        with pytest.raises(ValueError, match="'0'.*meta device"):
+        with pytest.raises(ValueError, match=r"'0'.*meta device"):
             pc.attach(module, method)
     assert type(module[0]) is nn.Linear
     assert torch.equal(module(x), expected)
@@ -237,9 +237,8 @@ def test_disabled_is_the_base_for_a_moment(method):
         assert plain is module
         assert torch.equal(module(x), base)
     assert torch.equal(module(x), apart)
-    with pytest.raises(RuntimeError, match="mine"), pc.disabled(pc.merge(module)):
-        assert torch.equal(module(x), base)
-        raise RuntimeError("mine")
+    with pytest.raises(ZeroDivisionError), pc.disabled(pc.merge(module)):
+        1 // int(not torch.equal(module(x), base))  # zero divides where the base alone has computed
     assert torch.equal(pc.unmerge(module)(x), apart)
 
 

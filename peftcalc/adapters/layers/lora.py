@@ -77,7 +77,7 @@ class LoRALinear(AdaptedLayer):
             y = self.base(x, *others, **named)
             return self.beside(y, x).to(y.dtype)
         device = x.device.type
-        if not torch.is_autocast_enabled(device):
+        if device == "meta" or not torch.is_autocast_enabled(device):
             return self.adapted_product(x)
         with torch.autocast(device, enabled=False):
             return self.adapted_product(x.to(torch.get_autocast_dtype(device)))
@@ -115,8 +115,8 @@ class LoRALinear(AdaptedLayer):
         if not torch.allclose(apart, merged, rtol=0.02, atol=0.02 * float(apart.abs().max())):
             self.merged_base = None
             raise ValueError(
-                f"{type(self.base).__name__} has a forward or a hook of its own, through which a merged weight does not "
-                "give what base and adapter give apart; nothing was merged"
+                f"{type(self.base).__name__} has a forward or a hook of its own, through which a merged weight does "
+                "not give what base and adapter give apart; nothing was merged"
             )
 
     def effective_bias(self) -> Tensor | None:
