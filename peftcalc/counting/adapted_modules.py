@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from peftcalc.expert_targets import names_parameter
 from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.models.experts import stacked_targets
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
@@ -134,8 +135,7 @@ def _parameters(shapes: ModelShapes, method: LoRA, taken: set[str]) -> Iterator[
 
 def _with_parameter(group: ModuleGroup, tensor: Tensor, targets: Iterable[str]) -> tuple[int, ...] | None:
     def named(index: int | None) -> bool:
-        full = f"{group.name(index)}.{tensor.name}"
-        return any(full == target or full.endswith(f".{target}") for target in targets)
+        return names_parameter(f"{group.name(index)}.{tensor.name}", targets)
 
     if not group.indices:
         return () if group.template and named(None) else None

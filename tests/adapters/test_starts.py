@@ -151,7 +151,7 @@ def test_pissa_is_the_best_approximation_of_its_rank(scale):
     """Eckart and Young: what is left has the singular values that were not taken."""
     torch.manual_seed(0)
     W, A, B = torch.randn(9, 7), torch.empty(3, 7), torch.empty(9, 3)
-    fill_start("pissa", A, B, lambda: W, scale)
+    fill_start("pissa", A, B, lambda: W, scale, 3)
     left = torch.linalg.svdvals(W - scale * B @ A)
     torch.testing.assert_close(left[:4], torch.linalg.svdvals(W)[3:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(A @ A.T, B.T @ B, rtol=1e-5, atol=1e-5)  # the root of S on either side
@@ -297,7 +297,7 @@ def test_four_bits_hold_what_is_left_as_the_recipe_has_it(kind, dtype, tmp_path:
 def test_a_convolution_has_no_principal_part_and_nothing_changes():
     module, x = case(convolutions)
     before, layers = module(x), list(module)
-    with pytest.raises(ValueError, match="does not exist for a convolution"):
+    with pytest.raises(ValueError, match="does not exist for '0', a Conv2d"):
         pc.attach(module, pc.LoRA(**PISSA))
     assert list(module) == layers
     assert torch.equal(module(x), before)

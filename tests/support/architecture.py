@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FOUNDATION = {"checks", "units", "methods", "targets", "lazy", "compiled", "app_folder"}
+FOUNDATION = {"checks", "units", "methods", "targets", "expert_targets", "lazy", "compiled", "app_folder"}
 
 MODELS = FOUNDATION | {"models"}
 COUNTING = MODELS | {"counting"}
