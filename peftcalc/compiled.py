@@ -46,7 +46,13 @@ def load(name: str, signatures: Mapping[str, str]) -> dict[str, Any] | None:
 
 def readable(*tensors: Tensor) -> bool:
     """Whether all lie in the processor's memory, in one piece; a traced step's tensors have another type, and none."""
-    return all(type(t) in (Tensor, Parameter) and t.is_cpu and t.is_contiguous() for t in tensors)
+    for tensor in tensors:  # noqa: SIM110  half of what `all` costs, and a step asks thousands of times
+        if not (type(tensor) in _PLAIN and tensor.is_cpu and tensor.is_contiguous()):
+            return False
+    return True
+
+
+_PLAIN = (Tensor, Parameter)
 
 
 Expected = tuple[Tensor, dtype, Sequence[int]]
@@ -67,7 +73,8 @@ def check(loop: str, *expected: Expected) -> None:
 torch.float32 of shape (3, 2) on cpu, with strides (1, 3)
     """
     for tensor, kind, shape in expected:
-        if tensor.dtype != kind or tensor.shape != shape or not readable(tensor):
+        known = tensor.dtype is kind and tensor.shape == shape and type(tensor) in _PLAIN
+        if not (known and tensor.is_cpu and tensor.is_contiguous()):
             got = f"{tensor.dtype} of shape {tuple(tensor.shape)} on {tensor.device}"
             strides = "" if tensor.is_contiguous() else f", with strides {tensor.stride()}"
             raise ValueError(

@@ -34,13 +34,18 @@ def take(rank: int, thin: tuple[Tensor, ...], wide: tuple[Tensor, ...]) -> bool:
     """
     if wide[0].dtype != torch.bfloat16 or loops() is None or torch.compiler.is_compiling():
         return False
-    tokens, columns = wide[0].shape[0], max(row.shape[1] for row in wide)
+    tokens, columns = wide[0].shape[0], 0
+    for row in wide:
+        columns = max(columns, row.shape[1])
+        if row.dtype is not torch.bfloat16:
+            return False
+    for tensor in thin:
+        if tensor.dtype is not torch.float32:
+            return False
     return (
         0 < tokens <= MOST_TOKENS
         and rank <= MOST_RANK
         and tokens * columns * rank * torch.get_num_threads() <= MOST_PRODUCTS
-        and all(row.dtype == torch.bfloat16 for row in wide)
-        and all(tensor.dtype == torch.float32 for tensor in thin)
         and readable(*thin, *wide)
     )
 
