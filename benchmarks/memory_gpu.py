@@ -155,7 +155,7 @@ def real_model(row: Row, device: str) -> Any:
 
     from peftcalc.memory.simulate.training_model import quantize_linears
     from peftcalc.methods import QLoRA
-    from peftcalc.models.transformers_classes import quiet
+    from peftcalc.models.configs.transformers_classes import quiet
 
     method = method_of(row)
     settings = transformers.LlamaConfig.from_dict(config_of(row.model))

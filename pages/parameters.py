@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.counting.count import count
+from peftcalc.counting.count import count, task_heads
 from peftcalc.counting.counts import Count
 from peftcalc.counting.one_matrix import square
 from peftcalc.counting.one_matrix_gap import one_matrix_gap
@@ -15,6 +15,7 @@ from peftcalc.methods import METHODS, LoRA, make_method
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import parameters as plots
 from peftcalc.plots.style import METHOD_STYLES, THEMES
+from peftcalc.recipes.model_class import AS_THE_MODEL
 from peftcalc.recipes.training_script import TrainingSettings
 from peftcalc.ui import model_choice, page, show, state, take_away
 from peftcalc.ui.doctor.adapter_section import an_existing_adapter
@@ -130,15 +131,15 @@ def a_real_model() -> None:
     controls, result = st.columns([1, 2], gap="large")
     with page.errors_as_sentences():
         with controls:
-            shapes = model_choice.choose_model()
-            method = _method_controls(model_choice.target_names(shapes))
-        counted = count(shapes, method)
+            shapes, task = model_choice.choose_task(model_choice.choose_model())
+            method = _method_controls(model_choice.target_names(shapes), task_heads(shapes, task))
+        counted = count(shapes, method, task)
         with result:
             _answer(counted)
-            _comparison(shapes, method)
+            _comparison(shapes, method, task)
             _block(shapes, counted)
         _gap(shapes, method)
-        _take_away(shapes, counted, method)
+        _take_away(shapes, counted, method, task)
     lessons.show_try_this(MODEL, "model")
     state.link_notes()
 
@@ -165,7 +166,8 @@ def _rank_that_fits(total: int, rank: int) -> int:
     return largest
 
 
-def _method_controls(names: list[str]) -> LoRA:
+def _method_controls(names: list[str], heads: tuple[str, ...]) -> LoRA:
+    """The method; every linear layer leaves out a task's head, which is trained in full and may not be adapted too."""
     kinds = [name for name, kind in METHODS.items() if kind.has_adapter]
     name = state.choice("Method", kinds, "method", "lora", lambda key: METHODS[key].label)
     rank = state.slider("Rank", RANKS, "rank", 16)
@@ -177,7 +179,8 @@ def _method_controls(names: list[str]) -> LoRA:
         rslora = state.switch("Rank-stabilised scaling", "rslora", help="s = α / √r in place of α / r")
         pattern = state.text("Regular expression for the module names", "pattern")
     targets = pattern or chosen or "all-linear"
-    method = make_method(name, rank=rank, alpha=alpha, dropout=dropout, rslora=rslora, targets=targets)
+    options = {"exclude": heads} if heads and targets == "all-linear" else {}
+    method = make_method(name, rank=rank, alpha=alpha, dropout=dropout, rslora=rslora, targets=targets, **options)
     assert isinstance(method, LoRA)
     return method
 
@@ -196,12 +199,12 @@ def _answer(counted: Count) -> None:
         st.info(page.escape(note), icon=":material/info:")
 
 
-def _comparison(shapes: ModelShapes, method: LoRA) -> None:
+def _comparison(shapes: ModelShapes, method: LoRA, task: str | None) -> None:
     st.subheader("The five methods on this model", anchor=False)
     options = method.as_dict()
     rows = []
     for name, kind in METHODS.items():
-        counted = count(shapes, make_method(name, **options))
+        counted = count(shapes, make_method(name, **options), task)
         text = f"{units.short_count(counted.trainable)} · {units.percent(counted.percent)}"
         rows.append((kind.label, counted.trainable, counted.percent, text))
     frame = pd.DataFrame(rows, columns=["method", "trainable", "percent", "text"])
@@ -223,9 +226,9 @@ def _gap(shapes: ModelShapes, method: LoRA) -> None:
             st.markdown(f"{number}. **{step.name}**, {units.percent(step.percent)}. {step.sentence}")
 
 
-def _take_away(shapes: ModelShapes, counted: Count, method: LoRA) -> None:
+def _take_away(shapes: ModelShapes, counted: Count, method: LoRA, task: str | None) -> None:
     with st.expander("Take it away: code, table, link"):
-        take_away.scripts(shapes, method, TrainingSettings())
+        take_away.scripts(shapes, method, TrainingSettings(task_type=task or AS_THE_MODEL))
         show.table(counted.by_kind.reset_index(), "by-kind", "Trained parameters by module name")
         show.download_csv(counted.by_module.reset_index(), "every-module", "CSV of every module")
         st.caption("This address restores everything above:")
@@ -237,7 +240,9 @@ def _update_figure(rank: int, seed: int, theme: str):
     return plots.update_figure(worked_example(rank, seed=seed), THEMES[theme])
 
 
-@st.cache_resource(max_entries=100, hash_funcs={ModelShapes: lambda shapes: (shapes.id, shapes.total)})
+@st.cache_resource(
+    max_entries=100, hash_funcs={ModelShapes: lambda shapes: (shapes.id, shapes.architecture, shapes.total)}
+)
 def _block_figure(shapes: ModelShapes, lit: frozenset[str], method: str, theme: str):
     return plots.block_figure(shapes, set(lit), METHOD_STYLES[method].color, THEMES[theme])
 

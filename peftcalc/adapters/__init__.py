@@ -15,11 +15,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from peftcalc.lazy import explained
+
 
 class _Room(ModuleType):
     def __call__(self, module: Any) -> dict[str, Any]:
         """The attached adapters by name, and their methods; empty when nothing is attached."""
-        return importlib.import_module("peftcalc.adapters.state").adapters(module)
+        with explained("peftcalc.adapters"):
+            return importlib.import_module("peftcalc.adapters.state").adapters(module)
 
 
 sys.modules[__name__].__class__ = _Room

@@ -17,6 +17,7 @@ from peftcalc.counting.counts import Count
 from peftcalc.methods import LoRA
 from peftcalc.models.files import read_json
 from peftcalc.models.load import load_model
+from peftcalc.models.tasks import known_task_type, task_shapes
 
 if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
@@ -72,12 +73,15 @@ class AdapterReport:
         return self.count.percent
 
 
-def read_adapter_config(source: str | Path | Mapping[str, Any], base: Any = None) -> AdapterReport:
+def read_adapter_config(
+    source: str | Path | Mapping[str, Any], base: Any = None, num_labels: int | None = None
+) -> AdapterReport:
     """The exact count of an existing adapter on its base model, with an explanation in sentences.
 
     Args:
         source: path of an `adapter_config.json` or of the folder that has one, or its content as a dictionary.
         base: the base model, anything that `load_model` takes; default `base_model_name_or_path` of the file.
+        num_labels: outputs of a classifier's head; default what the base's configuration says, or else 2.
 
     Raises:
         ValueError: not such a file, another kind of adapter than LoRA, DoRA, VeRA or AdaLoRA (with a sentence on what
@@ -92,15 +96,15 @@ def read_adapter_config(source: str | Path | Mapping[str, Any], base: Any = None
     name = config.get("base_model_name_or_path") if base is None else base
     if not name:
         raise ValueError("the adapter config does not say its base model (base_model_name_or_path); give it as `base`")
-    shapes = load_model(name)
+    task_type = known_task_type(config.get("task_type"))
+    shapes = task_shapes(load_model(name), task_type, num_labels, _trained_class(config))
     if config.get("layer_replication"):
         shapes = replicated(shapes, config["layer_replication"])
-    return _report(config, shapes)
+    return _report(config, shapes, task_type)
 
 
-def _report(config: Mapping[str, Any], shapes: ModelShapes) -> AdapterReport:
-    kind, task_type = kind_of(config.get("peft_type")), config.get("task_type")
-    tied = bool(config.get("ensure_weight_tying"))
+def _report(config: Mapping[str, Any], shapes: ModelShapes, task_type: str | None) -> AdapterReport:
+    kind, tied = kind_of(config.get("peft_type")), bool(config.get("ensure_weight_tying"))
     if kind == "LORA":
         method = lora_of(config, shapes)
         result = count(shapes, kept_tied(shapes, method) if tied else method, task_type)
@@ -113,6 +117,13 @@ def _report(config: Mapping[str, Any], shapes: ModelShapes) -> AdapterReport:
     return AdapterReport(method, shapes.id, task_type, result, words, kind)
 
 
+def _trained_class(config: Mapping[str, Any]) -> str | None:
+    """The class of the base, which peft writes down where the task type does not tell it."""
+    trained = config.get("auto_mapping")
+    name = trained.get("base_model_class") if isinstance(trained, Mapping) else None
+    return name if isinstance(name, str) and not config.get("task_type") else None
+
+
 def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     """The content, if it describes a LoRA or DoRA adapter whose parameters can be counted."""
     if isinstance(source, Mapping):
@@ -122,6 +133,11 @@ def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
         config = read_json(path / FILE_NAME if path.is_dir() else path, FILE_NAME)
     else:
         raise ValueError(f"an adapter config is a path or a dictionary, got {source!r}")
+    if config.get("peft_type") is None and config.get("model_type"):
+        raise ValueError(
+            f"this is the config.json of a model ({config['model_type']}), which describes no adapter; give the "
+            "adapter_config.json, or count the model with `count`"
+        )
     kind_of(config.get("peft_type"))
     for setting, what in _UNCOUNTED.items():
         if config.get(setting):

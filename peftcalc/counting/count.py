@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from peftcalc.counting.notes import adapter_notes
 from peftcalc.methods import LoRA, Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.tasks import known_task_type, task_shapes
 from peftcalc.targets import pattern_deadline
 
 _HEADS = {
@@ -23,7 +25,9 @@ _HEADS = {
 """What peft adds to `modules_to_save` for a task."""
 
 
-def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = None) -> Count:
+def count(
+    shapes: ModelShapes | Any, method: Method, task_type: str | None = None, num_labels: int | None = None
+) -> Count:
     """How many parameters `method` trains on a model, to the parameter as peft 0.21 would.
 
     LoRA trains `r · (in + out)` per linear layer, `r · out` where A is frozen, DoRA `out` more; full fine-tuning trains
@@ -33,8 +37,9 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     Args:
         shapes: what `load_model` returns, or anything that it accepts.
         method: one of the five.
-        task_type: peft's `task_type`; "SEQ_CLS" and "TOKEN_CLS" train the classification head in full and
-            "QUESTION_ANS" the answer head, as peft's classes for them do.
+        task_type: peft's `task_type`. The class is the one that a user of peft loads for it (see `task_shapes`);
+            "SEQ_CLS" and "TOKEN_CLS" train its classification head in full and "QUESTION_ANS" its answer head.
+        num_labels: outputs of that head; default what the configuration says, or else 2, which a note then says.
 
     Raises:
         ValueError: targets that match nothing, or a combination that peft refuses.
@@ -45,11 +50,36 @@ def count(shapes: ModelShapes | Any, method: Method, task_type: str | None = Non
     """
     if not isinstance(method, Method):
         raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
-    model = load_model(shapes)
-    if not isinstance(method, LoRA):
-        return _count_full(model, method)
-    with pattern_deadline():
-        return _count_adapter(model, method, task_type)
+    task_type = known_task_type(task_type)
+    model = task_shapes(load_model(shapes), task_type, num_labels)
+    if isinstance(method, LoRA):
+        with pattern_deadline():
+            counted = _count_adapter(model, method, task_type)
+    else:
+        counted = _count_full(model, method)
+    part_of_module = model.part_names()
+    parts = tuple(replace(part, part=part_of_module(part.module)) for part in counted.parts)
+    notes = (*model.notes, *_head_note(model, method, task_type), *counted.notes)
+    return replace(counted, parts=parts, architecture=model.architecture, notes=notes)
+
+
+def task_heads(shapes: ModelShapes, task_type: str | None) -> tuple[str, ...]:
+    """The modules that peft trains in full for a task, by their full names.
+
+    >>> task_heads(load_model({"model_type": "gpt2"}), "SEQ_CLS")
+    ()
+    """
+    return tuple(saved_roots(shapes, _HEADS.get(task_type or "", ())))
+
+
+def _head_note(shapes: ModelShapes, method: Method, task_type: str | None) -> Iterator[str]:
+    """peft knows a task's head by its name alone; T5's `classification_head` stays frozen."""
+    heads = _HEADS.get(task_type or "", ()) if isinstance(method, LoRA) else ()
+    if heads and not task_heads(shapes, task_type):
+        yield (
+            f"peft trains {' or '.join(heads)} in full for {task_type}; {shapes.architecture} has no module of that "
+            "name, so its own head stays frozen unless modules_to_save names it"
+        )
 
 
 def _count_full(shapes: ModelShapes, method: Method) -> Count:

@@ -33,6 +33,7 @@ class Part:
         in_features, out_features: widths of the base module.
         base: parameters of one base module, without tied ones.
         frozen: parameters that one module's adapter holds beside `each` and does not train (A of LoRA-FA).
+        part: which part of a model of several it belongs to ("vision_tower"); empty for a model of one part.
     """
 
     module: str
@@ -47,6 +48,7 @@ class Part:
     out_features: int
     base: int
     frozen: int = 0
+    part: str = ""
 
     @property
     def repeats(self) -> int:
@@ -96,7 +98,8 @@ class Count:
         adapter: parameters in the adapter's file: A (frozen or not), B and magnitudes, copies of saved modules, trained
             biases; for full fine-tuning the whole model.
         parts: where the trained parameters are, equal modules together.
-        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated.
+        notes: sentences worth reading: a wasteful rank, tied embeddings, what was translated, another class than asked.
+        architecture: the class whose parameters were counted.
     """
 
     model: str
@@ -107,6 +110,7 @@ class Count:
     adapter: int
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    architecture: str = ""
 
     @property
     def percent(self) -> float:
@@ -133,7 +137,11 @@ class Count:
 
     @cached_property
     def by_kind(self) -> pandas.DataFrame:
-        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable."""
+        """A row per module name and way of training: modules (how many), rank, trainable, percent of the trainable.
+
+        A model of several parts (a vision tower, a projector, a language model) has a row for each of them; `part`
+        names it, and is empty for a model of one part.
+        """
         with explained("the count as a table"):
             import pandas
 
@@ -141,18 +149,20 @@ class Count:
 
     def kind_rows(self) -> list[dict[str, Any]]:
         """The rows of `by_kind` as plain records, for which no package is needed: name, kind, how, rank, modules, …"""
-        rows: dict[tuple[str, str, str, int], list[int]] = {}
+        rows: dict[tuple[str, str, str, str, int], list[int]] = {}
         for part in self.parts:
-            row = rows.setdefault((part.suffix, part.kind, part.how, part.rank), [0, 0])
+            row = rows.setdefault((part.part, part.suffix, part.kind, part.how, part.rank), [0, 0])
             row[0] += part.repeats
             row[1] += part.trainable
-        records = [(*key, modules, n, 100 * n / max(self.trainable, 1)) for key, (modules, n) in rows.items()]
+        whole = max(self.trainable, 1)
+        records = [(*key, modules, n, 100 * n / whole, part) for (part, *key), (modules, n) in rows.items()]
         return [dict(zip(_KIND_COLUMNS, record, strict=True)) for record in records]
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints: attribute names and values, and a row per module name."""
         return {
             "model": self.model,
+            "architecture": self.architecture,
             "method": self.method.name,
             "trainable": self.trainable,
             "total": self.total,
@@ -181,5 +191,5 @@ class Count:
                 )
 
 
-_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent")
+_KIND_COLUMNS = ("name", "kind", "how", "rank", "modules", "trainable", "percent", "part")
 _MODULE_COLUMNS = ("module", "kind", "how", "rank", "in_features", "out_features", "base", "trainable", "magnitude")

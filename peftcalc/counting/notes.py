@@ -210,11 +210,12 @@ def _unmatched_layers(shapes: ModelShapes, method: LoRA, adapted: Sequence[Adapt
         found_in = (layer_of(name, method.layers_pattern) for group in shapes.groups for name in group.names)
         every = {layer for layer in found_in if layer is not None}
         depth = f"{min(every)} to {max(every)}" if every else "no layers"
-        for beyond, what in ((True, "no layers of this model"), (False, "layers without a target")):
+        for beyond, what in ((True, "no layer of this model"), (False, "no layer with a target")):
             found = [layer for layer in missing if (layer not in every) == beyond]
             if found:
                 listed = ", ".join(map(str, found[:_MOST])) + (", …" if len(found) > _MOST else "")
-                yield f"layers_to_transform: {listed} {'are' if len(found) > 1 else 'is'} {what}, which has {depth}"
+                verb = "names" if len(found) == 1 else "name"
+                yield f"layers_to_transform: {listed} {verb} {what}, which has {depth}"
     patterns = method.layers_pattern or ()
     lists = dict.fromkeys(
         group.template.partition(".{}")[0].rpartition(".")[2] for group in shapes.groups if ".{}" in group.template

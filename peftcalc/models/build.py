@@ -5,123 +5,112 @@ Only classes that transformers ships are used: code that a configuration points 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from peftcalc.checks import nearest
+from peftcalc.models.configs.classes import ModelClass, has_labels, known_model_type, named_class
+from peftcalc.models.configs.fields import field_notes
+from peftcalc.models.configs.other_files import refuse_other_json
+from peftcalc.models.configs.towers import with_backbone, without_timm
+from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.configs.without_parameters import left_out_note, readings
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.models.transformers_classes import class_called, config_object, quiet
 
-_FALLBACKS = (
-    "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
-    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
-    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
-    "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
-    "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
-    "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
-    "MODEL_MAPPING_NAMES",
-)
-"""Which task a model is built for when its configuration names no class, the first that exists."""
+LABELS = 2
+"""How many labels a head has when nobody says: transformers' own default."""
+
+NO_LABELS = f"the head has {LABELS} labels, because the config says no number; give it as num_labels"
 
 
-def build_shapes(config: Mapping[str, Any], name: str | None = None) -> ModelShapes:
+def build_shapes(
+    config: Mapping[str, Any], name: str | None = None, chosen: ModelClass | None = None, num_labels: int | None = None
+) -> ModelShapes:
     """The record of the model that a raw configuration describes.
 
     Args:
         config: the content of a `config.json`.
         name: the name by which the model is shown; default what the configuration calls itself, or its class.
+        chosen: the class to build; default the one that the configuration names, or else the usual one.
+        num_labels: outputs of the head, where the class has one; default what the configuration says, or else 2.
 
     Raises:
-        ValueError: no `model_type`, an unknown architecture (the nearest is offered), code from outside the library,
-            a dimension that no model can have, or settings that contradict each other.
+        ValueError: another file than a model's configuration, no `model_type`, an unknown architecture (the nearest is
+            offered), code from outside the library, a dimension that no model can have, or settings that contradict
+            each other.
     """
+    refuse_other_json(config)
     check_config(config)
-    model_type = _model_type(config)
+    model_type = known_model_type(config)
     with quiet():
-        class_name = _class_name(config, model_type)
-        module = _build(config, class_name)
+        built = chosen or named_class(config, model_type)
         from peftcalc.models.read import read_module
 
-        shown = name or str(config.get("_name_or_path") or "") or class_name
+        module, left_out = _build(config, model_type, built.name, num_labels)
+        shown = name or str(config.get("_name_or_path") or "") or built.name
         shapes = read_module(module, shown, dict(config))
+        notes = [built.note, *left_out, *field_notes(config, module, shapes)]
+        if num_labels is None and label_count(config) is None and has_labels(built.name):
+            notes.append(NO_LABELS)
     if shapes.total > MAX_PARAMETERS:
         raise ValueError(f"this config describes {shapes.total:,} parameters; the limit is {MAX_PARAMETERS:,}")
-    return shapes
+    return replace(shapes, notes=tuple(note for note in notes if note), whole=False)
 
 
-def _model_type(config: Mapping[str, Any]) -> str:
-    """The configuration's `model_type`, if transformers knows it."""
-    from transformers import CONFIG_MAPPING
+def label_count(config: Mapping[str, Any]) -> int | None:
+    """How many labels a configuration says that its head has; None when it does not.
 
-    model_type = config.get("model_type")
-    if not isinstance(model_type, str) or not model_type:
-        raise ValueError("the config has no model_type, so its architecture is not known; expected a name like 'llama'")
-    if model_type in CONFIG_MAPPING:
-        return model_type
-    near = nearest(model_type, CONFIG_MAPPING.keys())
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    if config.get("auto_map"):
-        raise ValueError(
-            f"model_type {model_type!r} needs code from its repository (auto_map), which is never run here; "
-            f"only architectures of the transformers library can be built{hint}"
-        )
-    raise ValueError(f"unknown architecture: transformers has no model_type {model_type!r}{hint}")
+    >>> label_count({"id2label": {"0": "no", "1": "yes", "2": "perhaps"}}), label_count({})
+    (3, None)
+    """
+    names = config.get("id2label")
+    return len(names) if isinstance(names, Mapping) and names else config.get("num_labels")
 
 
-def _class_name(config: Mapping[str, Any], model_type: str) -> str:
-    """The class that `architectures` names, if transformers ships it; else the usual class for this model type."""
-    from transformers.models.auto import modeling_auto
-
-    architectures = config.get("architectures") or []
-    if not isinstance(architectures, list) or any(not isinstance(name, str) for name in architectures):
-        raise ValueError(f"config: architectures must be a list of class names, got {architectures!r}")
-    candidates = list(architectures)
-    for mapping in _FALLBACKS:
-        names = getattr(modeling_auto, mapping).get(model_type, ())
-        candidates += [names] if isinstance(names, str) else names
-    usable = (name for name in (*candidates, *_neighbours(model_type)) if _is_class_for(name, model_type))
-    found = next(usable, None)
-    if found is None:
-        raise ValueError(f"transformers has no model class for model_type {model_type!r}")
-    return found
+def _build(
+    config: Mapping[str, Any], model_type: str, class_name: str, num_labels: int | None
+) -> tuple[Any, tuple[str, ...]]:
+    """The model on the meta device, shapes without storage, and what to say of settings that could not be read."""
+    first: ValueError | None = None
+    for reading, left_out in readings(with_backbone(config, model_type)):
+        try:
+            module, lost = _built(reading, class_name, num_labels)
+        except ValueError as error:
+            first = first or error  # the plainer readings complain of what was taken out of them
+        else:
+            return module, (*([left_out_note(left_out)] if left_out else []), *lost)
+    assert first is not None
+    raise first
 
 
-def _neighbours(model_type: str) -> Iterator[str]:
-    """Names in the module beside the configuration's own, for parts of models that no task is registered for."""
-    import importlib
-
-    from transformers import CONFIG_MAPPING
-
-    place = CONFIG_MAPPING[model_type].__module__.replace(".configuration_", ".modeling_")
-    with contextlib.suppress(ImportError):
-        yield from (name for name in vars(importlib.import_module(place)) if not name.endswith("PreTrainedModel"))
-
-
-def _is_class_for(name: str, model_type: str) -> bool:
-    """True for a model class of the library that is built from this model type's configuration."""
-    import transformers
-
-    found = getattr(transformers, name, None) if name.isidentifier() else None
-    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
-        return False
-    return found.config_class is not None and issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class)
-
-
-def _build(config: Mapping[str, Any], class_name: str) -> Any:
-    """The model on the meta device: shapes without storage."""
+def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -> tuple[Any, tuple[str, ...]]:
+    """The model of one reading of a configuration, and what is not in it."""
     import torch
+    from transformers.utils.import_utils import is_timm_available
 
+    model_class = class_called(class_name)
     try:
+        made = config_object(config)
+        if num_labels is not None:
+            made.num_labels = num_labels
+        made = _own_part(made, model_class)
+        lost = () if is_timm_available() else without_timm(made)
         with torch.device("meta"):
-            return class_called(class_name)(config_object(config))
+            return model_class(made), lost
     except ImportError as error:
         raise ValueError(f"{class_name} needs a package that is not installed: {_sentence(error)}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"the config of {class_name} is too large to build") from error
     except Exception as error:  # thousands of constructors, each with its own exceptions for settings that disagree
         raise ValueError(f"transformers cannot build {class_name} from this config: {_sentence(error)}") from error
+
+
+def _own_part(config: Any, model_class: Any) -> Any:
+    """The configuration, or its text part for a class that is made of that alone, as `AutoModelFor…` gives it."""
+    text = config.sub_configs.get("text_config")
+    of_text = text is not None and model_class.config_class is text and not isinstance(config, text)
+    return config.get_text_config() if of_text else config
 
 
 def _sentence(error: BaseException) -> str:

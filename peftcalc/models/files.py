@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from peftcalc.models.configs.other_files import HEAD_BYTES, other_file
+
 MAX_CONFIG_BYTES = 5_000_000
 """The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""
 
@@ -14,10 +16,13 @@ def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: no such file, larger than 5 MB (it is then not read), not JSON, or not an object.
+        ValueError: no such file, a file of another kind (weights, a pointer of Git LFS, …), larger than 5 MB (it is
+            then not read), not JSON, or not an object.
     """
     try:
         size = path.stat().st_size
+        with path.open("rb") as file:
+            _refuse_other(file.read(HEAD_BYTES), size, what)
         if size > MAX_CONFIG_BYTES:
             raise ValueError(f"{path} has {size:,} bytes; a {what} must have at most {MAX_CONFIG_BYTES:,}")
         return parse_json(path.read_bytes(), what)
@@ -26,7 +31,7 @@ def read_json(path: Path, what: str = "config.json") -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
-    """The JSON object in a text, pasted or uploaded.
+    """The JSON object in a text or its bytes, pasted or uploaded; a byte-order mark and UTF-16 are read too.
 
     >>> parse_json('{"model_type": "llama"')
     Traceback (most recent call last):
@@ -34,8 +39,10 @@ def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
     """
     if len(text) > MAX_CONFIG_BYTES:
         raise ValueError(f"this {what} has {len(text):,} bytes; the limit is {MAX_CONFIG_BYTES:,}")
+    head = text[:HEAD_BYTES]
+    _refuse_other(head if isinstance(head, bytes) else head.encode("utf-8", "replace"), len(text), what)
     try:
-        value = json.loads(text)
+        value = json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
     except json.JSONDecodeError as error:
         cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
         complete = "complete " if cut_off else ""
@@ -50,3 +57,9 @@ def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"this {what} must be a JSON object with names and values, got {type(value).__name__}")
     return value
+
+
+def _refuse_other(head: bytes, size: int, what: str) -> None:
+    """Raise a ValueError that says what a file is when it begins as no JSON does."""
+    if sentence := other_file(head, size, what):
+        raise ValueError(sentence)

@@ -62,6 +62,15 @@ def check_config(config: Any, path: str = "") -> None:
                 _check_number(f"{path}{name}", item, limit)
 
 
+def is_dimension(name: str) -> bool:
+    """True for the name of a width, or of a number of layers, heads or experts.
+
+    >>> is_dimension("n_embd"), is_dimension("rope_theta")
+    (True, False)
+    """
+    return _limit(name) is not None
+
+
 def _limit(name: str) -> int | None:
     """The largest value that a setting of this name may have; None when it is no dimension."""
     if name == "num_labels":

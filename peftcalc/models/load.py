@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import nearest
 from peftcalc.lazy import explained, needs
+from peftcalc.models.configs.other_files import other_folder
 from peftcalc.models.files import read_json
 from peftcalc.models.shapes import ModelShapes
 
@@ -67,6 +68,8 @@ def _load_named(source: str | Path) -> ModelShapes:
         return catalogue_shapes(text)
     if _exists(path):
         file = path / "config.json" if path.is_dir() else path
+        if path.is_dir() and not file.exists() and (sentence := other_folder(path)):
+            raise ValueError(sentence)
         return _build(read_json(file), _name(file))
     if isinstance(source, Path) or path.suffix == ".json" or not _HUB_ID.fullmatch(text):
         raise ValueError(

@@ -42,6 +42,7 @@ def read_module(module: nn.Module, name: str | None = None, config: dict[str, An
         pretrained,
         bare,
         expert_family(module) if pretrained else None,
+        whole=True,
     )
 
 

@@ -8,11 +8,13 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
+
+from peftcalc.models.parts import part_names
 
 KINDS = ("linear", "conv1d", "embedding", "conv1d_nn", "conv2d", "conv3d", "attention", "experts", "norm", "other")
 """What a module is to an adapter. "conv1d" is GPT-2's `Conv1D`, a linear layer that stores its weight as (in, out);
@@ -182,6 +184,9 @@ class ModelShapes:
             them by mistake and peft then refuses.
         expert_names: how peft translates the names of single experts' projections, which older checkpoints had, to
             this model's expert stacks: "mixtral" (w1, w2, w3), "qwen2_moe" (gate_proj, up_proj, down_proj) or None.
+        notes: sentences about how the configuration was read: another class than it names, fields that were ignored or
+            filled in; not part of equality.
+        whole: True for a module that was given as it is, whose class no task may replace.
     """
 
     id: str
@@ -194,6 +199,8 @@ class ModelShapes:
     pretrained: bool = True
     bare: tuple[ModuleGroup, ...] = ()
     expert_names: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    whole: bool = False
 
     @cached_property
     def total(self) -> int:
@@ -215,6 +222,10 @@ class ModelShapes:
         """The group of the module with this full name, or None."""
         return next((group for full, group in self.modules() if full == name), None)
 
+    def part_names(self) -> Callable[[str], str]:
+        """A function from a module's name to the part of the model that it belongs to; see `parts.part_names`."""
+        return part_names(group.template for group in self.groups)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; each group once, whatever the depth."""
         return {
@@ -228,6 +239,8 @@ class ModelShapes:
             "expert_names": self.expert_names,
             "groups": [group.to_dict() for group in self.groups],
             "bare": [group.to_dict() for group in self.bare],
+            **({"notes": list(self.notes)} if self.notes else {}),
+            **({"whole": True} if self.whole else {}),
         }
 
     @classmethod
@@ -249,6 +262,8 @@ class ModelShapes:
             record.get("pretrained", True),
             tuple(ModuleGroup.from_dict(group) for group in record.get("bare", ())),
             record.get("expert_names"),
+            tuple(record.get("notes", ())),
+            record.get("whole", False),
         )
 
 

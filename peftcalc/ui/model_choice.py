@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
 KEPT_MODELS = 16
+NO_TASK = "none"
 
 
 def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShapes:
@@ -31,7 +32,7 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
         uploaded = st.file_uploader("or upload it", type="json", key=f"{key}-file")
         hub_id = state.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
     if uploaded is not None:
-        return _from_config(uploaded.getvalue().decode("utf-8", errors="replace"))
+        return _from_config(uploaded.getvalue())
     if pasted.strip():
         return _from_config(pasted)
     if hub_id.strip():
@@ -39,8 +40,27 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
     return catalogue_shapes(chosen)
 
 
+def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:
+    """peft's task type and, for a classifier, its labels; with the model of the class that this task loads.
+
+    Raises:
+        ValueError: the sentence for a task that the model cannot do; show it with `errors_as_sentences`.
+    """
+    from peftcalc.models.configs.classes import LABELLED, TASK_TYPES
+    from peftcalc.models.tasks import task_shapes
+
+    task = state.menu(
+        "Task", (NO_TASK, *TASK_TYPES), "task", NO_TASK, help="peft's task_type: the model gets that task's head"
+    )
+    labels = 0
+    if task in LABELLED:
+        labels = int(state.number("Labels (0: as the config says)", "labels", 0, 0, 10_000))
+    chosen = None if task == NO_TASK else task
+    return task_shapes(shapes, chosen, labels or None), chosen
+
+
 @st.cache_resource(max_entries=KEPT_MODELS, show_spinner="Building the model without its weights …")
-def _from_config(text: str) -> ModelShapes:
+def _from_config(text: str | bytes) -> ModelShapes:
     from peftcalc.models.files import parse_json
     from peftcalc.models.load import load_model
 

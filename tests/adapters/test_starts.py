@@ -7,9 +7,11 @@ bfloat16 weight is rounded to 2^-8 of it, so step 0 is the base to that rounding
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -130,7 +132,9 @@ def test_factors_residual_and_outputs_are_pefts(build, method, dtype):
     torch.testing.assert_close(ours(x), module(x), **near)
 
 
-@pytest.mark.parametrize(("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8)], ids=lambda v: repr(v)[:60])
+@pytest.mark.parametrize(
+    ("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8)], ids=lambda v: getattr(v, "__name__", repr(v)[:60])
+)
 def test_ten_steps_are_pefts(build, method):
     module, x = case(build)
     ours, theirs = pc.attach(copy.deepcopy(module), method), peft_of(module, method)
@@ -324,8 +328,10 @@ def test_the_recipe_given_away_runs_with_peft_and_bitsandbytes(tmp_path: Path, m
     base = LlamaForCausalLM(LlamaConfig(vocab_size=40, num_key_value_heads=2, **sizes)).to(torch.bfloat16)
     base.save_pretrained("base")
     method = pc.QLoRA(rank=4, alpha=10, init="pissa", freeze_a=True)
-    names = {"MODEL": "base"}
-    exec(method.to_code(), names)
+    names: dict[str, Any] = {}
+    code, replaced = re.subn(r'^MODEL = ".*"$', 'MODEL = "base"', method.to_code(), flags=re.MULTILINE)
+    assert replaced == 1
+    exec(code, names)
     ours = pc.attach(base, method)
     assert trainable(ours) == names["model"].get_nb_trainable_parameters()[0]
     for name, layer in adapted(ours):

@@ -19,6 +19,7 @@ import transformers as tf
 from peft.optimizers import create_lorafa_optimizer
 from torch import nn
 from torch.nn.utils import parametrizations
+from transformers.pytorch_utils import Conv1D
 
 import peftcalc as pc
 from peftcalc.adapters.layers.quantized_linear import QuantizedLinear
@@ -242,6 +243,33 @@ def test_what_was_set_aside_is_cast_with_its_module(kind, to):
             assert layer.block_scales().dtype == torch.float32
     assert {parameter.dtype for parameter in pc.detach(module).parameters()} == {to}
     assert (module(x.to(to)).to(x) - plain).norm() <= tolerance * plain.norm()
+
+
+@pytest.mark.parametrize("kind", [pc.LoRA, pc.QLoRA])
+def test_a_file_of_the_rank_that_the_weight_has_goes_into_the_attached_adapter(kind, tmp_path: Path):
+    """Its config asks for 14, and W has but 12 vectors, in floats and in 4 bits alike."""
+    torch.manual_seed(0)
+    base, x = nn.Sequential(nn.Linear(64, 12)), torch.randn(3, 64)
+    method = kind(rank=14, alpha=10, init="pissa")
+    ours = pc.attach(copy.deepcopy(base), method)
+    with torch.no_grad():
+        adapter_tensors(ours)["0.lora_B.weight"].add_(0.2)
+    pc.save_adapter(ours, tmp_path)
+    other = pc.load_adapter(pc.attach(copy.deepcopy(base), method), tmp_path)
+    assert adapter_tensors(other)["0.lora_A.weight"].shape == (12, 64)
+    assert torch.equal(other(x), ours(x))
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("kind", [pc.LoRA, pc.QLoRA])
+def test_code_that_reads_a_conv1ds_weight_reads_it_as_that_stores_it(kind, merged):
+    """GPT-2's layers store (in, out), in 4 bits too."""
+    torch.manual_seed(0)
+    base, x = nn.Sequential(Conv1D(8, 64)), torch.randn(3, 64)
+    ours = pc.attach(base, kind(rank=2))
+    ours = pc.merge(ours) if merged else ours
+    assert ours[0].weight.shape == (64, 8)
+    torch.testing.assert_close(x @ ours[0].weight + ours[0].bias, ours(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("init", ["default", "pissa"])

@@ -146,3 +146,12 @@ def test_presets_and_prompts_move_the_controls(entry):
 def test_every_page_teaches():
     assert len(PROMPTS) >= 12
     assert len(PREDICTIONS) >= 4
+
+
+def test_the_parameters_page_counts_the_head_of_a_task():
+    entry = next(entry for entry in PAGES if entry.file == "parameters.py")
+    page = opened(entry, model="FacebookAI/roberta-large", task="TOKEN_CLS", labels="11", rank="8")
+    assert not page.exception
+    assert not page.error
+    assert any("RobertaForTokenClassification is counted" in info.value for info in page.info)
+    assert any("exclude_modules" in code.value for code in page.code)

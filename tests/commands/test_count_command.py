@@ -73,6 +73,23 @@ def test_count_of_a_config_file(run: Run, tmp_path: Path) -> None:
     assert as_json(run("count", str(path), "--rank", "3", "--targets", "c_attn", "--json"))["trainable"] == 2 * 3 * 128
 
 
+def test_count_of_a_classifier(run: Run) -> None:
+    options = ("--targets", "query,value", "--task-type", "TOKEN_CLS", "--num-labels", "11", "--rank", "16")
+    result = as_json(run("count", "roberta-large", *options, "--json"))
+    assert (result["architecture"], result["total"]) == ("RobertaForTokenClassification", 355_905_558)
+    code, out, err = run("count", "roberta-large", *options)
+    assert (code, err) == (0, "")
+    assert "RobertaForTokenClassification is counted" in out
+
+
+def test_a_model_of_parts_is_printed_by_part(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "t5", "d_model": 32, "d_ff": 48, "num_layers": 1, "vocab_size": 64}))
+    out = run("count", str(path), "--targets", "q")[1]
+    assert "encoder: q" in out
+    assert "decoder: q" in out
+
+
 def test_a_wasteful_rank_is_noted(run: Run) -> None:
     assert "wasteful" in run("count", "openai-community/gpt2", "--rank", "1000")[1]
 
@@ -115,6 +132,7 @@ def test_models(run: Run) -> None:
         (("count", "no-such-model"), "no model 'no-such-model'"),
         (("count", "/no/such/config.json"), "no model"),
         (("count", "openai-community/gpt2", "--alpha", "nan"), "alpha must be a positive number"),
+        (("count", "bert-base-uncased", "--task-type", "SEQ_CLS", "--num-labels", "0"), "num_labels must be between 1"),
         (("models", "no such model"), "no bundled model contains"),
         (("mdoels",), "invalid choice"),
     ],

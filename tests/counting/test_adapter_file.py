@@ -127,3 +127,8 @@ def test_the_json_of_a_config_can_be_passed_on() -> None:
     assert read_adapter_config(json.loads(json.dumps(MINIMAL)), base=BASE).method == LoRA(
         rank=4, alpha=12, targets=["q_proj"]
     )
+
+
+def test_a_models_config_in_place_of_an_adapters_is_told_what_it_is() -> None:
+    with pytest.raises(ValueError, match=r"config.json of a model \(llama\)"):
+        read_adapter_config(BASE)

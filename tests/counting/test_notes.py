@@ -65,7 +65,7 @@ def test_targets_that_match_no_module(model: str, targets: list[str], trainable:
         ({"rank_pattern": {"qproj": 4}}, "rank_pattern gives a value for 'qproj' (nearest: q_proj)"),
         ({"rank_pattern": {"v_proj": 4}}, "rank_pattern gives a value for 'v_proj' (nearest: q_proj)"),
         ({"alpha_pattern": {r"layers\.77\..*": 4}}, r"alpha_pattern gives a value for 'layers\\.77\\..*'"),
-        ({"layers_to_transform": (0, 99)}, "layers_to_transform: 99 is no layers of this model, which has 0 to 15"),
+        ({"layers_to_transform": (0, 99)}, "layers_to_transform: 99 names no layer of this model, which has 0 to 15"),
         ({"layers_to_transform": (0,), "layers_pattern": ["layers", "layer"]}, "'layer' (nearest: layers)"),
         ({"target_parameters": ("norm.weigt",)}, "target_parameters: 'norm.weigt'"),
         ({"targets": ["q_proj", "q_proj|v_proj"]}, "a regular expression is given as one string"),

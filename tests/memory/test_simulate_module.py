@@ -17,7 +17,7 @@ from peftcalc import DoRA, Full, LoRA, QDoRA, QLoRA
 from peftcalc.lab.character_model import CharacterModel, ModelConfig
 from peftcalc.memory.simulate.course import Course
 from peftcalc.memory.simulate.simulate_module import measure_module, simulate_module
-from peftcalc.models.transformers_classes import quiet
+from peftcalc.models.configs.transformers_classes import quiet
 
 METHODS = [Full(), LoRA(rank=4, alpha=12), DoRA(rank=4, alpha=12), QLoRA(rank=4, alpha=12), QDoRA(rank=4, alpha=12)]
 Loss = Callable[[torch.nn.Module], torch.Tensor]

@@ -107,7 +107,7 @@ def _course(
     from peftcalc.memory.simulate.inputs import step_notes
     from peftcalc.memory.simulate.traced_model import trace_at_depth
     from peftcalc.memory.simulate.training_model import settings_of
-    from peftcalc.models.transformers_classes import class_called
+    from peftcalc.models.configs.transformers_classes import class_called
 
     settings = settings_of(shapes.config)
     language = settings.get_text_config()

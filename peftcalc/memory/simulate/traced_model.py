@@ -17,8 +17,8 @@ from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
 from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
 from peftcalc.memory.simulate.training_step import run_step
 from peftcalc.methods import Method
+from peftcalc.models.configs.transformers_classes import quiet
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.models.transformers_classes import quiet
 
 
 def trace_at_depth(

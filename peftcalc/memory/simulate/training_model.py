@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
-from peftcalc.models.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
 
 
 def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
