@@ -12,8 +12,10 @@ from peftcalc.lazy import lazy_names
 from peftcalc.methods import DoRA, Full, LoRA, QDoRA, QLoRA
 
 if TYPE_CHECKING:
-    from peftcalc.adapters.attach import attach, detach, merge, unmerge
+    from peftcalc.adapters.attach import activate, attach, detach, merge, unmerge
     from peftcalc.adapters.files.adapter_folder import load_adapter, save_adapter
+    from peftcalc.adapters.state import adapters
+    from peftcalc.adapters.switching import disabled, remove_adapter
     from peftcalc.advice.advise import advise
     from peftcalc.counting.adapter_file import read_adapter_config
     from peftcalc.counting.count import count
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "activate": "peftcalc.adapters.attach",
+    "adapters": "peftcalc.adapters",
     "advise": "peftcalc.advice.advise",
     "attach": "peftcalc.adapters.attach",
     "catalogue": "peftcalc.models.catalogue",
@@ -44,6 +48,7 @@ _MODULES = {
     "cut_adapter": "peftcalc.doctor.cut",
     "decompose": "peftcalc.geometry.direction",
     "detach": "peftcalc.adapters.attach",
+    "disabled": "peftcalc.adapters.switching",
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
@@ -55,6 +60,7 @@ _MODULES = {
     "quantization_error": "peftcalc.quant.errors",
     "quantize": "peftcalc.quant.quantizing",
     "rank_of": "peftcalc.geometry.spectrum",
+    "remove_adapter": "peftcalc.adapters.switching",
     "read_adapter_config": "peftcalc.counting.adapter_file",
     "save_adapter": "peftcalc.adapters.files.adapter_folder",
     "simulate_memory": "peftcalc.memory.simulate.simulate",
@@ -68,6 +74,8 @@ __all__ = [
     "LoRA",
     "QDoRA",
     "QLoRA",
+    "activate",
+    "adapters",
     "advise",
     "attach",
     "catalogue",
@@ -76,6 +84,7 @@ __all__ = [
     "cut_adapter",
     "decompose",
     "detach",
+    "disabled",
     "estimate_memory",
     "finetune",
     "fit",
@@ -88,6 +97,7 @@ __all__ = [
     "quantize",
     "rank_of",
     "read_adapter_config",
+    "remove_adapter",
     "save_adapter",
     "simulate_memory",
     "square",

@@ -88,7 +88,8 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with explained(f"{package}.{name}"):
-            value = getattr(importlib.import_module(module), name)
+            found = importlib.import_module(module)
+            value = found if module == f"{package}.{name}" else getattr(found, name)  # a room that can be called
         setattr(sys.modules[package], name, value)
         return value
 

@@ -8,14 +8,15 @@ share one base, which none of them changes; switching swaps the slots and copies
 from __future__ import annotations
 
 import copy
-import itertools
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
-from peftcalc.adapters.layer_choice import Choice, choose_layers, is_adaptable
-from peftcalc.adapters.layers.adapt import adapt
+from peftcalc.adapters.base_saving import unwatch, watch
+from peftcalc.adapters.layer_choice import Choice, choose_layers, is_single_layer, left_in_floats, said_anyway
+from peftcalc.adapters.layers.adapt import adapt, adapt_parameter
 from peftcalc.adapters.layers.base import AdaptedLayer
 from peftcalc.adapters.layers.quantized_linear import QuantizedLinear
 from peftcalc.adapters.slots import Slot, fill, restore, slot_at
@@ -46,12 +47,13 @@ NONE: Mapping[str, nn.Module] = {}
 def attach(module: nn.Module, method: Method, seed: int | None = None, adapter: str = "default") -> nn.Module:
     """Freeze `module`, put the method's adapter beside its layers, in place, and return the module.
 
-    Adapted are `nn.Linear`, transformers' `Conv1D`, `nn.Embedding` and `nn.Conv2d` whose names `method.targets` match,
-    by peft's rules; at first the outputs stay what they were (after `init="pissa"`, to the rounding of W − s · B A: the
-    weight and what is left of it are both kept). QLoRA and QDoRA first store every linear layer but the
-    output embeddings in 4 bits. `Full` makes everything trainable. A second call with another `adapter` name adds an
-    adapter to the same base and makes it the active one. When `module` is itself one layer, the layer that wraps it is
-    returned.
+    Adapted are linear layers, embeddings, convolutions and attentions whose names `method.targets` match, and expert
+    stacks, by peft's rules; at first the outputs stay what they were (after `init="pissa"`, to the rounding of
+    W − s · B A: the weight and what is left of it are both kept). QLoRA and QDoRA first store every linear layer but
+    the output embeddings in 4 bits, and a warning names other weights that stay in floats. `Full` makes everything
+    trainable. A second call with another `adapter` name adds an adapter to the same base and makes it the active one.
+    When `module` is itself one layer, the layer that wraps it is returned. Until `detach`, the `save_pretrained` of a
+    transformers model saves the base, and says so.
 
     Args:
         module: any module; its parameters are not copied.
@@ -86,7 +88,7 @@ def attach_filled(
     if STATE in root.__dict__:
         _attach_another(root, method, seed, adapter, fill_in)
     else:
-        if is_adaptable(root):
+        if is_single_layer(root):
             root = nn.Sequential(root)  # a single layer has no parent whose slot could be filled
             object.__setattr__(root, ALONE, True)
         _attach_first(root, method, seed, adapter, fill_in)
@@ -105,21 +107,19 @@ def detach(module: nn.Module) -> nn.Module:
     """
     root = root_of(module)
     state = state_of(root)
-    merged = {
-        name: layer.merged_base for name, layer in active_of(root).layers.items() if layer.merged_base is not None
-    }
-    in_full = (
-        [slot for slot in active_of(root).slots if not isinstance(slot.replacement, AdaptedLayer)] if merged else []
-    )
+    slots = active_of(root).slots
+    merged = [slot for slot in slots if isinstance(slot.replacement, AdaptedLayer) and slot.replacement.merged_base]
+    in_full = [slot for slot in slots if not isinstance(slot.replacement, AdaptedLayer)] if merged else []
     take_off(state)
     fill(in_full)
-    for name, layer in merged.items():
-        slot_at(root, name, layer).fill()
+    for slot in merged:
+        slot_at(root, slot.path, slot.replacement.merged_base).fill()
     for name in state.quantized:
         slot_at(root, name, _quantized(root, name).to_floats()).fill()
     for name, parameter in root.named_parameters():
         parameter.requires_grad_(state.trainable_before.get(name, True))
     del root.__dict__[STATE]
+    unwatch(root)
     return next(root.children()) if ALONE in root.__dict__ else root
 
 
@@ -136,7 +136,7 @@ def activate(module: nn.Module, adapter: str) -> nn.Module:
     for parameter in root.parameters():
         parameter.requires_grad_(not isinstance(chosen.method, LoRA))
     for slot in chosen.slots:
-        slot.move_replacement_to(next(itertools.chain(root.parameters(), root.buffers())).device)
+        slot.follow_original()
     fill(chosen.slots)
     state.active = adapter
     return handed_back(root)
@@ -192,13 +192,34 @@ def _attach_first(root: nn.Module, method: Method, seed: int | None, adapter: st
         raise
     state.adapters[adapter] = built
     object.__setattr__(root, STATE, state)
+    watch(root)
+    if chosen is not None and chosen.quantized:
+        _say_what_stays_in_floats(root, method, chosen)
+
+
+def _say_what_stays_in_floats(root: nn.Module, method: Method, chosen: Choice) -> None:
+    """Embeddings and the output embeddings do in every description of QLoRA; anything else is worth a word."""
+    saved = tuple(f"{name}." for name in chosen.saved)
+    left = {
+        name: size
+        for name, size in left_in_floats(root, chosen).items()
+        if not said_anyway(root, name) and not name.startswith(saved)
+    }
+    if left:
+        names = list(left)
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        warnings.warn(
+            f"{method.label} stores linear layers in 4 bits; other weights stay in floats, {sum(left.values()):,} "
+            f"parameters: {shown}",
+            stacklevel=4,
+        )
 
 
 def _attach_another(root: nn.Module, method: Method, seed: int | None, adapter: str, fill_in: Fill) -> None:
     """One more adapter over the base that is there."""
     state = state_of(root)
     if adapter in state.adapters:
-        raise ValueError(f"adapter {adapter!r} is already attached; choose_layers another name, or detach first")
+        raise ValueError(f"adapter {adapter!r} is already attached; choose another name, or detach first")
     if not isinstance(method, LoRA) or not all(isinstance(a.method, LoRA) for a in state.adapters.values()):
         raise ValueError("full fine-tuning changes the base itself, so it cannot share it with another adapter")
     if method.quantized and not state.quantized:
@@ -223,14 +244,21 @@ def _build(
         if seed is not None:
             torch.manual_seed(seed)
         for name in chosen.adapted:
-            built.layers[name] = adapt(root.get_submodule(name), method, name, floats.get(name))
+            built.layers[name] = adapt(root.get_submodule(name), chosen.method, name, floats.get(name))
+        for name, parameters in chosen.parameters.items():
+            layer = root.get_submodule(name)
+            for depth, parameter in zip(reversed(range(len(parameters))), parameters, strict=True):
+                layer = adapt_parameter(layer, chosen.method, name, parameter)
+                built.layers[name + ".base_layer" * depth] = layer
     for name in chosen.biases:
         trained = nn.Parameter(root.get_parameter(name).detach().clone())
-        owner = built.layers.get(name.rpartition(".")[0])  # whose base may be another layer than the one in `root`
-        built.slots.append(slot_at(root, name, trained, None if owner is None else owner.base))
+        layer = built.layers.get(name.rpartition(".")[0])
+        own_base = layer.base if layer is not None and layer.base is not layer.pretrained else None
+        built.slots.append(slot_at(root, name, trained, own_base))
     for name in chosen.saved:
         built.slots.append(slot_at(root, name, copy.deepcopy(root.get_submodule(name)).requires_grad_(True)))
-    built.slots += [slot_at(root, name, layer) for name, layer in built.layers.items()]
+    outermost = (*chosen.adapted, *chosen.parameters)
+    built.slots += [slot_at(root, name, built.layers[name]) for name in outermost]
     return built
 
 

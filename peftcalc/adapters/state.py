@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from peftcalc.adapters.layer_choice import is_adaptable
+from peftcalc.adapters.layer_choice import is_single_layer
 from peftcalc.adapters.layers.base import AdaptedLayer
 from peftcalc.adapters.slots import Slot, fill, restore
 from peftcalc.methods import Method
@@ -50,7 +50,12 @@ def adapted(module: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:
 
 
 def adapters(module: nn.Module) -> dict[str, Method]:
-    """The attached adapters by name, and their methods; empty when nothing is attached."""
+    """The attached adapters by name, and their methods; empty when nothing is attached.
+
+    >>> from peftcalc import LoRA, attach
+    >>> adapters(attach(nn.Sequential(nn.Linear(3, 2)), LoRA(rank=1)))
+    {'default': LoRA(rank=1)}
+    """
     state = root_of(module).__dict__.get(STATE)
     return {name: adapter.method for name, adapter in state.adapters.items()} if state else {}
 
@@ -117,13 +122,14 @@ def bare(module: nn.Module) -> Iterator[nn.Module]:
     root = root_of(module)
     state = root.__dict__.get(STATE)
     if state is None:
-        yield nn.Sequential(root) if is_adaptable(root) else root
+        yield nn.Sequential(root) if is_single_layer(root) else root
         return
     take_off(state)
     try:
         yield root
     finally:
-        fill(state.adapters[state.active].slots)
+        if root.__dict__.get(STATE) is state:  # otherwise somebody has detached everything meanwhile
+            fill(state.adapters[state.active].slots)
 
 
 def root_of(module: nn.Module) -> nn.Module:

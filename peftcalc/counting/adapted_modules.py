@@ -14,6 +14,7 @@ from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.models.experts import stacked_targets
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
 from peftcalc.targets import is_excluded, is_target, no_match_error, pattern_value
+from peftcalc.targets.experts import names_parameter
 
 _PLAIN = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
 _MAMBA_TYPES = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
@@ -134,8 +135,7 @@ def _parameters(shapes: ModelShapes, method: LoRA, taken: set[str]) -> Iterator[
 
 def _with_parameter(group: ModuleGroup, tensor: Tensor, targets: Iterable[str]) -> tuple[int, ...] | None:
     def named(index: int | None) -> bool:
-        full = f"{group.name(index)}.{tensor.name}"
-        return any(full == target or full.endswith(f".{target}") for target in targets)
+        return names_parameter(f"{group.name(index)}.{tensor.name}", targets)
 
     if not group.indices:
         return () if group.template and named(None) else None

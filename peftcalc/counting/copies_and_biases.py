@@ -54,9 +54,14 @@ def bias_parts(shapes: ModelShapes, method: LoRA, adapted: list[Adapted], roots:
     if method.bias == "all":
         chosen = {name: group for name, group in shapes.modules() if group.bias}
     else:
+        inside: set[str] = set()  # torch's attention: the bias of its output projection is trained, not the fused one
         for entry in adapted:
-            if entry.group.bias and entry.group.kind != "attention":
+            if entry.group.kind == "attention":
+                inside |= {f"{name}.out_proj" for name in entry.names()}
+            elif entry.group.bias:
                 chosen |= {entry.group.name(index): entry.group for index in entry.indices or (None,)}
+        if inside:
+            chosen |= {name: group for name, group in shapes.modules() if group.bias and name in inside}
     trained: set[str] = set()
     for name, group in chosen.items():
         if any(name == root or name.startswith(f"{root}.") for root in roots):

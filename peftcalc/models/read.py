@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from peftcalc.models.shapes import ModelShapes, ModuleGroup, Tensor
+from peftcalc.targets.experts import expert_family
 
 HEAD_NAMES = ("score", "classifier")
 """Top-level names under which peft looks for the head of a classification model."""
@@ -40,7 +41,7 @@ def read_module(module: nn.Module, name: str | None = None, config: dict[str, An
         tuple(name for name in HEAD_NAMES if isinstance(getattr(module, name, None), nn.Module)),
         pretrained,
         bare,
-        _expert_names(module) if pretrained else None,
+        expert_family(module) if pretrained else None,
         whole=True,
     )
 
@@ -140,17 +141,3 @@ def _embedding(module: Any, getter: str) -> Any:
         return getattr(module, getter)()
     except (NotImplementedError, AttributeError):
         return None
-
-
-def _expert_names(module: Any) -> str | None:
-    """The convention by which peft renames targets of this model type, if its experts are stacked in this release.
-
-    The table is transformers'; peft adds Mixtral itself (peft 0.21, utils/transformers_weight_conversion.py).
-    """
-    from transformers.conversion_mapping import _MODEL_TO_CONVERSION_PATTERN, get_checkpoint_conversion_mapping
-
-    model_type = str(module.config.model_type)
-    if get_checkpoint_conversion_mapping(model_type) is None:
-        return None
-    family = "mixtral" if model_type == "mixtral" else _MODEL_TO_CONVERSION_PATTERN.get(model_type)
-    return family if family in ("mixtral", "qwen2_moe") else None

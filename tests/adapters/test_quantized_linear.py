@@ -186,6 +186,43 @@ def test_other_adapters_share_the_quantized_base():
         pc.attach(floats, pc.QLoRA(rank=4), adapter="two")
 
 
+CASTS = {
+    "bfloat16": lambda module: module.to(torch.bfloat16),
+    "half": lambda module: module.half(),
+    "float": lambda module: module.half().float(),
+    "double": lambda module: module.double(),
+    "device": lambda module: module.to("cpu", torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("cast", CASTS)
+@pytest.mark.parametrize("method", METHODS[:3], ids=repr)
+def test_scales_stay_float32_whatever_the_layer_is_cast_to(method, cast):
+    """What remains is the rounding of the result and of the adapter to the new type, at most 2^-8 of it each."""
+    module = pc.attach(net(), method, seed=0).eval()
+    disturb(module)
+    x = torch.randn(4, 96)
+    before = module(x)
+    stored = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    CASTS[cast](module)
+    dtype = next(module.parameters()).dtype
+    for name, buffer in module.named_buffers():
+        assert torch.equal(buffer, stored[name]), name
+        assert buffer.dtype == stored[name].dtype, name
+    assert all(layer.base.dequantize().dtype == dtype for _, layer in adapted(module))
+    after = module(x.to(dtype))
+    assert after.dtype == dtype
+    assert relative(after.double(), before.double()) < (0.02 if dtype.itemsize == 2 or cast == "float" else 1e-6)
+    after.square().sum().backward()
+    assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in adapter_tensors(module).values())
+
+
+def test_a_layer_on_the_meta_device_and_back_keeps_its_types():
+    layer = QuantizedLinear(torch.randn(64, 64)).to("meta", torch.bfloat16).to_empty(device="cpu")
+    assert [buffer.dtype for buffer in layer.buffers()] == [torch.uint8, torch.uint8, torch.float32, torch.float32]
+    assert layer.dtype == torch.bfloat16
+
+
 def test_what_cannot_be_quantized_is_said():
     with pytest.raises(ValueError, match="has none"):
         pc.attach(nn.Sequential(nn.Embedding(4, 4)), pc.QLoRA(targets=["0"]))

@@ -19,23 +19,23 @@ from peftcalc.quant.nested import quantize_scales
 from peftcalc.quant.tables import four_bit_table
 
 BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
-needs_loops = pytest.mark.skipif(four_bits.library() is None, reason="this installation has no compiled loops")
+needs_loops = pytest.mark.skipif(four_bits.loops() is None, reason="this installation has no compiled loops")
 
 
 @pytest.fixture
 def without_loops(monkeypatch):
-    monkeypatch.setattr(four_bits, "library", lambda: None)
+    monkeypatch.setattr(four_bits, "loops", lambda: None)
 
 
 def in_torch(*arguments, **options) -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(four_bits, "library", lambda: None)
+        patch.setattr(four_bits, "loops", lambda: None)
         return dequantize_4bit(*arguments, **options)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("gcc") is None, reason="there is no gcc here")
 def test_where_there_is_a_compiler_the_loops_are_there():
-    assert four_bits.library() is not None
+    assert four_bits.loops() is not None
 
 
 @needs_loops
@@ -79,7 +79,7 @@ def test_threads_share_the_blocks(threads):
 def test_nested_scales_are_torchs(blocks, monkeypatch):
     nested = quantize_scales(torch.rand(blocks) + 0.5)
     ours = nested.dequantize()
-    monkeypatch.setattr(four_bits, "library", lambda: None)
+    monkeypatch.setattr(four_bits, "loops", lambda: None)
     assert torch.equal(ours, nested.dequantize())
 
 
@@ -110,7 +110,7 @@ def test_sizes_that_do_not_fit_are_refused():
 
 def test_an_installation_without_loops_says_so(monkeypatch):
     monkeypatch.setattr(compiled, "EXTENSION_SUFFIXES", [".nowhere"])
-    assert four_bits.library.__wrapped__() is None
+    assert four_bits.loops.__wrapped__() is None
 
 
 @pytest.mark.usefixtures("without_loops")

@@ -86,7 +86,7 @@ def method_of(config: dict[str, Any], more: dict[str, Any] | None = None) -> LoR
     ]
     if unknown:
         raise ValueError(f"this adapter uses {', '.join(unknown)}, which the lab does not know")
-    if not config.get("target_modules"):
+    if not config.get("target_modules") and not config.get("target_parameters"):
         raise ValueError("this adapter_config.json names no target_modules")
     values = {ours: config[theirs] for theirs, ours in _NAMES.items() if config.get(theirs) is not None}
     values["init"] = from_peft(config.get("init_lora_weights", True))

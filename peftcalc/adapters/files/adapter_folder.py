@@ -28,11 +28,13 @@ from peftcalc.adapters.files.adapter_config import (
     read_object,
 )
 from peftcalc.adapters.files.whole_file import write_whole
-from peftcalc.adapters.layer_choice import choose_layers
+from peftcalc.adapters.layer_choice import Choice, choose_layers
 from peftcalc.adapters.layers.adapt import adapter_rank, scale_of
+from peftcalc.adapters.layers.attention import LoRAAttention
+from peftcalc.adapters.layers.experts import AdaptedParameter
 from peftcalc.adapters.state import active_adapter, adapter_layers, adapter_tensors, adapters, bare
 from peftcalc.checks import one_of
-from peftcalc.methods import LoRA
+from peftcalc.methods import LoRA, Method
 from peftcalc.methods.starts import changes_base
 from peftcalc.outside_files import plain_file
 
@@ -58,12 +60,15 @@ def save_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     layers = adapter_layers(module, adapter)
+    with bare(module) as plain:
+        method = choose_layers(plain, method).method
     tensors = {
         PREFIX + _peft_name(name, layers): tensor.detach().cpu().contiguous().clone()
         for name, tensor in adapter_tensors(module, adapter).items()
     }
     write_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    config = config_of(method, _targets(module, method, list(layers)), module)
+    whole = [name for name, layer in layers.items() if not isinstance(layer, AdaptedParameter)]
+    config = config_of(method, _targets(module, method, whole), module)
     write_whole(folder / CONFIG, lambda path: path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n"))
     if more := beside_peft(method):
         write_whole(folder / BASE, lambda path: path.write_text(json.dumps(more, indent=2) + "\n"))
@@ -76,11 +81,10 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     """Read an adapter in peft's format into the module and return the module (a single layer: the layer that wraps it).
 
     Where no adapter of this name is attached, the one that the file describes is attached; otherwise the attached one
-    takes the file's values, if it has the same layers, shapes and scale.
+    takes the file's values, if it has the same layers, shapes and scale. If it is merged, the new values are.
 
     Raises:
-        ValueError: a file is missing, damaged, of another kind (pickle is not read) or does not fit the module. The
-        module
+        ValueError: a file is missing, damaged, of another kind (pickle is not read) or does not fit the module, which
             is then as it was.
     """
     folder = Path(folder)
@@ -91,37 +95,52 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
     method = method_of(read_object(folder / CONFIG), _beside_peft(folder / BASE))
     shapes = _shapes(folder / TENSORS)
     with bare(module) as plain:
-        _check_ranks(method, plain, shapes)
+        chosen = choose_layers(plain, method)
+        _check_ranks(chosen, plain, shapes)
     if adapter not in adapters(module):
         return attach_filled(module, method, adapter, lambda tensors: _fill(tensors, folder / TENSORS, shapes, module))
-    attached = adapters(module)[adapter]
-    starts = {method.init, attached.init if isinstance(attached, LoRA) else "default"}
-    if len(starts) > 1 and any(map(changes_base, starts)):
-        raise ValueError(
-            f"the file belongs to what init={method.init!r} leaves of the weights, and adapter {adapter!r} to another "
-            "base; load it under another name"
-        )
-    for name, layer in adapter_layers(module, adapter).items():
-        scale = scale_of(method, name)
+    _check_start(method, adapters(module)[adapter], adapter)
+    layers, patterns = adapter_layers(module, adapter), chosen.layers()
+    for name, layer in layers.items():
+        scale = scale_of(chosen.method, patterns.get(name, name))
         if not math.isclose(layer.scale, scale):
             raise ValueError(
                 f"the file scales the update of {name} by {scale:g}, and adapter {adapter!r} by {layer.scale:g}"
             )
     _fill(adapter_tensors(module, adapter), folder / TENSORS, shapes, module)
+    merged = [layer for layer in layers.values() if layer.merged_base is not None]
+    for layer in merged:
+        layer.unmerge()
+    for layer in merged:
+        layer.merge()
     return module
 
 
 def _peft_name(name: str, layers: dict[str, Any]) -> str:
-    """Our name of a tensor as peft writes it: a base's own bias lies one level deeper."""
+    """Our name of a tensor as peft writes it: a base's own bias lies one level deeper for each layer around it."""
     owner, _, last = name.rpartition(".")
-    return f"{owner}.base_layer.{last}" if owner in layers and last == "bias" else name
+    if last != "bias" or ".lora_" in name:
+        return name
+    path: list[str] = []
+    written: list[str] = []
+    for segment in owner.split("."):
+        inside_attention = isinstance(layers.get(".".join(path)), LoRAAttention) and segment == "out_proj"
+        path.append(segment)
+        written.append(segment)
+        within = ".".join(path)
+        while within in layers or inside_attention:
+            written.append("base_layer")
+            within, inside_attention = f"{within}.base_layer", False
+    return ".".join([*written, last])
 
 
 def _our_name(name: str) -> str | None:
     """The reverse; None for the copies that peft writes twice."""
     if ".original_module." in name or ".modules_to_save." in name:
         return None
-    name = name.removeprefix(PREFIX).replace(".base_layer.", ".")
+    name = name.removeprefix(PREFIX)
+    if ".lora_" not in name:  # the adapter of an inner layer keeps the way to it
+        name = name.replace(".base_layer.", ".")
     return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
 
 
@@ -137,10 +156,25 @@ def _shapes(path: Path) -> Shapes:
     return {name: entry for name, entry in ours.items() if name is not None}
 
 
-def _check_ranks(method: LoRA, plain: nn.Module, shapes: Shapes) -> None:
+def _check_start(method: LoRA, attached: Method, adapter: str) -> None:
+    """A start that changes the base makes an adapter that belongs to that base alone."""
+    starts = {method.init, attached.init if isinstance(attached, LoRA) else "default"}
+    if len(starts) > 1 and any(map(changes_base, starts)):
+        raise ValueError(
+            f"the file belongs to what init={method.init!r} leaves of the weights, and adapter {adapter!r} to another "
+            "base; load it under another name"
+        )
+
+
+def _check_ranks(chosen: Choice, plain: nn.Module, shapes: Shapes) -> None:
     """The config's ranks are the tensors' ranks: a huge one in a small file would only make room for a flood."""
-    for name in choose_layers(plain, method).adapted:
-        rank = adapter_rank(method, name, plain.get_submodule(name))
+    for name, pattern in chosen.layers().items():
+        if name == pattern:
+            rank = adapter_rank(chosen.method, name, plain.get_submodule(name))
+        else:  # one parameter of a module: a stack of experts has as many ranks
+            parameter = plain.get_parameter(pattern)
+            rank = adapter_rank(chosen.method, pattern, parameter)
+            rank *= parameter.shape[0] if parameter.dim() == 3 else 1
         stored = shapes.get(f"{name}.lora_A.weight") or shapes.get(f"{name}.lora_embedding_A")
         if stored is None:
             raise ValueError(f"{TENSORS} lacks the adapter of {name!r}")
@@ -186,7 +220,7 @@ def _beside_peft(path: Path) -> dict[str, Any]:
 
 
 def _targets(module: nn.Module, method: LoRA, names: list[str]) -> list[str]:
-    """The last parts of the layers' names if these choose_layers the same layers, otherwise the whole names."""
+    """The last parts of the layers' names if these choose the same layers, otherwise the whole names."""
     suffixes = sorted({name.rpartition(".")[2] for name in names})
     with bare(module) as plain:
         try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
+from collections.abc import Callable
+from types import MethodType
 from typing import Any, TypedDict
 
 import torch
@@ -44,7 +47,7 @@ class AdaptedLayer(nn.Module):
     """
 
     base: Any
-    """`nn.Linear`, `Conv1D`, `QuantizedLinear`, `nn.Embedding` or `nn.Conv2d`."""
+    """`nn.Linear`, `Conv1D`, `QuantizedLinear`, `nn.Embedding`, a convolution, or what `experts` adapts."""
     pretrained: Any
     """The layer that was given: `base`, unless the start has changed that. It is no submodule."""
     merged_base: Any
@@ -91,16 +94,25 @@ class AdaptedLayer(nn.Module):
                 )
             return matrix(source, master_dtype(source.weight.dtype))
 
-        if changes_base(self.init):
-            rank = self.rank = start_rank(self.init, self.rank, (B.shape[0], A.shape[1]))
-            A, B = A[:rank], B[:, :rank]
-        fill_start(self.init, A, B, weight, self.scale)
-        if changes_base(self.init):
-            W = weight()
-            with torch.no_grad():
-                rest = W - self.scale * B.to(W) @ A.to(W)
+        A, B, rest = self.begin(A, B, weight)
+        if rest is not None:
             self.base = with_weight(self.base, rest.to(source.weight.dtype), self.base.bias)
-        like = source.weight if floats is not None else stored(self.base)
+        return self.factor_parameters(A, B, source.weight if floats is not None else stored(self.base))
+
+    def begin(self, A: Tensor, B: Tensor, weight: Callable[[], Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A and B as they start, and `W − s · B A` where the start takes that out of the weight."""
+        if not changes_base(self.init):
+            fill_start(self.init, A, B, weight, self.scale, self.rank)
+            return A, B, None
+        rank = self.rank = start_rank(self.init, self.rank, (B.shape[0], A.shape[1]))
+        A, B = A[:rank], B[:, :rank]
+        fill_start(self.init, A, B, weight, self.scale, rank)
+        W = weight()
+        with torch.no_grad():
+            return A, B, W - self.scale * B.to(W) @ A.to(W)
+
+    def factor_parameters(self, A: Tensor, B: Tensor, like: Tensor) -> tuple[nn.Parameter, nn.Parameter]:
+        """A and B, on the device and to the precision of `like`; A is not trained where it is frozen."""
         parameters = adapter_parameter(A, like), adapter_parameter(B, like)
         parameters[0].requires_grad_(not self.freeze_a)
         return parameters
@@ -134,8 +146,9 @@ class AdaptedLayer(nn.Module):
         """Bytes of the base's weight where the start has made it another one than the given layer's."""
         if self.base is self.pretrained:
             return 0
+        shared = {id(tensor) for tensor in itertools.chain(self.pretrained.parameters(), self.pretrained.buffers())}
         tensors = itertools.chain(self.base.named_parameters(), self.base.named_buffers())
-        return sum(tensor.nbytes for name, tensor in tensors if name != "bias")
+        return sum(tensor.nbytes for name, tensor in tensors if name != "bias" and id(tensor) not in shared)
 
     def weight_now(self) -> Tensor:
         """The weight with the update, float32, `(out, in)`."""
@@ -158,6 +171,8 @@ class AdaptedLayer(nn.Module):
         """Compute from now on with one weight that contains the update; the base stays aside, so `unmerge` is exact."""
         if self.merged_base is not None:
             return
+        if stored(self.base).is_meta:
+            raise ValueError("the base's weight is on the meta device, so nothing can be merged into it")
         with torch.no_grad():
             weight, bias = self.effective_weight(), self.effective_bias()
         if not torch.isfinite(weight).all():
@@ -179,6 +194,31 @@ class AdaptedLayer(nn.Module):
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
 
 
+def shallow(module: Any) -> Any:
+    """A module with the same parts, whose parts can be replaced without replacing those of `module`.
+
+    Functions that somebody has bound to `module`, as accelerate does its hooks' `forward`, are bound to the new one.
+    """
+    twin = copy.copy(module)
+    for own in ("_parameters", "_buffers", "_modules"):
+        setattr(twin, own, dict(getattr(module, own)))
+    for name, value in module.__dict__.items():
+        if isinstance(value, MethodType | functools.partial):
+            object.__setattr__(twin, name, _rebound(value, module, twin))
+    return twin
+
+
+def _rebound(function: Any, module: Any, twin: Any) -> Any:
+    if isinstance(function, MethodType):
+        return MethodType(function.__func__, twin) if function.__self__ is module else function
+    if not isinstance(function, functools.partial):
+        return function
+    arguments = (twin if argument is module else argument for argument in function.args)
+    bound = functools.partial(_rebound(function.func, module, twin), *arguments, **function.keywords)
+    bound.__dict__.update(function.__dict__)
+    return bound
+
+
 def adapter_parameter(values: Tensor, like: Tensor) -> nn.Parameter:
     """A trained tensor on the device of `like`: rounded once to its dtype, as peft does, and kept in float32 or
     better."""
@@ -189,13 +229,26 @@ def adapter_parameter(values: Tensor, like: Tensor) -> nn.Parameter:
 
 
 def with_weight(base: Any, weight: Tensor, bias: nn.Parameter | None) -> nn.Module:
-    """A layer like the base, with this weight, `(out, in)`, rounded as the base's is, and this very bias."""
+    """A layer like the base, with this weight, `(out, in)`, rounded as the base's is, and this very bias.
+
+    Raises:
+        ValueError: the base's weight is no parameter of its own, or its forward belongs to this very object.
+    """
     if is_quantized(base):
         layer = base.with_weight(weight, None)
         layer.bias = bias
         return layer
-    layer = copy.copy(base)
-    layer._parameters = dict(base._parameters)
+    if "weight" not in base._parameters:
+        raise ValueError(
+            f"this {type(base).__name__} computes its weight from others (a parametrization), so that no other can be "
+            "put in its place: nothing can be merged into it or taken out of it"
+        )
+    layer = shallow(base)
+    if "forward" in base.__dict__ and layer.forward is base.forward:
+        raise ValueError(
+            f"somebody has given this {type(base).__name__} another forward, which would go on reading this layer's "
+            "weight: nothing can be merged into it or taken out of it"
+        )
     layer.weight = nn.Parameter(as_stored(weight, base), requires_grad=False)
     if bias is not None:
         layer.bias = bias
@@ -204,5 +257,7 @@ def with_weight(base: Any, weight: Tensor, bias: nn.Parameter | None) -> nn.Modu
 
 def as_stored(weight: Tensor, base: Any) -> Tensor:
     """`weight`, `(out, in)`, in the base's orientation, shape and dtype."""
+    if is_quantized(base):
+        return (weight.T if base.was_conv1d else weight).to(base.dtype)
     weight = weight.T.contiguous() if is_transposed(base) else weight
-    return weight.to(base.dtype) if is_quantized(base) else weight.view_as(base.weight).to(base.weight.dtype)
+    return weight.view_as(base.weight).to(base.weight.dtype)

@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from peftcalc.adapters.layers import few_tokens
 from peftcalc.adapters.layers.base import AdaptedLayer, Options
 from peftcalc.adapters.layers.frozen_weight import (
+    as_rows,
     base_product,
     cast,
     differentiable_once,
+    master_dtype,
     matrix,
     product_dtype,
     stored,
@@ -41,7 +43,7 @@ class Magnitude(AdaptedLayer):
     """
 
     magnitude: nn.Parameter
-    _squares: tuple[tuple[int, int], Tensor] | None = None
+    _squares: tuple[tuple[Any, ...], Tensor] | None = None
 
     def start_magnitude(self) -> None:
         """`m = n`: step 0 is the base layer exactly, because m and n are then the same float32 numbers."""
@@ -67,11 +69,15 @@ class Magnitude(AdaptedLayer):
         return super().effective_weight().norm(dim=1).clamp_min(SMALLEST_NORM)
 
     def squared_base_norm(self) -> Tensor:
-        """‖W‖² by row, (out,), in float32; kept until the base's weight is another one."""
-        weight = stored(self.base)
-        version = (weight.data_ptr(), weight._version)
+        """‖W‖² by row, (out,), in float32 or better; kept until the base's weight is another one."""
+        weight, dtype = stored(self.base), master_dtype(self.factors()[0].dtype)
+        version = (weight.data_ptr(), weight._version, weight.device, dtype)
         if self._squares is None or self._squares[0] != version:
-            squares = torch.linalg.vector_norm(matrix(self.base), dim=1, dtype=self.factors()[0].dtype).square()
+            if weight.is_meta and not self.factors()[0].is_meta:
+                raise ValueError("DoRA reads its base's weight, and this one is on the meta device: it is offloaded")
+            W = matrix(self.base)
+            widest = torch.promote_types(W.dtype, dtype)
+            squares = torch.linalg.vector_norm(W, dim=1, dtype=widest).square().to(dtype)
             self._squares = (version, squares)
         return self._squares[1]
 
@@ -91,6 +97,16 @@ class DoRALinear(Magnitude, LoRALinear):
     def __init__(self, base: nn.Module, **options: Unpack[Options]) -> None:
         super().__init__(base, **options)
         self.start_magnitude()
+
+    def beside(self, y: Tensor, x: Tensor) -> Tensor:
+        """As peft: the base's own output `y` stands for `W x + b`, and with dropout `W` multiplies what is left."""
+        bias = self.base.bias
+        product = y if bias is None else y - bias
+        if self.dropout and self.training:
+            x = F.dropout(x, self.dropout)
+            product = F.linear(x, matrix(self.base, x.dtype))
+        ratio = self.magnitude / self.norm()
+        return y + (ratio - 1) * product + ratio * self.update(x)
 
     def adapted_product(self, x: Tensor) -> Tensor:
         """With dropout, both terms of the paper's sum see the dropped input; `b` and `W x` of what was dropped stay."""
@@ -113,6 +129,7 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA:
     >>> row_norm(W, A, B, 1.0, torch.ones(2)), (W + B @ A).norm(dim=1)
     (tensor([1.0000, 5.8310]), tensor([1.0000, 5.8310]))
     """
+    A, B = cast(A, squares.dtype), cast(B, squares.dtype)
     if WA is None:
         WA = F.linear(cast(A, W.dtype), W)  # (rank, out), the transpose of the formula's W Aᵀ
     AA, smallest = A @ A.T, SMALLEST_NORM**2  # (rank, rank)
@@ -122,7 +139,8 @@ def row_norm(W: Tensor, A: Tensor, B: Tensor, scale: float, squares: Tensor, WA:
         cross = torch.addmm(cast(WA, A.dtype), AA, B.T, beta=2 * scale, alpha=scale * scale)
         squared = cross.mul_(B.T).sum(0).add_(squares)
         # A traced step's tensors have no numbers to ask, and another type.
-        cancelled = type(squared) is Tensor and bool((squared < CANCELLED * squares).any())
+        known = type(squared) is Tensor and not squared.is_meta
+        cancelled = known and bool((squared < CANCELLED * squares).any())
         norm = squared.clamp_min_(smallest).sqrt_()
     if cancelled:  # an update nearly undoes its row: the sum has lost its digits, so form these rows alone
         rows = norm.square() < CANCELLED * squares
@@ -173,7 +191,7 @@ class _DoRAProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x, A, B, magnitude, bias, base, squares, scale) -> Tensor:  # type: ignore[override]
-        rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
+        rows = as_rows(x)  # (tokens, in)
         dtype = product_dtype(x.dtype, x.device)
         z, W, WA = _product_and_norm_part(rows, base, bias, A, dtype)
         norm = row_norm(W, A, B, scale, squares, WA)
@@ -183,7 +201,7 @@ class _DoRAProduct(torch.autograd.Function):
             y.sub_(stretch * bias)
         ctx.save_for_backward(rows if A.requires_grad else None, Ax, A, B, cast(z, x.dtype), stretch, norm, bias)
         ctx.base, ctx.scale, ctx.dtype, ctx.shape = base, scale, dtype, x.shape
-        return cast(y, x.dtype).view(*x.shape[:-1], -1)
+        return cast(y, x.dtype).view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     @differentiable_once

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from peftcalc.compiled import load, readable
+from peftcalc.compiled import Expected, check, load, readable
 
 MOST_RANK = 16
 """The loops know no larger rank."""
@@ -25,47 +25,56 @@ MOST_PRODUCTS = 1 << 22
 """Beyond so many multiplications, for one computing thread, torch's products have caught up; the loops use one."""
 
 
-def take(rank: int, small: tuple[Tensor, ...], rows: tuple[Tensor, ...]) -> bool:
-    """Whether the loops are there and know these: a `rank`, `small` tensors in float32 with a side of it, and
-    activations `rows`, (tokens, columns) in bfloat16.
+def take(rank: int, thin: tuple[Tensor, ...], wide: tuple[Tensor, ...]) -> bool:
+    """Whether the loops are there and know these: a `rank`, `thin` tensors in float32 with a side of it, and
+    activations `wide`, (tokens, columns) in bfloat16.
 
     >>> take(8, (torch.ones(8, 64),), (torch.ones(2, 64),))
     False
     """
-    if rows[0].dtype != torch.bfloat16 or loops() is None or torch.compiler.is_compiling():
+    if wide[0].dtype != torch.bfloat16 or loops() is None or torch.compiler.is_compiling():
         return False
-    tokens, columns = rows[0].shape[0], max(row.shape[1] for row in rows)
+    tokens, columns = wide[0].shape[0], 0
+    for row in wide:
+        columns = max(columns, row.shape[1])
+        if row.dtype is not torch.bfloat16:
+            return False
+    for tensor in thin:
+        if tensor.dtype is not torch.float32:
+            return False
     return (
-        tokens <= MOST_TOKENS
+        0 < tokens <= MOST_TOKENS
         and rank <= MOST_RANK
         and tokens * columns * rank * torch.get_num_threads() <= MOST_PRODUCTS
-        and all(row.dtype == torch.bfloat16 for row in rows)
-        and all(tensor.dtype == torch.float32 for tensor in small)
-        and readable(*small, *rows)
+        and readable(*thin, *wide)
     )
 
 
 def low_rank_forward(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
     """Add `s · B A x` to `y` in place; returns `s · A x`, (rank, tokens), float32."""
-    rank, tokens = A.shape[0], x.shape[0]
+    (rank, n_in), n_out, tokens = A.shape, B.shape[0], x.shape[0]
     Ax = A.new_empty(rank, tokens)
-    call("low_rank_forward", (x, y, A, B, Ax), tokens, x.shape[1], y.shape[1], rank, scale)
+    inputs = rows(x, tokens, n_in), rows(y, tokens, n_out), small(A, rank, n_in), small(B, n_out, rank)
+    call("low_rank_forward", rank, inputs, (x, y, A, B, Ax), tokens, n_in, n_out, rank, scale)
     return Ax
 
 
 def low_rank_backward(grad: Tensor, x: Tensor, Ax: Tensor, B: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of A and B, and `s · Bᵀ grad`, (rank, tokens), all float32."""
     rank, tokens = Ax.shape
-    grad_A, grad_B, inner = Ax.new_empty(rank, x.shape[1]), torch.empty_like(B), torch.empty_like(Ax)
+    n_in, n_out = x.shape[1], B.shape[0]
+    grad_A, grad_B, inner = Ax.new_empty(rank, n_in), Ax.new_empty(n_out, rank), Ax.new_empty(rank, tokens)
+    inputs = rows(grad, tokens, n_out), rows(x, tokens, n_in), small(Ax, rank, tokens), small(B, n_out, rank)
     tensors = grad, x, Ax, B, grad_A, grad_B, inner
-    call("low_rank_backward", tensors, tokens, x.shape[1], grad.shape[1], rank, scale)
+    call("low_rank_backward", rank, inputs, tensors, tokens, n_in, n_out, rank, scale)
     return grad_A, grad_B, inner
 
 
 def add_low_rank(grad_x: Tensor, inner: Tensor, A: Tensor) -> Tensor:
     """`grad_x += innerᵀ A`, (tokens, in), in place."""
-    rank, tokens = inner.shape
-    call("add_low_rank", (grad_x, inner, A), tokens, A.shape[1], rank)
+    (rank, tokens), n_in = inner.shape, A.shape[1]
+    inputs = rows(grad_x, tokens, n_in), small(inner, rank, tokens), small(A, rank, n_in)
+    call("add_low_rank", rank, inputs, (grad_x, inner, A), tokens, n_in, rank)
     return grad_x
 
 
@@ -84,28 +93,50 @@ def row_norm(
         smallest: the least n².
     """
     rank, out = WA.shape
-    norm = torch.empty_like(squares)
-    return norm, call("row_norm", (WA, AA, B, squares, norm), out, rank, scale, cancelled, smallest)
+    norm = squares.new_empty(out)
+    inputs = rows(WA, rank, out), small(AA, rank, rank), small(B, out, rank), small(squares, out)
+    return norm, call("row_norm", rank, inputs, (WA, AA, B, squares, norm), out, rank, scale, cancelled, smallest)
 
 
 def stretch_forward(z: Tensor, magnitude: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
     """`y = m/n ∘ z`, (tokens, out), and `m/n − 1`, (out,)."""
-    y, stretch = torch.empty_like(z), torch.empty_like(norm)
-    call("stretch_forward", (z, magnitude, norm, y, stretch), *z.shape)
+    tokens, out = z.shape
+    y, stretch = torch.empty_like(z), norm.new_empty(out)
+    inputs = rows(z, tokens, out), small(magnitude, out), small(norm, out)
+    call("stretch_forward", 1, inputs, (z, magnitude, norm, y, stretch), tokens, out)
     return y, stretch
 
 
 def stretch_backward(grad: Tensor, z: Tensor, stretch: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
     """`m/n ∘ grad`, (tokens, out), and the gradient of the magnitude, (out,)."""
-    stretched, grad_magnitude = torch.empty_like(grad), torch.empty_like(norm)
-    call("stretch_backward", (grad, z, stretch, norm, stretched, grad_magnitude), *grad.shape)
+    tokens, out = grad.shape
+    stretched, grad_magnitude = torch.empty_like(grad), norm.new_empty(out)
+    inputs = rows(grad, tokens, out), rows(z, tokens, out), small(stretch, out), small(norm, out)
+    call("stretch_backward", 1, inputs, (grad, z, stretch, norm, stretched, grad_magnitude), tokens, out)
     return stretched, grad_magnitude
 
 
-def call(name: str, tensors: tuple[Tensor, ...], *numbers: float) -> Any:
-    """Call a loop, its tensors first."""
+def rows(tensor: Tensor, *shape: int) -> Expected:
+    """Activations as a loop takes them."""
+    return tensor, torch.bfloat16, shape
+
+
+def small(tensor: Tensor, *shape: int) -> Expected:
+    """A factor, a norm or a product with a side of the rank, as a loop takes it."""
+    return tensor, torch.float32, shape
+
+
+def call(name: str, rank: int, inputs: tuple[Expected, ...], tensors: tuple[Tensor, ...], *numbers: float) -> Any:
+    """Call a loop, its tensors first, once its `inputs` and the `rank` are what it takes.
+
+    Raises:
+        ValueError: a tensor of another type, shape or place, or a larger rank than the loops know.
+    """
     known = loops()
     assert known is not None, "`take` is asked first"
+    check(name, *inputs)
+    if rank > MOST_RANK:
+        raise ValueError(f"rank must be between 1 and {MOST_RANK} in {name}, got {rank}")
     return known[name](*[tensor.data_ptr() for tensor in tensors], *numbers)
 
 

@@ -28,6 +28,36 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or is_conv1d(module)
 
 
+HOOKS = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
+"""Where torch keeps what somebody else asked to be told of a layer."""
+_ASKED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@functools.cache
+def has_own_forward(kind: type) -> bool:
+    """True for a subclass of a linear layer that computes something else than `W x + b`.
+
+    >>> has_own_forward(nn.Linear), has_own_forward(type("Twice", (nn.Linear,), {"forward": lambda layer, x: 2 * x}))
+    (False, True)
+    """
+    known = next((parent for parent in kind.__mro__ if parent.__module__ in _LINEAR_MODULES), None)
+    return known is not None and kind.forward is not known.forward
+
+
+_LINEAR_MODULES = ("torch.nn.modules.linear", "transformers.pytorch_utils")
+
+
+def must_be_called(base: nn.Module) -> bool:
+    """True when only a call of the base itself gives its product: it has a forward of its own, somebody listens to it
+    through a hook, or its weight is fetched from elsewhere for each call."""
+    own = base.__dict__
+    return has_own_forward(type(base)) or "forward" in own or any(own[name] for name in _ASKED)
+
+
 def is_transposed(base: nn.Module) -> bool:
     """True for layers that store their weight as `(in, out)`; an embedding turns (tokens) into (features)."""
     return isinstance(base, nn.Embedding) or is_conv1d(base)
@@ -102,6 +132,15 @@ def thin_dtype(rows: Tensor) -> torch.dtype:
     if rows.shape[0] <= FEW_TOKENS and rows.device.type == "cpu":
         return master_dtype(rows.dtype)
     return product_dtype(rows.dtype, rows.device)
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """(…, columns) → (tokens, columns), for no tokens at all too.
+
+    >>> as_rows(torch.ones(2, 3, 4)).shape, as_rows(torch.ones(4)).shape, as_rows(torch.ones(0, 4)).shape
+    (torch.Size([6, 4]), torch.Size([1, 4]), torch.Size([0, 4]))
+    """
+    return x if x.dim() == 2 else x.reshape(x.shape[:-1].numel(), x.shape[-1])
 
 
 def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

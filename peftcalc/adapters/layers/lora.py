@@ -17,11 +17,14 @@ from peftcalc.adapters.layers import few_tokens
 from peftcalc.adapters.layers.base import AdaptedLayer, Options, adapter_parameter
 from peftcalc.adapters.layers.frozen_weight import (
     add_product,
+    as_rows,
     base_product,
     cast,
     differentiable_once,
     features,
+    has_own_forward,
     matrix,
+    must_be_called,
     product_dtype,
     stored,
     thin_dtype,
@@ -57,12 +60,15 @@ class LoRALinear(AdaptedLayer):
     def adapter(self) -> dict[str, nn.Parameter]:
         return super().adapter() | ({"lora_B.bias": self.lora_bias} if self.lora_bias is not None else {})
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out)"""
+    def forward(self, x: Tensor, *others: Any, **named: Any) -> Tensor:
+        """(…, in) → (…, out); further arguments are those of a base with a forward of its own."""
         if self.merged_base is not None:
-            return self.merged_base(x)
+            return self.merged_base(x, *others, **named)
+        if others or named or must_be_called(self.base):
+            y = self.base(x, *others, **named)
+            return self.beside(y, x).to(y.dtype)
         device = x.device.type
-        if not torch.is_autocast_enabled(device):
+        if device == "meta" or not torch.is_autocast_enabled(device):
             return self.adapted_product(x)
         with torch.autocast(device, enabled=False):
             return self.adapted_product(x.to(torch.get_autocast_dtype(device)))
@@ -72,6 +78,37 @@ class LoRALinear(AdaptedLayer):
         dropped = F.dropout(x, self.dropout) if self.dropout and self.training else None
         base = self.base
         return _LoRAProduct.apply(x, dropped, self.A, self.B, self.lora_bias, base.bias, base, self.scale)
+
+    def beside(self, y: Tensor, x: Tensor) -> Tensor:
+        """The base's own output `y` for `x`, whatever it is, and the update: as peft adds it."""
+        return y + self.update(F.dropout(x, self.dropout, self.training))
+
+    def update(self, x: Tensor) -> Tensor:
+        """`s · (B A x + b_B)`, (…, out)"""
+        return F.linear(F.linear(x.to(self.A.dtype), self.A), self.B, self.lora_bias) * self.scale
+
+    def merge(self) -> None:
+        """See `AdaptedLayer`."""
+        if self.merged_base is not None:
+            return
+        super().merge()
+        own = self.base.__dict__
+        if has_own_forward(type(self.base)) or own["_forward_hooks"] or own["_forward_pre_hooks"]:
+            self._check_merged()
+
+    @torch.no_grad()
+    def _check_merged(self) -> None:
+        """A forward of its own, or a hook, may do with the product what the update beside it does not see."""
+        x = torch.linspace(-1, 1, 3 * self.in_features, device=self.A.device).sin().view(3, -1)
+        x = x.to(stored(self.base).dtype if stored(self.base).is_floating_point() else self.base.dtype)
+        y = self.base(x)
+        apart, merged = self.beside(y, x).float(), self.merged_base(x).float()
+        if not torch.allclose(apart, merged, rtol=0.02, atol=0.02 * float(apart.abs().max())):
+            self.merged_base = None
+            raise ValueError(
+                f"{type(self.base).__name__} has a forward or a hook of its own, through which a merged weight does "
+                "not give what base and adapter give apart; nothing was merged"
+            )
 
 
 def low_rank_forward(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
@@ -118,7 +155,7 @@ class _LoRAProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x, dropped, A, B, lora_bias, bias, base, scale) -> Tensor:  # type: ignore[override]
-        rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
+        rows = as_rows(x)  # (tokens, in)
         dtype = product_dtype(x.dtype, x.device)
         y, _ = base_product(rows, base, bias, dtype)
         into_adapter = rows if dropped is None else dropped.reshape(rows.shape)
@@ -127,14 +164,14 @@ class _LoRAProduct(torch.autograd.Function):
             y.add_(lora_bias, alpha=scale)
         ctx.save_for_backward(into_adapter if A.requires_grad else None, Ax, A, B)
         ctx.base, ctx.scale, ctx.dtype, ctx.has_dropout, ctx.shape = base, scale, dtype, dropped is not None, x.shape
-        return cast(y, x.dtype).view(*x.shape[:-1], -1)
+        return cast(y, x.dtype).view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, grad: Tensor):  # type: ignore[override]
         x, Ax, A, B = ctx.saved_tensors
         needs_x, needs_dropped, _, _, needs_lora_bias, needs_bias, _, _ = ctx.needs_input_grad
-        grad = grad.reshape(-1, grad.shape[-1])  # (tokens, out)
+        grad = as_rows(grad)  # (tokens, out)
         grad_A, grad_B, inner = low_rank_backward(grad, x, Ax, A, B, ctx.scale)
         grad_x = grad_dropped = None
         if needs_x:

@@ -7,13 +7,22 @@ two a layer holds half a byte a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peftcalc.adapters.layers.frozen_weight import cast, differentiable_once, is_conv1d, matrix, product_dtype
+from peftcalc.adapters.layers.frozen_weight import (
+    HOOKS,
+    as_rows,
+    cast,
+    differentiable_once,
+    is_conv1d,
+    matrix,
+    product_dtype,
+)
 from peftcalc.methods import QLoRA
 from peftcalc.quant.blockwise import dequantize_4bit, quantize_4bit
 from peftcalc.quant.nested import NestedScales, quantize_scales
@@ -66,7 +75,31 @@ class QuantizedLinear(nn.Module):
         """The 4-bit copy of an `nn.Linear` or `Conv1D`."""
         quantized = cls(matrix(layer), layer.bias, method.quant, method.double_quant)
         quantized.was_conv1d = is_conv1d(layer)
-        return quantized
+        return quantized._heard_by(layer.__dict__)
+
+    def _heard_by(self, other: dict[str, Any]) -> QuantizedLinear:
+        """Whoever listens to the layer that this one stands for, through a hook, goes on listening."""
+        self.__dict__.update({name: other[name] for name in HOOKS})
+        return self
+
+    @property
+    def weight(self) -> Tensor:
+        """`W` as the layer that this was made of stored it, dequantized anew for code that reads a layer's weight
+        instead of calling it (T5, `nn.TransformerEncoderLayer`)."""
+        W = self.dequantize()
+        return W.T if self.was_conv1d else W
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedLinear:
+        """`.to(…)` and its kin: codes and scales go to another device and keep their types, whatever type is asked
+        for; `W` is dequantized to that type from then on. A scale in 16 bits would be another scale."""
+        kept = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, before in kept.items():
+            now = self._buffers[name]
+            if before is not None and now is not None and now.dtype != before.dtype:
+                self._buffers[name] = before.to(now.device)
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.codes.device)).dtype
+        return self
 
     def dequantize(self, dtype: torch.dtype | None = None) -> Tensor:
         """`W`, (out, in), made anew on every call: the code's value times its block's scale."""
@@ -85,7 +118,7 @@ class QuantizedLinear(nn.Module):
         """The same layer with another weight, quantized in the same way."""
         layer = QuantizedLinear(weight.to(self.dtype), bias, self.quant, self.double_quant)
         layer.was_conv1d = self.was_conv1d
-        return layer
+        return layer._heard_by(self.__dict__)
 
     def to_floats(self) -> nn.Module:
         """The layer that this was made of (`nn.Linear` or `Conv1D`), with the dequantized weight."""
@@ -96,6 +129,7 @@ class QuantizedLinear(nn.Module):
 
             layer, W = Conv1D(self.out_features, self.in_features), W.T.contiguous()
         layer.weight, layer.bias = nn.Parameter(W), self.bias
+        layer.__dict__.update({name: self.__dict__[name] for name in HOOKS})
         return layer
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,4 +155,4 @@ class _FrozenProduct(torch.autograd.Function):
         needs_x, needs_bias, _ = ctx.needs_input_grad
         W = ctx.base.dequantize(product_dtype(grad.dtype, grad.device))
         grad_x = cast(cast(grad, W.dtype) @ W, grad.dtype) if needs_x else None
-        return grad_x, grad.flatten(0, -2).sum(0) if needs_bias else None, None
+        return grad_x, as_rows(grad).sum(0) if needs_bias else None, None

@@ -15,47 +15,48 @@ from torch import Tensor, nn
 from peftcalc.methods.starts import split_start
 
 Weight = Callable[[], Tensor]
-Filler = Callable[[Tensor, Tensor, Weight, float, int | None], None]
+Filler = Callable[[Tensor, Tensor, Weight, float, int, int | None], None]
 """Gives A, (rank, in …), and B, (out, rank …), their first values in place.
 
-Args: A and B; the layer's W in floats, (out, in), on request; s of the update; the iterations in the start's name.
+Args: A and B; the layer's W in floats, (out, in), on request; s of the update; its rank, which each expert of
+a stack has; the iterations in the start's name.
 """
 
 
 @torch.no_grad()
-def fill_start(name: str, A: Tensor, B: Tensor, weight: Weight, scale: float) -> None:
+def fill_start(name: str, A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int) -> None:
     """Give A and B the values with which the start called `name` begins.
 
     >>> A, B, W = torch.empty(2, 5), torch.empty(4, 2), torch.randn(4, 2) @ torch.randn(2, 5)
-    >>> fill_start("pissa", A, B, lambda: W, scale=0.5)
+    >>> fill_start("pissa", A, B, lambda: W, scale=0.5, rank=2)
     >>> torch.allclose(0.5 * B @ A, W, atol=1e-5)
     True
     """
     kind, iterations = split_start(name)
-    STARTS[kind](A, B, weight, scale, iterations)
+    STARTS[kind](A, B, weight, scale, rank, iterations)
 
 
-def _default(A: Tensor, B: Tensor, weight: Weight, scale: float, iterations: int | None) -> None:
+def _default(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
     """A Kaiming-uniform, B = 0: as LoRA's authors publish it."""
     nn.init.kaiming_uniform_(A, a=math.sqrt(5))
     B.zero_()
 
 
-def _gaussian(A: Tensor, B: Tensor, weight: Weight, scale: float, iterations: int | None) -> None:
+def _gaussian(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
     """A normal with a standard deviation of 1/r, B = 0: as LoRA's paper says it (section 4.1)."""
-    A.normal_(std=1 / A.shape[0])
+    A.normal_(std=1 / rank)
     B.zero_()
 
 
-def _pissa(A: Tensor, B: Tensor, weight: Weight, scale: float, iterations: int | None) -> None:
+def _pissa(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
     """For `W = U S Vᵀ`: `A = √(S/s) Vᵀ` and `B = U √(S/s)` of the r largest singular values, so that `s · B A` is the
     best approximation of W of rank r (Meng et al. 2024, eq. 2–3).
 
     With `iterations` the decomposition is found by that many steps of subspace iteration from random numbers.
     """
-    rank, W = A.shape[0], weight()
     if A.dim() != 2:
         raise ValueError("init='pissa' does not exist for a convolution, which is no matrix; peft refuses it too")
+    W = weight()
     if iterations is None:
         U, S, Vt = torch.linalg.svd(W, full_matrices=False)
     else:

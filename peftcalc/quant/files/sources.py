@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from peftcalc.outside_files import plain_file
+
 KINDS = {
     torch.float32: "F32",
     torch.float16: "F16",
