@@ -45,7 +45,7 @@ def test_bundled_models_are_fitted_and_advised_without_any_extra(models):
     answers = without(EXTRAS, f"MODELS = {models!r}\n{FIT_AND_ADVISE}")
     assert tuple(answers) == models
     for fitted, advised in answers.values():
-        assert fitted == advised
+        assert set(fitted) <= set(advised)  # on stacked experts advice adapts the attention, and nothing is refused
         assert {"full", "lora", "qlora"} <= set(fitted)
 
 

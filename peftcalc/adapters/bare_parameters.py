@@ -13,7 +13,7 @@ from peftcalc.targets.experts import expert_family, names_parameter, stacked_tar
 
 
 def translated(module: Any, method: LoRA, linear: list[str]) -> LoRA:
-    """The method with its targets translated to a transformers model whose experts are stacked (`expert_targets`)."""
+    """The method with its targets translated to a transformers model whose experts are stacked (`targets.experts`)."""
     transformers_models = sys.modules.get("transformers.modeling_utils")
     if transformers_models is None or not isinstance(module, transformers_models.PreTrainedModel):
         return method

@@ -76,7 +76,7 @@ def _build(
     first: ValueError | None = None
     for reading, left_out in readings(with_backbone(config, model_type) | {"model_type": model_type}):
         try:
-            module, lost = _built(reading, class_name, num_labels)
+            module, lost = _built({**reading, "model_type": model_type}, class_name, num_labels)
         except ValueError as error:
             first = first or error  # the plainer readings complain of what was taken out of them
         else:

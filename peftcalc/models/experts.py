@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
+from peftcalc.targets.experts import stacked_targets as translated
 
 
 def stacked_targets(shapes: ModelShapes, method: LoRA) -> LoRA:
@@ -22,7 +23,7 @@ def stacked_targets(shapes: ModelShapes, method: LoRA) -> LoRA:
         for name in group.names
         for key in (name, *(f"{name}.{tensor.name}" for tensor in group.tensors))
     )
-    return expert_targets.stacked_targets(
+    return translated(
         method,
         shapes.expert_names,
         linear,

@@ -324,7 +324,7 @@ def test_tensors_alone_are_measured_without_their_scale(saved: Path, tmp_path: P
         (lambda f: (f / CONFIG).write_text("{"), "not complete JSON"),
         (lambda f: (f / CONFIG).write_text("[]"), "must be a JSON object"),
         (lambda f: (f / CONFIG).write_text(" " * 6_000_000), "at most 5,000,000"),
-        (lambda f: (f / CONFIG).write_bytes(b"\x80\x04\x95"), "not text"),
+        (lambda f: (f / CONFIG).write_bytes(b"\x80\x04\x95"), "a pickle or a PyTorch checkpoint"),
         (lambda f: (f / TENSORS).write_bytes((f / TENSORS).read_bytes()[:-9]), "cut short"),
         (lambda f: (f / TENSORS).write_bytes(b"PK\x03\x04" + b"0" * 40), "pickle"),
     ],
