@@ -21,7 +21,7 @@ from peftcalc.models.files import parse_json
 from peftcalc.models.limits import check_config
 from peftcalc.models.load import load_model
 from peftcalc.outside_files import MOST_NESTED, check_nesting, plain_file, read_bounded
-from peftcalc.quant.files import load_quantized
+from peftcalc.quant.files.doors import load_quantized
 from peftcalc.ui.quantization.upload import read_upload
 
 

@@ -18,6 +18,7 @@ from peftcalc.doctor.findings import Findings, many, some
 from peftcalc.doctor.keys import Key
 from peftcalc.doctor.settings import Settings
 from peftcalc.doctor.tensor_file import FLOATS, Entry
+from peftcalc.methods import LoRA
 from peftcalc.models.shapes import CONVOLUTION_KINDS, LINEAR_KINDS, ModelShapes, ModuleGroup
 
 Tensors = Mapping[Key, Entry]
@@ -111,6 +112,8 @@ def check_targets(tensors: Tensors, settings: Settings, found: Findings) -> None
 
 def check_base(tensors: Tensors, report: AdapterReport, shapes: ModelShapes, found: Findings) -> None:
     """With the base model: every key has its module, and every module that peft adapts has its keys."""
+    if not isinstance(report.method, LoRA):
+        return
     modules = {name: group for group in (*shapes.groups, *shapes.bare) for name in group.names}
     adapted = adapted_modules(shapes, report.method, report.task_type)
     wanted = {name for entry in adapted for name in _owners(entry)}

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from peftcalc import compiled
 
-compiled.__file__ = str(Path(sys.argv[1]) / "compiled.py")
+if __name__ == "__main__":  # the loops that were built with the sanitizer, in the folder that is given
+    compiled.__file__ = str(Path(sys.argv[1]) / "compiled.py")
 
-from peftcalc.adapters.layers import few_tokens  # noqa: E402
-from peftcalc.quant import four_bits  # noqa: E402
+from peftcalc.adapters.layers import few_tokens
+from peftcalc.quant import four_bits
 
 TOKENS, IN, OUT, RANK = 5, 24, 40, 3
 

@@ -107,6 +107,8 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, too large, not JSON, or not an object.
     """
+    if not path.exists():
+        raise ValueError(f"cannot read {path.name}: no such file")
     content = read_bounded(path, MAX_BYTES, path.name)
     try:
         value = json.loads(content)

@@ -108,7 +108,7 @@ def to_fake(model: nn.Module, mode: FakeTensorMode) -> None:
         for tensors in (module._parameters, module._buffers, module.__dict__):
             for name, value in list(tensors.items()):
                 tensors[name] = convert(value)
-        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        state = getattr(module._parameters.get("weight"), "quant_state", None)
         if state is not None:
             module.__dict__["quant_state"] = state
 
