@@ -87,4 +87,5 @@ def main() -> None:
     print(counts)
 
 
-main()
+if __name__ == "__main__":
+    main()
