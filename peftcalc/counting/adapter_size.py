@@ -129,11 +129,12 @@ def _attention_adapter(entry: Adapted, method: LoRA) -> int:
 
 
 def adapter_part(entry: Adapted, method: LoRA) -> Part:
-    entry = replace(entry, rank=_rank(entry, method))
+    rank = _rank(entry, method)
+    entry = entry if rank == entry.rank else replace(entry, rank=rank)
     each, magnitude = adapter_parameters(entry, method)
     frozen = frozen_parameters(entry, method)
     part = part_of(entry.group, "adapter", each - frozen, entry.indices, entry.rank, magnitude)
-    part = replace(part, frozen=frozen)
+    part = replace(part, frozen=frozen) if frozen else part
     if entry.parameter is None:
         return part
     shape = entry.parameter.shape

@@ -58,7 +58,8 @@ def count(
     else:
         counted = _count_full(model, method)
     part_of_module = model.part_names()
-    parts = tuple(replace(part, part=part_of_module(part.module)) for part in counted.parts)
+    named = ((part, part_of_module(part.module)) for part in counted.parts)
+    parts = tuple(replace(part, part=name) if name else part for part, name in named)
     notes = (*model.notes, *_head_note(model, method, task_type), *counted.notes)
     return replace(counted, parts=parts, architecture=model.architecture, notes=notes)
 
