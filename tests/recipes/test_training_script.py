@@ -26,7 +26,7 @@ SMALLEST = catalogue().sort_values("parameters").drop_duplicates("architecture")
 ARCHITECTURES = {str(row["architecture"]): str(name) for name, row in SMALLEST.iterrows()}
 EXPERTS = {
     *("DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "MixtralForCausalLM"),
-    *("OlmoeForCausalLM", "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM"),
+    *("OlmoeForCausalLM", "Qwen3MoeForCausalLM"),
 }
 SHORT = {"batch": 2, "sequence": 64, "epochs": 1}
 
