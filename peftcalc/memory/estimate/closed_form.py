@@ -8,13 +8,12 @@ optimizer's update. Every summand is a `Term` with its formula and source.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
 from peftcalc.memory.estimate.activations import is_layer_norm, saved_in_layers
-from peftcalc.memory.estimate.anatomy import Anatomy, anatomy
+from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.estimate.head import head_bytes
 from peftcalc.memory.estimate.model_state import (
     adapter_term,
@@ -25,6 +24,7 @@ from peftcalc.memory.estimate.model_state import (
     weight_terms,
 )
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
+from peftcalc.memory.estimate.study import Study, studied
 from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, PEFT, PEFT_DORA, QLORA, ZERO, Term
 from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
 from peftcalc.memory.model_config import language_config
@@ -94,13 +94,8 @@ def estimate_memory(
     True
     """
     setup = MemoryOptions(batch=batch, sequence=sequence, **options)
-    model = load_model(shapes)
-    counted = count(model, method)
-    body = anatomy(model)
-    setup = replace(setup, sequence=body.pieces) if body.pieces else setup
-    fused_norms = any(is_layer_norm(group) for group in body.norms)
-    setting = StepSetup(body, method, counted.parts, precision_of(method, setup, fused_norms), setup)
-    moments = [_sharded(moment, setup) for moment in _moments(model, counted, setting)]
+    known = studied(load_model(shapes), method)
+    moments, setting = _moments_of(known, setup)
     highest = max(moments, key=lambda moment: moment.total)
     parts = {part: sum(term.bytes for term in highest.terms if term.part == part) for part in PARTS}
     return MemoryEstimate(
@@ -108,8 +103,22 @@ def estimate_memory(
         terms=tuple(term for term in highest.terms if term.bytes),
         phase=highest.phase,
         moments=tuple((moment.name, moment.total) for moment in moments),
-        notes=tuple(_notes(model, body, setting)),
+        notes=tuple(_notes(known.model, known.body, setting)),
     )
+
+
+def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
+    """The bytes of each moment, of which the peak is the largest; batch or sequence may be a `Size`."""
+    return [moment.total for moment in _moments_of(known, options)[0]]
+
+
+def _moments_of(known: Study, options: MemoryOptions) -> tuple[list[_Moment], StepSetup]:
+    """All moments on one GPU, and what they were computed from."""
+    body = known.body
+    options = options.resized(options.batch, body.pieces) if body.pieces else options
+    precision = precision_of(known.method, options, known.fused_norms)
+    setting = StepSetup(body, known.method, known.counted.parts, precision, options)
+    return [_sharded(moment, options) for moment in _moments(known.model, known.counted, setting)], setting
 
 
 def _moments(model: ModelShapes, counted: Count, setting: StepSetup) -> list[_Moment]:
