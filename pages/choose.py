@@ -71,8 +71,7 @@ def the_reasons(advice: Advice) -> None:
 
 def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:
     st.subheader("The code", anchor=False)
-    asked = advice.fit.asked.options
-    precision = {name: asked[name] for name in ("dtype", "float32_masters")}
+    precision = {name: getattr(advice.fit.step.options, name) for name in ("dtype", "float32_masters")}
     settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     take_away.scripts(shapes, advice.method, settings)
     st.caption("The advice again, with its numbers:")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from peftcalc.counting.count import count
+from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.largest import Step, searched, step
+from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
@@ -19,12 +21,6 @@ from peftcalc.models.shapes import ModelShapes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-MOST_BATCH = 4096
-"""Searches for a batch stop here."""
-
-MOST_SEQUENCE = 1 << 20
-"""Searches for a sequence stop here, whatever the model's context."""
 
 FIVE_METHODS: tuple[Method, ...] = (Full(), LoRA(rank=16), DoRA(rank=16), QLoRA(rank=16), QDoRA(rank=16))
 
@@ -44,41 +40,24 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A model and the sizes and options of its training step."""
-
-    model: ModelShapes
-    batch: int
-    sequence: int
-    options: Mapping[str, Any]
-
-    def fits(self, method: Method, card: Gpu, batch: int, sequence: int) -> bool:
-        """Whether the card has the expected bytes at these sizes."""
-        peak = estimate_memory(self.model, method, batch, sequence, **self.options).total
-        return needed(peak).expected_bytes <= card.usable_bytes
-
-
-@dataclass(frozen=True)
 class Fit:
-    """One method on one card; the largest sizes are searched for when they are asked for."""
+    """One method on one card; the largest sizes are solved for when they are asked for."""
 
     method: Method
     gpu: Gpu
     needed: Needed
     estimate: MemoryEstimate
-    asked: Asked = field(repr=False)
+    step: Step = field(repr=False)
 
     @cached_property
     def largest_batch(self) -> int:
         """At the sequence that was asked for; 0 when not even one sequence fits."""
-        asked = self.asked
-        return _largest(lambda size: asked.fits(self.method, self.gpu, size, asked.sequence), MOST_BATCH)
+        return self.step.largest_batch(most_peak(self.gpu))
 
     @cached_property
     def largest_sequence(self) -> int:
-        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
-        asked = self.asked
-        return _largest(lambda size: asked.fits(self.method, self.gpu, asked.batch, size), MOST_SEQUENCE)
+        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` where nothing smaller is the limit."""
+        return self.step.largest_sequence(most_peak(self.gpu))
 
     @property
     def verdict(self) -> str:
@@ -137,6 +116,16 @@ def needed(peak: int) -> Needed:
     )
 
 
+@lru_cache(maxsize=256)
+def most_peak(card: Gpu) -> int:
+    """The largest peak of a step's tensors whose expected bytes the card has: `needed` turned round, to the byte.
+
+    >>> needed(most_peak(gpu("T4"))).expected_bytes <= gpu("T4").usable_bytes
+    True
+    """
+    return searched(lambda peak: needed(peak).expected_bytes <= card.usable_bytes, card.usable_bytes)
+
+
 def fit(
     shapes: ModelShapes | Any,
     card: str | Gpu,
@@ -165,8 +154,8 @@ def fit(
     if methods is None:
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
-    asked = Asked(model, batch, sequence, options)
-    return [_fit(asked, chosen, method) for method in methods]
+    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    return [_fit(model, setup, chosen, method) for method in methods]
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
@@ -188,14 +177,14 @@ def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
-    asked, chosen = Asked(load_model(shapes), 1, sequence, options), gpu(card)
-    return _largest(lambda batch: asked.fits(method, chosen, batch, sequence), MOST_BATCH)
+    setup = MemoryOptions(sequence=sequence, **options)
+    return step(load_model(shapes), known_method(method), setup).largest_batch(most_peak(gpu(card)))
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
-    asked, chosen = Asked(load_model(shapes), batch, 1, options), gpu(card)
-    return _largest(lambda sequence: asked.fits(method, chosen, batch, sequence), MOST_SEQUENCE)
+    setup = MemoryOptions(batch=batch, **options)
+    return step(load_model(shapes), known_method(method), setup).largest_sequence(most_peak(gpu(card)))
 
 
 def largest_models(
@@ -219,27 +208,9 @@ def largest_models(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
-def _fit(asked: Asked, card: Gpu, method: Method) -> Fit:
-    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **asked.options)
-    return Fit(method, card, needed(estimate.total), estimate, asked)
-
-
-def _largest(fits: Callable[[int], bool], limit: int) -> int:
-    """The largest size from 1 to `limit` that fits, by doubling and halving; memory never falls as a size grows.
-
-    >>> _largest(lambda size: size * size <= 50, 100)
-    7
-    """
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high <= limit and fits(high):
-        low, high = high, high * 2
-    high = min(high, limit + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
+    asked = step(model, known_method(method), options)
+    return Fit(method, card, needed(asked.estimate.total), asked.estimate, asked)
 
 
 def _largest_model(card: Gpu, method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]) -> str:

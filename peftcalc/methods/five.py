@@ -122,8 +122,8 @@ class LoRA(Method):
             raise ValueError("layers_to_transform needs targets as a list of names, not a regular expression")
 
     def __hash__(self) -> int:
-        """Methods key the caches; the pattern mappings are hashed by their items."""
-        return hash((type(self), *(tuple(v.items()) if isinstance(v, Mapping) else v for v in self.as_dict().values())))
+        """Methods key the caches; the pattern mappings are hashed by their items, lists as tuples."""
+        return hash((type(self), *(_hashable(getattr(self, name)) for name in self.__dataclass_fields__)))
 
     @property
     def scaling(self) -> float:
@@ -234,6 +234,10 @@ def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
     if isinstance(value, str) and value.strip():
         return ALL_LINEAR if value.lower() == ALL_LINEAR else value
     return names(name, value, "module", allow_empty)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, Mapping) else tuple(value) if isinstance(value, list) else value
 
 
 def _layers(value: Any) -> tuple[int, ...] | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from peftcalc.counting.count import known_method
 from peftcalc.counting.counts import Count
 from peftcalc.memory.estimate.activations import is_layer_norm, saved_in_layers
 from peftcalc.memory.estimate.anatomy import Anatomy
@@ -34,6 +36,10 @@ from peftcalc.memory.records import PARTS, MemoryBreakdown
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
+
+
+KEPT = 256
+"""Estimates that are remembered; each is a record of some kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,14 @@ def estimate_memory(
     >>> estimate.total == sum(term.bytes for term in estimate.terms)
     True
     """
-    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
-    known = studied(load_model(shapes), method)
-    moments, setting = _moments_of(known, setup)
+    return estimated(load_model(shapes), known_method(method), MemoryOptions(batch=batch, sequence=sequence, **options))
+
+
+@lru_cache(maxsize=KEPT)
+def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> MemoryEstimate:
+    """`estimate_memory` of a model and options that are read already; kept, because pages ask again and again."""
+    known = studied(model, method)
+    moments, setting = _moments_of(known, options)
     highest = max(moments, key=lambda moment: moment.total)
     parts = {part: sum(term.bytes for term in highest.terms if term.part == part) for part in PARTS}
     return MemoryEstimate(

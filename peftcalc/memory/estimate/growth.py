@@ -27,76 +27,80 @@ _FLOAT_ERROR = 1e-12
 
 
 class Course:
-    """One run of the estimate: it is computed for `at` and holds up to `last`."""
+    """One run of the estimate: it is computed for the size `first` and holds up to `last`."""
 
-    __slots__ = ("at", "last")
+    __slots__ = ("first", "last")
 
-    def __init__(self, at: int, last: int) -> None:
-        self.at, self.last = at, last
-
-
-@dataclass(frozen=True)
-class Polynomial:
-    """`c₀ + c₁·n + c₂·n²`, from which what was rounded differs by at most `off`.
-
-    >>> Polynomial(1, 2, 3).at(10)
-    321
-    """
-
-    constant: Number
-    linear: Number = 0
-    square: Number = 0
-    off: float = 0.0
-
-    def at(self, n: int) -> Number:
-        """Its value."""
-        return self.constant + n * (self.linear + n * self.square)
-
-    def doubt(self, n: int) -> float:
-        """How far the estimate may be from the value: rounding, and the error of floats; 0 where all is whole."""
-        if isinstance(self.constant, int) and isinstance(self.linear, int) and isinstance(self.square, int):
-            return self.off
-        size = abs(self.constant) + n * (abs(self.linear) + n * abs(self.square))
-        return self.off + _FLOAT_ERROR * size
-
-    def grows_from(self, n: int) -> bool:
-        """True when it never falls from n on."""
-        return self.square >= 0 and self.linear + 2 * n * self.square >= 0
-
-    def reaches(self, limit: int, otherwise: int) -> int:
-        """The largest n, to within one, at which it is at most `limit`; `otherwise` where it does not grow.
-
-        The positive root of `c₂·n² + c₁·n = limit − c₀`.
-        """
-        room = limit - self.constant
-        if room < 0:
-            return -1
-        if self.square > 0:
-            root = math.sqrt(self.linear * self.linear + 4 * self.square * room)
-            return int(2 * room / (self.linear + root)) if self.linear + root else otherwise
-        return int(room / self.linear) if self.linear > 0 else otherwise
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
 
 
 class Size:
-    """A number computed from a batch or a sequence, and how it depends on it; see the module."""
+    """`value`, computed from a batch or a sequence n, and how it depends on n: `constant + linear · n + square · n²`.
 
-    __slots__ = ("course", "polynomial", "value")
+    What was rounded differs from the polynomial by at most `off`. See the module.
 
-    def __init__(self, value: Number, polynomial: Polynomial, course: Course) -> None:
-        self.value, self.polynomial, self.course = value, polynomial, course
+    >>> size = 3 * Size.of(Course(10, 100)) + 4
+    >>> size.value, size.at(20), size > 40, size.course.last
+    (34, 64, False, 12)
+    """
 
-    # A number that can be a key would be kept under a value that is only one of many.
+    __slots__ = ("constant", "course", "linear", "off", "square", "value")
+
+    def __init__(
+        self, value: Number, course: Course, constant: Number, linear: Number, square: Number, off: float
+    ) -> None:
+        self.value, self.course, self.off = value, course, off
+        self.constant, self.linear, self.square = constant, linear, square
+
+    @classmethod
+    def of(cls, course: Course) -> Size:
+        """The size itself, at the beginning of a course."""
+        return cls(course.first, course, 0, 1, 0, 0)
+
+    def at(self, n: int) -> Number:
+        """Its polynomial's value."""
+        return self.constant + n * (self.linear + n * self.square)
+
+    def doubt(self, n: int) -> float:
+        """How far the estimate may be from `at`: rounding, and the error of floats; 0 where all numbers are whole."""
+        if isinstance(self.constant, int) and isinstance(self.linear, int) and isinstance(self.square, int):
+            return self.off
+        return self.off + _FLOAT_ERROR * (abs(self.constant) + n * (abs(self.linear) + n * abs(self.square)))
+
+    def grows(self) -> bool:
+        """True when it never falls from the beginning of its course."""
+        return self.square >= 0 and self.linear + 2 * self.course.first * self.square >= 0
+
+    def reaches(self, limit: int) -> int:
+        """The largest n, to within one, at which it is at most `limit`; its last one where it does not grow.
+
+        The positive root of `square · n² + linear · n = limit − constant`.
+        """
+        room = limit - self.constant
+        if room < 0:
+            return 0
+        turn = self.linear
+        if self.square > 0:
+            turn = (self.linear + math.sqrt(self.linear * self.linear + 4 * self.square * room)) / 2
+        return int(room / turn) if turn > 0 else self.course.last
+
+    # A key would be kept under one value of many: what caches by this number does not know it.
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Any) -> Any:
-        p = self.polynomial
         if isinstance(other, Size):
-            q = other.polynomial
-            total = Polynomial(p.constant + q.constant, p.linear + q.linear, p.square + q.square, p.off + q.off)
-            return self._new(self.value + other.value, total)
+            return Size(
+                self.value + other.value,
+                self.course,
+                self.constant + other.constant,
+                self.linear + other.linear,
+                self.square + other.square,
+                self.off + other.off,
+            )
         if not isinstance(other, int | float):
             return NotImplemented
-        return self._new(self.value + other, Polynomial(p.constant + other, p.linear, p.square, p.off))
+        return Size(self.value + other, self.course, self.constant + other, self.linear, self.square, self.off)
 
     __radd__ = __add__
 
@@ -110,42 +114,41 @@ class Size:
         return self * -1 + other
 
     def __mul__(self, other: Any) -> Any:
-        p = self.polynomial
-        if isinstance(other, Size):
-            q = other.polynomial
-            if p.off or q.off or p.square * q.linear or p.linear * q.square or p.square * q.square:
-                raise TypeError("a product of rounded sizes, or of a third degree, is not known")
-            square = p.constant * q.square + p.linear * q.linear + p.square * q.constant
-            linear = p.constant * q.linear + p.linear * q.constant
-            return self._new(self.value * other.value, Polynomial(p.constant * q.constant, linear, square))
-        if not isinstance(other, int | float):
+        if isinstance(other, int | float):
+            if not other:
+                return other
+            linear, square = self.linear * other, self.square * other
+            return Size(
+                self.value * other, self.course, self.constant * other, linear, square, self.off and self.off * abs(other)
+            )
+        if not isinstance(other, Size):
             return NotImplemented
-        if not other:
-            return other
-        scaled = Polynomial(p.constant * other, p.linear * other, p.square * other, p.off * abs(other))
-        return self._new(self.value * other, scaled)
+        if self.off or other.off or self.square * other.linear or (self.linear or self.square) * other.square:
+            raise TypeError("a product of rounded sizes, or of a third degree, is not known")
+        square = self.constant * other.square + self.linear * other.linear + self.square * other.constant
+        linear = self.constant * other.linear + self.linear * other.constant
+        return Size(self.value * other.value, self.course, self.constant * other.constant, linear, square, 0)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
         if not isinstance(other, int | float):
             return NotImplemented
-        p = self.polynomial
-        divided = Polynomial(p.constant / other, p.linear / other, p.square / other, p.off / abs(other))
-        return self._new(self.value / other, divided)
+        linear, square = self.linear / other, self.square / other
+        return Size(self.value / other, self.course, self.constant / other, linear, square, self.off / abs(other))
 
     def __floordiv__(self, other: Any) -> Any:
         """At most 1 below the quotient: half of it is taken off, and the other half is in doubt."""
         if not isinstance(other, int):
             return NotImplemented
-        p = (self / other).polynomial
-        return self._new(self.value // other, Polynomial(p.constant - 0.5, p.linear, p.square, p.off + 0.5))
+        whole = self / other
+        whole.value, whole.constant, whole.off = self.value // other, whole.constant - 0.5, whole.off + 0.5
+        return whole
 
     def __round__(self) -> Any:
-        p = self.polynomial
         if isinstance(self.value, int):
             return self
-        return self._new(round(self.value), Polynomial(p.constant, p.linear, p.square, p.off + 0.5))
+        return Size(round(self.value), self.course, self.constant, self.linear, self.square, self.off + 0.5)
 
     def __bool__(self) -> bool:
         return self != 0
@@ -168,57 +171,54 @@ class Size:
     def __ne__(self, other: Any) -> bool:
         return self._compare(other, operator.ne)
 
-    def _new(self, value: Number, polynomial: Polynomial) -> Any:
-        return Size(value, polynomial, self.course)
-
     def _compare(self, other: Any, test: Callable[[Any, Any], bool]) -> bool:
-        """The answer here, after shortening the course to where it is the same for certain."""
+        """The answer at the beginning of the course, which is shortened to where it is the same for certain."""
         if not isinstance(other, Size | int | float):
             return NotImplemented
         difference = self - other
-        value = other.value if isinstance(other, Size) else other
-        answer = test(self.value, value)
-        self.course.last = _last_alike(difference.polynomial, self.course, lambda at: test(at, 0), answer)
+        answer = test(self.value, other.value if isinstance(other, Size) else other)
+        self.course.last = difference._alike_until(lambda bytes_: test(bytes_, 0) == answer)
         return answer
 
+    def _alike_until(self, alike: Callable[[Number], bool]) -> int:
+        """The last size of the course up to which this number, held against zero, answers alike."""
+        first, last = self.course.first, self.course.last
 
-def _last_alike(difference: Polynomial, course: Course, test: Callable[[Number], bool], answer: bool) -> int:
-    """The last n of the course up to which a difference answers alike: nothing crosses zero before it."""
+        def certain(n: int) -> bool:
+            at, doubt = self.at(n), self.doubt(n)
+            return alike(at) and (not doubt or (abs(at) > doubt and alike(at - doubt) and alike(at + doubt)))
 
-    def alike(n: int) -> bool:
-        at, doubt = difference.at(n), difference.doubt(n)
-        return test(at - doubt) == answer == test(at + doubt) and (not doubt or not at - doubt < 0 < at + doubt)
+        if not certain(first):
+            return first  # the answer itself was computed exactly
+        for root in sorted(self._roots()):
+            for n in range(max(math.floor(root) - 2, first) + 1, min(math.floor(root) + 3, last) + 1):
+                if not certain(n):
+                    return n - 1
+        return last
 
-    if not alike(course.at):
-        return course.at
-    for root in sorted(_roots(difference)):
-        for n in range(max(math.floor(root) - 2, course.at) + 1, math.floor(root) + 4):
-            if n > course.last:
-                return course.last
-            if not alike(n):
-                return n - 1
-    return course.last
-
-
-def _roots(p: Polynomial) -> Iterator[float]:
-    """Where it is zero, or within its rounding of it."""
-    for shifted in {p.constant - p.off, p.constant + p.off}:
-        if p.square:
-            inside = p.linear * p.linear - 4 * p.square * shifted
-            if inside >= 0:
-                yield (-p.linear - math.sqrt(inside)) / (2 * p.square)
-                yield (-p.linear + math.sqrt(inside)) / (2 * p.square)
-        elif p.linear:
-            yield -shifted / p.linear
+    def _roots(self) -> Iterator[float]:
+        """Where it is zero, or within its rounding of it, beyond the beginning of the course."""
+        if min(self.constant - self.off, self.linear, self.square) >= 0:
+            return
+        if max(self.constant + self.off, self.linear, self.square) <= 0:
+            return
+        for shifted in {self.constant - self.off, self.constant + self.off}:
+            if self.square:
+                inside = self.linear * self.linear - 4 * self.square * shifted
+                if inside >= 0:
+                    yield (-self.linear - math.sqrt(inside)) / (2 * self.square)
+                    yield (-self.linear + math.sqrt(inside)) / (2 * self.square)
+            elif self.linear:
+                yield -shifted / self.linear
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of sizes on which every moment's bytes are one polynomial."""
+    """A stretch of sizes on which the bytes of every moment are one polynomial."""
 
     first: int
     last: int
-    moments: tuple[Polynomial, ...]
+    moments: tuple[Size, ...]
 
     def fits(self, n: int, limit: int) -> bool | None:
         """Whether all moments are at most `limit` bytes; None where rounding decides."""
@@ -231,18 +231,17 @@ class Piece:
                 answer = None
         return answer
 
-    def largest(self, limit: int) -> int:
-        """The largest size in it, to within one or two, that fits; `first − 1` for none."""
-        ends = (moment.reaches(limit, self.last) for moment in self.moments)
-        return max(self.first - 1, min(self.last, *ends))
+    def about(self, limit: int) -> int:
+        """The largest size in it that fits, to within one or two; `first − 1` for none."""
+        return max(self.first - 1, min(self.last, *(moment.reaches(limit) for moment in self.moments)))
 
     def follows(self, other: Piece) -> bool:
         """True when the bytes do not fall from the other's end to this one's beginning."""
-        before = max(m.at(other.last) - m.doubt(other.last) for m in other.moments)
-        return max(m.at(self.first) + m.doubt(self.first) for m in self.moments) >= before
+        before = max(moment.at(other.last) - moment.doubt(other.last) for moment in other.moments)
+        return max(moment.at(self.first) + moment.doubt(self.first) for moment in self.moments) >= before
 
 
-def pieces(moments: Callable[[Any], Sequence[Any]], last: int) -> tuple[Piece, ...] | None:
+def pieces(moments: Callable[[Size], Sequence[Any]], last: int) -> tuple[Piece, ...] | None:
     """The course of some moments' bytes from size 1 to `last`; None where it cannot be told or where it falls.
 
     >>> [(p.first, p.last) for p in pieces(lambda n: [min(n, 1024) * 7, 3000 + n * n if n > 1 else 0], 5000)]
@@ -253,12 +252,12 @@ def pieces(moments: Callable[[Any], Sequence[Any]], last: int) -> tuple[Piece, .
     while first <= last:
         course = Course(first, last)
         try:
-            sizes = moments(Size(first, Polynomial(0, 1), course))
-        except TypeError:
+            sizes = moments(Size.of(course))
+        except (TypeError, AttributeError):
             return None
-        exact = tuple(size.polynomial if isinstance(size, Size) else Polynomial(size) for size in sizes)
+        exact = tuple(size if isinstance(size, Size) else Size(size, course, size, 0, 0, 0) for size in sizes)
         piece = Piece(first, course.last, exact)
-        rising = all(moment.grows_from(first) for moment in exact) and (not found or piece.follows(found[-1]))
+        rising = all(moment.grows() for moment in exact) and (not found or piece.follows(found[-1]))
         if not rising or len(found) == MOST_PIECES:
             return None
         found.append(piece)
