@@ -9,7 +9,7 @@ from typing import Any
 
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated, moment_sizes
 from peftcalc.memory.estimate.growth import Piece, pieces
-from peftcalc.memory.estimate.study import studied
+from peftcalc.memory.estimate.study import Study, studied
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
@@ -66,13 +66,17 @@ class Step:
     def _sequences(self) -> Course | None:
         return _course_of_sequences(self.model, self.method, self.options.resized(self.options.batch, 1))
 
+    @cached_property
+    def _study(self) -> Study:
+        return studied(self.model, self.method)
+
     def _with_batch(self, batch: Any) -> list[Any]:
         """Bytes of the moments at another batch."""
-        return moment_sizes(studied(self.model, self.method), self.options.resized(batch, self.options.sequence))
+        return moment_sizes(self._study, self.options.resized(batch, self.options.sequence))
 
     def _with_sequence(self, sequence: Any) -> list[Any]:
         """Bytes of the moments at another sequence."""
-        return moment_sizes(studied(self.model, self.method), self.options.resized(self.options.batch, sequence))
+        return moment_sizes(self._study, self.options.resized(self.options.batch, sequence))
 
 
 def searched(fits: Callable[[int], bool], limit: int) -> int:

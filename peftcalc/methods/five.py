@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.checks import names, one_of, positive, whole_number
@@ -123,7 +124,7 @@ class LoRA(Method):
 
     def __hash__(self) -> int:
         """Methods key the caches; the pattern mappings are hashed by their items, lists as tuples."""
-        return hash((type(self), *(_hashable(getattr(self, name)) for name in self.__dataclass_fields__)))
+        return hash((type(self), *[_hashable(getattr(self, name)) for name in _names(type(self))]))
 
     @property
     def scaling(self) -> float:
@@ -236,8 +237,15 @@ def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
     return names(name, value, "module", allow_empty)
 
 
+@cache
+def _names(kind: type[LoRA]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 def _hashable(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, Mapping) else tuple(value) if isinstance(value, list) else value
+    if value is None or isinstance(value, str | int | float | tuple):
+        return value
+    return tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
 
 
 def _layers(value: Any) -> tuple[int, ...] | None:

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.counting.count import known_method
-from peftcalc.counting.counts import Count
 from peftcalc.memory.estimate.activations import is_layer_norm, saved_in_layers
 from peftcalc.memory.estimate.anatomy import Anatomy
+from peftcalc.memory.estimate.growth import total_of
 from peftcalc.memory.estimate.head import head_bytes
 from peftcalc.memory.estimate.model_state import (
     adapter_term,
@@ -31,12 +31,10 @@ from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, PEFT, PEF
 from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
 from peftcalc.memory.model_config import language_config
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.precision import precision_of
 from peftcalc.memory.records import PARTS, MemoryBreakdown
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
-
 
 KEPT = 256
 """Estimates that are remembered; each is a record of some kilobytes."""
@@ -76,7 +74,7 @@ class _Moment:
 
     @property
     def total(self) -> int:
-        return sum(term.bytes for term in self.terms)
+        return total_of([term.bytes for term in self.terms])
 
 
 def estimate_memory(
@@ -108,7 +106,9 @@ def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> Mem
     known = studied(model, method)
     moments, setting = _moments_of(known, options)
     highest = max(moments, key=lambda moment: moment.total)
-    parts = {part: sum(term.bytes for term in highest.terms if term.part == part) for part in PARTS}
+    parts = dict.fromkeys(PARTS, 0)
+    for term in highest.terms:
+        parts[term.part] += term.bytes
     return MemoryEstimate(
         **parts,
         terms=tuple(term for term in highest.terms if term.bytes),
@@ -125,45 +125,76 @@ def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
 
 def _moments_of(known: Study, options: MemoryOptions) -> tuple[list[_Moment], StepSetup]:
     """All moments on one GPU, and what they were computed from."""
-    body = known.body
-    options = options.resized(options.batch, body.pieces) if body.pieces else options
-    precision = precision_of(known.method, options, known.fused_norms)
-    setting = StepSetup(body, known.method, known.counted.parts, precision, options)
-    return [_sharded(moment, options) for moment in _moments(known.model, known.counted, setting)], setting
+    options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
+    setting = known.setup(options)
+    return [_sharded(moment, options) for moment in _moments(_standing_of(setting, known), setting)], setting
 
 
-def _moments(model: ModelShapes, counted: Count, setting: StepSetup) -> list[_Moment]:
-    """The moments among which the peak is, each with its terms."""
-    options, precision, method, body = setting.options, setting.precision, setting.method, setting.body
+@dataclass(frozen=True)
+class _Standing:
+    """What does not depend on the batch and the sequence."""
+
+    state: tuple[Term, ...]
+    """Weights, adapters, optimizer states, gathered weights."""
+    gradients: Term
+    head_gradient: tuple[Term, ...]
+    nearly_all: tuple[Term, ...]
+    root: Term
+    tied: Term
+    norm: int
+    dense: int
+
+
+def _standing_of(setting: StepSetup, known: Study) -> _Standing:
+    return _standing(known, setting.options.resized(1, 1))
+
+
+@lru_cache(maxsize=KEPT)
+def _standing(known: Study, options: MemoryOptions) -> _Standing:
+    """It stays from step to step, or belongs to one weight: read once for all sizes."""
+    model, counted, method, setting = known.model, known.counted, known.method, known.setup(options)
+    precision = setting.precision
     weights = [*weight_terms(model, method, precision), adapter_term(counted, precision)]
-    state = [*weights, optimizer_term(counted, method, precision, options), *_gathered(model, setting)]
     gradients = gradient_term(counted, method, precision)
-    earlier = [gradients] if options.accumulation > 1 else []
+    update = optimizer_buffer(counted, method, precision, options)
+    return _Standing(
+        state=(*weights, optimizer_term(counted, method, precision, options), *_gathered(model, setting)),
+        gradients=gradients,
+        head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
+        nearly_all=_part_of(gradients, gradients.bytes * (1 - 1 / known.body.layers), setting, always=True),
+        root=Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM),
+        tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD),
+        norm=norm_of_sum(setting),
+        dense=dequantized(setting, model),
+    )
+
+
+def _moments(standing: _Standing, setting: StepSetup) -> list[_Moment]:
+    """The moments among which the peak is, each with its terms."""
+    options, state, gradients = setting.options, standing.state, standing.gradients
+    earlier = (gradients,) if options.accumulation > 1 else ()
     layers = saved_in_layers(setting)
     saved = [*_kept(layers, setting), *_final(setting)]
-    head = head_bytes(body, precision, options, not method.has_adapter)
+    head = head_bytes(setting.body, setting.precision, options, not setting.method.has_adapter)
     loss = Term("logits_and_loss", "log-probabilities and their gradients", head.formula, head.bytes, head.source)
     held = Term("logits_and_loss", "logits that the loop holds", "e · T · V", head.held, head.source)
-    update = optimizer_buffer(counted, method, precision, options)
-    root = Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM)
-    tied = Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD)
-    work = _work(model, setting)
+    work = _work(standing, setting)
     one = _one_layer(layers, setting)
     again = one if options.checkpointing else []
-    head_gradient = [] if earlier else _part_of(gradients, _outside(model) * precision.weight, setting)
-    nearly_all = earlier or _part_of(gradients, gradients.bytes * (1 - 1 / body.layers), setting, always=True)
+    head_gradient = () if earlier else standing.head_gradient
+    nearly_all = earlier or standing.nearly_all
     return [
         _Moment("loss", head.phase, (*state, *earlier, *saved, loss, held)),
         _Moment("last layer", "backward", (*state, *earlier, *head_gradient, *saved, *again, *work, held)),
         _Moment("first layer", "backward", (*state, *nearly_all, *one, *work, held)),
-        _Moment("end of the backward pass", "backward", (*state, gradients, tied, held)),
-        _Moment("update", "optimizer", (*state, gradients, root, held)),
+        _Moment("end of the backward pass", "backward", (*state, gradients, standing.tied, held)),
+        _Moment("update", "optimizer", (*state, gradients, standing.root, held)),
     ]
 
 
-def _work(model: ModelShapes, setting: StepSetup) -> list[Term]:
+def _work(standing: _Standing, setting: StepSetup) -> list[Term]:
     """Temporary buffers of one layer at its highest point: DoRA's norm, a dequantized weight, or neither."""
-    norm, dense = norm_of_sum(setting), dequantized(setting, model)
+    norm, dense = standing.norm, standing.dense
     ways = [
         [("gradients of the MLP's hidden values", "T · (3·p·f + …)", backward_work(setting), AUTOGRAD)],
         [
@@ -179,11 +210,11 @@ def _work(model: ModelShapes, setting: StepSetup) -> list[Term]:
     return [Term("temporary_buffers", *term) for term in chosen]
 
 
-def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False) -> list[Term]:
+def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False) -> tuple[Term, ...]:
     """A part of the gradients: those that exist at some moment of full fine-tuning's backward pass."""
     if setting.method.has_adapter and not always:
-        return []
-    return [Term(whole.part, f"{whole.name} so far", whole.formula, round(size), whole.source)]
+        return ()
+    return (Term(whole.part, f"{whole.name} so far", whole.formula, round(size), whole.source),)
 
 
 def _outside(model: ModelShapes) -> int:

@@ -9,6 +9,9 @@ from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
 from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.anatomy import Anatomy, anatomy
+from peftcalc.memory.estimate.step_setup import StepSetup
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.precision import precision_of
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
 
@@ -25,9 +28,14 @@ class Study:
     counted: Count
     body: Anatomy
 
+    def setup(self, options: MemoryOptions) -> StepSetup:
+        """What decides what a step with these options keeps."""
+        return StepSetup(
+            self.body, self.method, self.counted.parts, precision_of(self.method, options, self._fused_norms), options
+        )
+
     @cached_property
-    def fused_norms(self) -> bool:
-        """True when the model has torch's LayerNorm."""
+    def _fused_norms(self) -> bool:
         return any(is_layer_norm(group) for group in self.body.norms)
 
 
