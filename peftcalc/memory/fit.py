@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
-from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, moment_sizes
+from peftcalc.memory.estimate.study import studied
 from peftcalc.memory.largest import Step, searched, step
-from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
@@ -203,8 +204,8 @@ def largest_models(
         import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
-    key = tuple(sorted(options.items()))
-    rows = {card.name: {m.label: _largest_model(card, m, batch, sequence, key) for m in methods} for card in chosen}
+    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    rows = {card.name: {m.label: _largest_model(card, m, setup) for m in methods} for card in chosen}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
@@ -213,26 +214,35 @@ def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) 
     return Fit(method, card, needed(asked.estimate.total), asked.estimate, asked)
 
 
-def _largest_model(card: Gpu, method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]) -> str:
-    for name, expected in _catalogue_needs(method, batch, sequence, options):
-        if expected <= card.usable_bytes:
+def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
+    most = most_peak(card)
+    for name in _largest_first():
+        if _weights(catalogue_entry(name).parameters, method, options) > most:
+            continue
+        peak = _peak(name, method, options)
+        if peak is not None and peak <= most:
             return name
     return ""
 
 
-@lru_cache(maxsize=64)
-def _catalogue_needs(
-    method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]
-) -> tuple[tuple[str, int], ...]:
-    """Ids and expected bytes of the catalogue's language models, those with most parameters first."""
-    rows = []
-    for name in sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters):
-        model = load_model(name)
-        if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
-            continue
-        try:
-            peak = estimate_memory(model, method, batch, sequence, **dict(options)).total
-        except ValueError:
-            continue
-        rows.append((name, needed(peak).expected_bytes))
-    return tuple(rows)
+@cache
+def _largest_first() -> tuple[str, ...]:
+    return tuple(sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters))
+
+
+def _weights(parameters: int, method: Method, options: MemoryOptions) -> float:
+    """Bytes that the weights alone take on one GPU, at the very least: half a byte each where they have 4 bits."""
+    each = 0.5 if method.quantized else DTYPE_BYTES[options.dtype]
+    return parameters * each / options.gpus
+
+
+@lru_cache(maxsize=4096)
+def _peak(name: str, method: Method, options: MemoryOptions) -> int | None:
+    """Bytes of a language model's step; None for another model, and where peft or the estimate refuses it."""
+    model = load_model(name)
+    if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
+        return None
+    try:
+        return max(moment_sizes(studied(model, method), options))
+    except ValueError:
+        return None

@@ -15,7 +15,7 @@ from peftcalc.memory.precision import precision_of
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
 
-KEPT = 256
+KEPT = 1024
 """Studies that are remembered; each is a record of some kilobytes."""
 
 
