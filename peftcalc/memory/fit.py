@@ -165,13 +165,9 @@ def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, 
     >>> list(refusals("mistralai/Mixtral-8x7B-v0.1", FIVE_METHODS))
     ['dora', 'qdora']
     """
-    model, found = load_model(shapes), {}
-    for method in methods:
-        try:
-            count(model, method)
-        except ValueError as error:
-            found[method.name] = str(error)
-    return found
+    model = load_model(shapes)
+    said = {method.name: _refusal(model, known_method(method)) for method in methods}
+    return {name: sentence for name, sentence in said.items() if sentence}
 
 
 def largest_batch(
@@ -234,6 +230,16 @@ def _weights(parameters: int, method: Method, options: MemoryOptions) -> float:
     """Bytes that the weights alone take on one GPU, at the very least: half a byte each where they have 4 bits."""
     each = 0.5 if method.quantized else DTYPE_BYTES[options.dtype]
     return parameters * each / options.gpus
+
+
+@lru_cache(maxsize=1024)
+def _refusal(model: ModelShapes, method: Method) -> str:
+    """Why peft refuses the method on the model; empty where it does not."""
+    try:
+        count(model, method)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @lru_cache(maxsize=4096)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
+from peftcalc.memory.cards import all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated, moment_sizes
 from peftcalc.memory.estimate.growth import Piece, pieces
 from peftcalc.memory.estimate.study import Study, studied
@@ -101,11 +102,12 @@ def _largest(course: Course | None, most: int, limit: int, moments: Callable[[in
     def fits(size: int) -> bool:
         return max(moments(size)) <= limit
 
-    return searched(fits, most) if course is None else _solved(course, limit, fits)
+    size = None if course is None else _solved(course, most, limit, fits)
+    return searched(fits, most) if size is None else size
 
 
-def _solved(course: Course, limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest size of a course that fits: in the first piece whose end does not."""
+def _solved(course: Course, most: int, limit: int, fits: Callable[[int], bool]) -> int | None:
+    """The largest size of a course that fits: in the first piece whose end does not; None where it ends too early."""
 
     def certainly(piece: Piece, size: int) -> bool:
         answer = piece.fits(size, limit)
@@ -113,7 +115,7 @@ def _solved(course: Course, limit: int, fits: Callable[[int], bool]) -> int:
 
     piece = next((piece for piece in course if not certainly(piece, piece.last)), None)
     if piece is None:
-        return course[-1].last
+        return most if course[-1].last == most else None
     size = piece.about(limit)
     while size >= piece.first and not certainly(piece, size):
         size -= 1
@@ -124,9 +126,15 @@ def _solved(course: Course, limit: int, fits: Callable[[int], bool]) -> int:
 
 @lru_cache(maxsize=KEPT)
 def _course_of_batches(model: ModelShapes, method: Method, options: MemoryOptions) -> Course | None:
-    return pieces(Step(model, method, options)._with_batch, MOST_BATCH)
+    return pieces(Step(model, method, options)._with_batch, MOST_BATCH, _largest_card())
 
 
 @lru_cache(maxsize=KEPT)
 def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOptions) -> Course | None:
-    return pieces(Step(model, method, options)._with_sequence, MOST_SEQUENCE)
+    return pieces(Step(model, method, options)._with_sequence, MOST_SEQUENCE, _largest_card())
+
+
+@cache
+def _largest_card() -> int:
+    """Bytes of the largest card that is known: what needs more is not followed."""
+    return max(card.usable_bytes for card in all_gpus())

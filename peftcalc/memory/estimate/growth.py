@@ -249,7 +249,7 @@ class Piece:
     last: int
     moments: tuple[Size, ...]
 
-    def fits(self, n: int, limit: int) -> bool | None:
+    def fits(self, n: int, limit: float) -> bool | None:
         """Whether all moments are at most `limit` bytes; None where rounding decides."""
         answer: bool | None = True
         for moment in self.moments:
@@ -259,6 +259,10 @@ class Piece:
             if at + doubt > limit:
                 answer = None
         return answer
+
+    def exceeds(self, limit: float) -> bool:
+        """True when its end certainly does not fit."""
+        return self.fits(self.last, limit) is False
 
     def about(self, limit: int) -> int:
         """The largest size in it that fits, to within one or two; `first − 1` for none."""
@@ -270,8 +274,13 @@ class Piece:
         return max(moment.at(self.first) + moment.doubt(self.first) for moment in self.moments) >= before
 
 
-def pieces(moments: Callable[[Size], Sequence[Any]], last: int) -> tuple[Piece, ...] | None:
+def pieces(moments: Callable[[Size], Sequence[Any]], last: int, enough: float = math.inf) -> tuple[Piece, ...] | None:
     """The course of some moments' bytes from size 1 to `last`; None where it cannot be told or where it falls.
+
+    Args:
+        moments: bytes of each moment at a size, of which the highest counts.
+        last: the largest size.
+        enough: bytes beyond which nothing need be known; the course then ends with the piece that passes them.
 
     >>> [(p.first, p.last) for p in pieces(lambda n: [min(n, 1024) * 7, 3000 + n * n if n > 1 else 0], 5000)]
     [(1, 1), (2, 1024), (1025, 5000)]
@@ -290,5 +299,7 @@ def pieces(moments: Callable[[Size], Sequence[Any]], last: int) -> tuple[Piece, 
         if not rising or len(found) == MOST_PIECES:
             return None
         found.append(piece)
+        if piece.exceeds(enough):
+            break
         first = course.last + 1
     return tuple(found)
