@@ -156,9 +156,7 @@ class Size:
         return Size(round(self.value), self.course, self.constant, self.linear, self.square, self.off + 0.5)
 
     def __bool__(self) -> bool:
-        if self.constant > self.off and self.linear >= 0 and self.square >= 0:
-            return True
-        return self != 0
+        return bool(self._sign()) or self != 0
 
     def __lt__(self, other: Any) -> bool:
         return self._compare(other, operator.lt)
@@ -185,9 +183,21 @@ class Size:
         if other is self:
             return test(0, 0)
         difference = self - other
+        sign = difference._sign()
+        if sign:
+            return test(sign, 0)
         answer = test(self.value, other.value if isinstance(other, Size) else other)
         self.course.last = difference._alike_until(lambda bytes_: test(bytes_, 0) == answer)
         return answer
+
+    def _sign(self) -> int:
+        """1 where it is above zero for every size from 1 on, −1 where it is below, 0 where that is not plain."""
+        constant, linear, square = self.constant, self.linear, self.square
+        if constant >= 0 and linear >= 0 and square >= 0 and constant + linear + square > self.off:
+            return 1
+        if constant <= 0 and linear <= 0 and square <= 0 and constant + linear + square < -self.off:
+            return -1
+        return 0
 
     def _alike_until(self, alike: Callable[[Number], bool]) -> int:
         """The last size of the course up to which this number, held against zero, answers alike."""
@@ -207,10 +217,6 @@ class Size:
 
     def _roots(self) -> Iterator[float]:
         """Where it is zero, or within its rounding of it, beyond the beginning of the course."""
-        if min(self.constant - self.off, self.linear, self.square) >= 0:
-            return
-        if max(self.constant + self.off, self.linear, self.square) <= 0:
-            return
         for shifted in {self.constant - self.off, self.constant + self.off}:
             if self.square:
                 inside = self.linear * self.linear - 4 * self.square * shifted
