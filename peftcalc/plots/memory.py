@@ -72,24 +72,25 @@ def bars_chart(
 
 def _bars(bars: int, with_card: bool) -> Spec:
     told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
+    x = number("gib", "GiB allocated at the peak")
     parts = layer(
         "parts",
         {"type": "bar"},
         params=[picked("part")],
-        x=number("gib", "GiB allocated at the peak", stack="zero"),
+        x={**x, "stack": "zero"},
         y=name("named", sort=None, axis={"labelFontSize": 13, "labelLimit": 200}),
         color=_part_color(),
         order=number("order"),
         opacity=faint_unless_picked(),
         tooltip=tells(**told),
     )
-    red, place = VERDICT_COLORS["does not fit"], number("gib")
+    red = VERDICT_COLORS["does not fit"]
     rule = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "color": red}
     words = {"type": "text", "baseline": "bottom", "color": red, "fontSize": 13}
     shown = tells(card="card", gib=("GiB it leaves for the step", ".2f"))
     card = [
-        layer("card", rule, x=place, tooltip=shown),
-        layer("card", words, x=place, y={"value": -4}, text=name("card"), tooltip=shown),
+        layer("card", rule, x=x, tooltip=shown),
+        layer("card", words, x=x, y={"value": -4}, text=name("card"), tooltip=shown),
     ]
     return {
         "description": "Bytes at the peak of a training step, a stacked bar for each method.",

@@ -121,8 +121,9 @@ def _methods() -> Spec:
     order = [kind.label for kind in METHODS.values()]
     ticks = {"format": "~s", "tickCount": 6, "labelExpr": BILLIONS}
     told = tells(method="method", trainable=("trained", ","), percent=("% of the model", ".4g"))
+    x = number("floor", "Trained parameters (each step is ten times)", scale=LOG, axis=ticks)
     bars = {
-        "x": number("floor", "Trained parameters (each step is ten times)", scale=LOG, axis=ticks),
+        "x": x,
         "x2": {"field": "trainable"},
         "color": name("method", scale=of_methods("color"), legend=None),
         "tooltip": told,
@@ -135,7 +136,7 @@ def _methods() -> Spec:
         "encoding": {"y": name("method", sort=order)},
         "layer": [
             {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": bars},
-            {"mark": words, "encoding": {"x": number("trainable"), "text": name("text"), "tooltip": told}},
+            {"mark": words, "encoding": {"x": {**x, "field": "trainable"}, "text": name("text"), "tooltip": told}},
         ],
     }
 

@@ -176,15 +176,16 @@ def model_chart(frame: pd.DataFrame) -> Chart:
 
 def _model(formats: int) -> Spec:
     color = name("part", scale=by_value(BYTE_COLORS), legend={**MARKS_ON_TOP, "symbolType": "square"})
+    x = number("gigabytes", "GB (10⁹ bytes)")
     bars = {
-        "x": number("gigabytes", "GB (10⁹ bytes)", stack="zero"),
+        "x": {**x, "stack": "zero"},
         "color": color,
         "order": number("order"),
         "opacity": faint_unless_picked(),
         "tooltip": tells(format="format", part="what", gigabytes=("GB", ".4g"), total=("GB in all", ".4g")),
     }
     words = {"type": "text", "align": "left", "dx": 4}
-    labels = {"x": number("total"), "text": name("text")}
+    labels = {"x": {**x, "field": "total"}, "text": name("text")}
     return {
         "description": "Bytes of a model's weights at each format, stacked by what they hold.",
         "height": 32 * formats + 60,

@@ -1,4 +1,4 @@
-"""A small example of every chart of `peftcalc.plots`, by its function's name: for the table of times and for the tests."""
+"""An example of every chart of `peftcalc.plots` by its function's name, for the table of times and for the tests."""
 
 from __future__ import annotations
 
