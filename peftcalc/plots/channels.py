@@ -5,7 +5,7 @@ All are Vega-Lite as plain data, with every field's kind and title written out: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from peftcalc.methods import METHODS
@@ -26,6 +26,10 @@ TOP = {"orient": "top", "labelLimit": 320, "symbolType": "stroke", "symbolSize":
 """A legend of lines above the chart: each line is long enough for its dashes to be told."""
 MARKS_ON_TOP = {"orient": "top", "labelLimit": 320, "symbolSize": 110}
 """A legend of marks above the chart."""
+
+ONE_LEGEND = {"resolve": {"legend": {"color": "independent"}}}
+"""For layers of one colour scale of which one alone has the legend: else the others' `None` takes it away, or their
+dashes break its marks."""
 
 
 def number(field: str, title: str | None = None, **more: Any) -> Spec:
@@ -89,8 +93,8 @@ def zoom(*encodings: str) -> Spec:
     return {"name": "zoom", "select": select, "bind": "scales"}
 
 
-def layer(data: str, mark: Spec, params: Sequence[Spec] = (), **encoding: Any) -> Spec:
-    """One layer: the table that it draws, its mark and its channels."""
+def layer(data: str, mark: Spec, params: Any = (), **encoding: Any) -> Spec:
+    """One layer: the table that it draws, its mark, its parameters (a list of `picked`, `zoom`) and its channels."""
     view: Spec = {"data": {"name": data}, "mark": mark, "encoding": encoding}
     return {**view, "params": list(params)} if params else view
 

@@ -12,6 +12,7 @@ from peftcalc.methods import METHODS
 from peftcalc.plots.channels import (
     LOG2,
     MARKS_ON_TOP,
+    ONE_LEGEND,
     by_value,
     faint_unless_picked,
     layer,
@@ -183,6 +184,7 @@ def _knock_out(*ranks: int) -> Spec:
     return {
         "description": "Loss left over against rank, LoRA and DoRA.",
         "height": 300,
+        **ONE_LEGEND,
         "layer": [
             layer("losses", {"type": "line", "strokeWidth": 3}, **shared, color=plain, strokeDash=dash),
             layer("losses", point, params=[picked("method")], **shared, color=color, shape=shape),

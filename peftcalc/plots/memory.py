@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, MemoryTrace
 from peftcalc.plots.channels import (
@@ -73,20 +73,16 @@ def bars_chart(
 def _bars(bars: int, with_card: bool) -> Spec:
     told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
     x = number("gib", "GiB allocated at the peak")
-    parts = layer(
-        "parts",
-        {"type": "bar"},
-        params=[picked("part")],
-        x={**x, "stack": "zero"},
-        y=name("named", sort=None, axis={"labelFontSize": 13, "labelLimit": 200}),
-        color=_part_color(),
-        order=number("order"),
-        opacity=faint_unless_picked(),
-        tooltip=tells(**told),
-    )
-    red = VERDICT_COLORS["does not fit"]
-    rule = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "color": red}
-    words = {"type": "text", "baseline": "bottom", "color": red, "fontSize": 13}
+    encoding = {
+        "x": {**x, "stack": "zero"},
+        "y": name("named", sort=None, axis={"labelFontSize": 13, "labelLimit": 200}),
+        **_of_parts(),
+        "tooltip": tells(**told),
+    }
+    parts = layer("parts", {"type": "bar"}, params=[picked("part")], **encoding)
+    red = {"color": VERDICT_COLORS["does not fit"]}
+    rule = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, **red}
+    words = {"type": "text", "baseline": "bottom", "fontSize": 13, **red}
     shown = tells(card="card", gib=("GiB it leaves for the step", ".2f"))
     card = [
         layer("card", rule, x=x, tooltip=shown),
@@ -100,18 +96,24 @@ def _bars(bars: int, with_card: bool) -> Spec:
     }
 
 
-def _part_color() -> Spec:
-    """The colour of a part, by the words for it."""
+def _of_parts() -> dict[str, Spec]:
+    """Colour, order and faintness of the parts, by the words for them."""
     colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
-    legend = {"orient": "bottom", "columns": 2, "labelLimit": 320, "symbolType": "square"}
-    return name("part", scale=by_value(colors), legend=legend)
+    columns = {"expr": "width < 400 ? 1 : 2"}  # two do not fit on a telephone
+    legend = {"orient": "bottom", "columns": columns, "labelLimit": 320, "symbolType": "square"}
+    color = name("part", scale=by_value(colors), legend=legend)
+    return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}
 
 
 def timeline_rows(trace: MemoryTrace) -> pd.DataFrame:
-    """One row a point and part that is there: point, phase, operator, part, gib, order."""
+    """One row a point and part: point, phase, operator, part, gib, order."""
     import pandas as pd
 
-    rows = [
+    return pd.DataFrame(_timeline_rows(trace, range(len(trace.timeline))))
+
+
+def _timeline_rows(trace: MemoryTrace, points: Iterable[int]) -> list[dict[str, Any]]:
+    return [
         {
             "point": index,
             "phase": point.phase,
@@ -120,10 +122,10 @@ def timeline_rows(trace: MemoryTrace) -> pd.DataFrame:
             "gib": getattr(point.breakdown, part) / GIB,
             "order": place,
         }
-        for index, point in enumerate(trace.timeline)
+        for index in points
+        for point in (trace.timeline[index],)
         for place, (part, words) in enumerate(PARTS.items())
     ]
-    return pd.DataFrame(rows)
 
 
 def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
@@ -133,8 +135,6 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         trace: a simulation's result.
         most: points that are drawn; the highest of each stretch is kept.
     """
-    frame = timeline_rows(trace)
-    frame = frame[frame["point"].isin(trace.telling_points(most))]
     last = len(trace.timeline) - 1
     highest = max(range(last + 1), key=lambda index: trace.timeline[index].allocated_bytes)
     words = f"peak {gib(trace.peak)}"
@@ -145,7 +145,11 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         for index, (phase, place) in enumerate(starts)
         if place is not None
     ]
-    return Chart(_timeline, (last, 1.25 * trace.peak / GIB), {"course": frame, "peak": peak, "borders": borders})
+    return Chart(
+        _timeline,
+        (last, 1.25 * trace.peak / GIB),
+        {"course": _timeline_rows(trace, trace.telling_points(most)), "peak": peak, "borders": borders},
+    )
 
 
 def _timeline(last: int, highest: float) -> Spec:
@@ -160,9 +164,7 @@ def _timeline(last: int, highest: float) -> Spec:
         params=[picked("part"), zoom("x")],
         x=x,
         y={**y, "stack": "zero"},
-        color=_part_color(),
-        order=number("order"),
-        opacity=faint_unless_picked(),
+        **_of_parts(),
         tooltip=tells(**told),
     )
     mark = {"type": "point", "size": 120, "filled": True, "opacity": 1, "color": VERDICT_COLORS["does not fit"]}
@@ -205,7 +207,7 @@ def fit_chart(frame: pd.DataFrame) -> Chart:
     needed = [gib(size) for size in frame["needed"]]
     drawn = frame.assign(text=needed, short=[text.removesuffix(" GiB") for text in needed])
     drawn = drawn.assign(free=[gib(size) for size in frame["usable"]])
-    return Chart(_fit, (frame["gpu"].nunique(),), {"fits": drawn})
+    return Chart(_fit, (len(set(frame["gpu"])),), {"fits": drawn})
 
 
 def _fit(cards: int) -> Spec:

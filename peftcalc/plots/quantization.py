@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from peftcalc.plots.channels import (
     LOG,
     MARKS_ON_TOP,
+    ONE_LEGEND,
     TOP,
     by_value,
     faint_unless_picked,
@@ -80,8 +82,9 @@ def trade_off_chart(curve: pd.DataFrame, here: pd.DataFrame) -> Chart:
         curve: columns variant, format, block ("64" or "tensor"), bits, rmse.
         here: the same columns, for the chosen block size.
     """
-    lines = [variant for variant, count in curve["variant"].value_counts(sort=False).items() if count > 1]
-    named = curve[(curve["variant"] == (lines or [""])[0]) & curve["block"].isin(NAMED_BLOCKS)]
+    points = curve.to_dict("records")
+    line = next((one["variant"] for one, next_one in pairwise(points) if one["variant"] == next_one["variant"]), None)
+    named = [point for point in points if point["variant"] == line and point["block"] in NAMED_BLOCKS]
     return Chart(_trade_off, _variants(curve), {"curve": curve, "here": here, "named": named})
 
 
@@ -102,6 +105,7 @@ def _trade_off(*variants: tuple[str, str]) -> Spec:
     return {
         "description": "Error against bits a number, a line for each format through its block sizes.",
         "height": 360,
+        **ONE_LEGEND,
         "layer": [
             layer("curve", {"type": "line", "clip": True}, **shared, **faint, color=plain, strokeDash=dash),
             layer("curve", {**dot, "clip": True}, params=zoomed, **shared, **faint, color=color),
@@ -171,7 +175,7 @@ def model_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns format, part, order, gigabytes, total, text (the total, on one part only).
     """
-    return Chart(_model, (frame["format"].nunique(),), {"bytes": frame})
+    return Chart(_model, (len(set(frame["format"])),), {"bytes": frame})
 
 
 def _model(formats: int) -> Spec:
@@ -200,8 +204,7 @@ def _model(formats: int) -> Spec:
 
 def _variants(frame: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """The variants with their formats, each once, in the order of the rows."""
-    known = frame.drop_duplicates("variant")
-    return tuple(zip(known["variant"].tolist(), known["format"].tolist(), strict=True))
+    return tuple(dict(zip(frame["variant"].tolist(), frame["format"].tolist(), strict=True)).items())
 
 
 def _variant_color(variants: tuple[tuple[str, str], ...], legend: Spec) -> Spec:

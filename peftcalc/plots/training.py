@@ -14,6 +14,7 @@ from peftcalc.methods import METHODS
 from peftcalc.plots.channels import (
     LOG,
     MARKS_ON_TOP,
+    ONE_LEGEND,
     faint_unless_picked,
     name,
     number,
@@ -58,6 +59,7 @@ def _curves(unit: str, steps: int, *methods: str) -> Spec:
     return {
         "description": f"Loss ({unit}) by step of each method: thin in training, with marks held out.",
         "height": 380,
+        **ONE_LEGEND,
         "data": {"name": "points"},
         "encoding": {
             "x": number("step", "step", scale={"domain": [0, steps]}),

@@ -106,6 +106,14 @@ def test_what_is_picked_is_a_column_of_the_legend(name):
 
 
 @pytest.mark.parametrize("name", CHARTS)
+def test_a_legend_is_not_taken_away_by_a_layer_without_one(name):
+    spec = CHARTS[name].specification()
+    legends = {channel["legend"] is None for channel in of_key(spec, "color") if "legend" in channel}
+    independent = "resolve" in spec
+    assert independent == (legends == {True, False})
+
+
+@pytest.mark.parametrize("name", CHARTS)
 def test_text_has_sixteen_points_in_projector_mode(name):
     spec = CHARTS[name].specification(projector=True)
     for key in ("fontSize", "labelFontSize", "titleFontSize"):

@@ -15,7 +15,7 @@ class ShownAxes(Axes):
     """Axes that Jupyter shows as their figure's picture."""
 
     def _repr_png_(self) -> bytes:
-        figure, picture = self.figure, io.BytesIO()
+        figure, picture = self.get_figure(root=True), io.BytesIO()
         assert figure is not None  # axes of `axes_of` have one
         figure.savefig(picture, format="png", dpi=110)
         return picture.getvalue()
