@@ -219,7 +219,7 @@ def _gap(shapes: ModelShapes, method: LoRA) -> None:
             [(s.name, s.percent, units.percent(s.percent)) for s in steps], columns=["step", "percent", "text"]
         )
         show.chart(
-            plots.gap_chart(frame, THEMES[page.theme_name()]),
+            plots.gap_chart(frame),
             "; ".join(f"{s.name}: {units.percent(s.percent)}" for s in steps),
         )
         for number, step in enumerate(steps, 1):

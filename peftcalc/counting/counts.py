@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from peftcalc.lazy import explained
+from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModuleGroup
 
@@ -86,7 +86,7 @@ def part_of(
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Drawn):
     """What a method trains of a model; all numbers are exact counts of parameters.
 
     Args:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import streamlit as st
 
+PROJECTOR = "projector"
+
 Kind = Literal["exact", "estimated", "simulated", "measured", "stored run"]
 
 _BADGES: dict[str, tuple[Literal["green", "blue", "violet", "orange", "gray"], str]] = {
@@ -23,6 +25,11 @@ def open_page(question: str, answer: str) -> None:
     """The page's heading and one short paragraph (at most 60 words in all come before the first control)."""
     st.title(question, anchor=False)
     st.markdown(answer)
+
+
+def projector() -> bool:
+    """Whether the page is shown to a room: larger type, and only what a room needs."""
+    return bool(st.session_state.get(PROJECTOR, False))
 
 
 def badge(kind: Kind, detail: str = "") -> None:

@@ -32,12 +32,7 @@ def note(text: str) -> None:
 
 def draw(board: RaceResults) -> None:
     """What is looked at again and again while a race runs."""
-    st.vega_lite_chart(
-        pd.DataFrame(training.curve_points(board), columns=["method", "curve", "step", "loss"]),
-        training.curves_spec(board),
-        width="stretch",
-        alt=training.curves_alt(board),
-    )
+    show.chart(training.curves_chart(board), training.curves_alt(board))
     st.table(pd.DataFrame(training.standings(board)).set_index("Method"), border="horizontal")
     for track in board.tracks.values():
         if track.last is not None and track.last.stopped:

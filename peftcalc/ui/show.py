@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,16 +15,36 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from peftcalc.plots.style import Chart
+    from peftcalc.plots.chart import Chart, Table
 
 
 def chart(chart: Chart, alt: str, key: str | None = None) -> None:
-    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. Words and rules have the theme's ink."""
-    import altair
+    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. The page's theme and switch apply."""
+    spec = chart.specification(THEMES[page.theme_name()], page.projector())
+    spec.pop("description")  # `alt` says more, and Streamlit takes one of the two
+    spec["datasets"] = {name: _arrow(table) for name, table in chart.data.items()}
+    st.vega_lite_chart(spec, width="stretch", alt=alt, key=key)
 
-    ink = altair.MarkConfig(color=THEMES[page.theme_name()].text)
-    chart = chart.configure(text=ink, rule=ink)
-    st.altair_chart(chart, width="stretch", alt=alt, key=key)
+
+def _arrow(table: Table) -> Any:
+    """The bytes that the browser reads; what Arrow cannot take as it is, Streamlit mends."""
+    import pyarrow
+
+    try:
+        rows = pyarrow.Table.from_pylist(list(table)) if isinstance(table, Sequence) else _columns(table)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return table
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
+
+
+def _columns(frame: pd.DataFrame) -> Any:
+    """An Arrow table without pandas' index."""
+    import pyarrow
+
+    return pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
 
 
 def figure(figure: Figure, alt: str, name: str) -> None:

@@ -10,13 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc.plots import quantization as plots
-from peftcalc.plots.style import THEMES
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
 from peftcalc.ui.quantization.as_code import ranking_code
-from peftcalc.ui.quantization.draw import draw
 from peftcalc.ui.quantization.upload import read_upload
 
 CURVE_BLOCKS = (16, 64, 256, 1024, 4096)
@@ -90,9 +88,7 @@ def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels:
         columns=["variant", "format", "rmse", "text"],
     )
     spoken = ", ".join(f"{row.label} {row.rmse:.3g}" for row in rows)
-    show.chart(
-        plots.ranking_chart(ranking, THEMES[page.theme_name()]), f"Root mean square error, the best first: {spoken}."
-    )
+    show.chart(plots.ranking_chart(ranking), f"Root mean square error, the best first: {spoken}.")
     pictures = {label: data.picture(choice, label, block, window) for label in labels}
     _small_multiples(pictures)
     _trade_off(choice, window, block, labels)
@@ -116,7 +112,7 @@ def _small_multiples(pictures: dict[str, data.Picture]) -> None:
             shown = pictures[label]
             column.markdown(f"**{label}**: {shown.used} of {len(shown.codes)} values used")
             with column:
-                draw(
+                show.chart(
                     plots.normalised_chart(
                         shown.places, shown.shares, shown.codes, data.VARIANTS[label].family, highest
                     ),
