@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--lesson", action="store_true", help="some also train, simulate, paste and leave")
     parser.add_argument("--moves", type=int, default=12, help="of the visitor alone, on each page")
     asked = parser.parse_args()
-    if not (1 <= asked.visitors <= 100 and 1 <= asked.rounds <= 20 and 1 <= asked.seconds <= 600 and asked.moves >= 1):
+    if not (1 <= asked.visitors <= 100 and 0 <= asked.rounds <= 20 and 1 <= asked.seconds <= 600 and asked.moves >= 1):
         parser.error("at most 100 visitors, 20 rounds and 600 seconds")
     print(f"{len(os.sched_getaffinity(0))} cores, shared by {asked.visitors} clients, the server and its workers.")
     print("Seconds: median / 95 / 99 % (× the bare page's median and 95 %)\n")

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.ui.background import queue
 from peftcalc.ui.pages import PAGES
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ async def warm(runtime: Runtime) -> None:
                 await _open(runtime, path)
         except Exception:  # a visitor meets the same, and is told
             logging.getLogger(__name__).warning("the page /%s could not be warmed", path, exc_info=True)
+    while await _busy():
+        pass
+    await asyncio.to_thread(queue)  # its workers load for seconds what the first stranger's model needs
 
 
 async def _busy() -> bool:
