@@ -1,4 +1,4 @@
-"""A cold server and its first visitor: seconds from the address being printed to a page, beside a bare page.
+"""A cold server and its first visitor: seconds from the address being printed to a page, beside a bare page's.
 
     python benchmarks/start_up.py [--repeats 3] [--rest 0 20]
 
@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from classroom import BARE
 from classroom_client import Visitor
-from served_app import memory_bytes, running_app
+from served_app import memory_bytes, process_seconds, running_app
 
 PAGES = ("", "parameters", "memory", "choose", "train", "rank", "dora", "quantization")
 
@@ -34,13 +34,16 @@ async def open_page(url: str, page: str) -> float:
     return time.monotonic() - started
 
 
-def first_visit(script: str, page: str, rest: float) -> tuple[float, float, float]:
-    """Seconds until the server answers at all, seconds of its first visit, and its memory then, bytes."""
+def first_visit(script: str, page: str, rest: float) -> tuple[float, float, float, float]:
+    """Seconds until the server answers at all, seconds of its first visit and of its own processor time meanwhile, and
+    its memory then, bytes."""
     began = time.monotonic()
     with running_app(script) as (url, server):
         answers = time.monotonic() - began
         time.sleep(rest)
-        return answers, asyncio.run(open_page(url, page)), sum(memory_bytes(server))
+        before = process_seconds(server)
+        seconds = asyncio.run(open_page(url, page))
+        return answers, seconds, process_seconds(server) - before, sum(memory_bytes(server))
 
 
 def main() -> None:
@@ -50,15 +53,17 @@ def main() -> None:
     parser.add_argument("--pages", nargs="+", default=["", "memory"], choices=PAGES, help="'' is the front page")
     asked = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores; medians of {asked.repeats}\n")
-    print("| first visited | visitor comes after, s | server answers, s | the page, s | MB |\n|---|---|---|---|---|")
+    print("| first visited | visitor comes after, s | server answers, s | the page, s | its processor time, s | MB |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
         for script, page, name in [(str(bare), "", "a bare page"), *(("app.py", p, p or "home") for p in asked.pages)]:
             for rest in asked.rest:
                 found = [first_visit(script, page, rest) for _ in range(asked.repeats)]
-                answers, seconds, memory = (statistics.median(column) for column in zip(*found, strict=True))
-                print(f"| {name} | {rest:g} | {answers:.1f} | {seconds:.2f} | {memory / 1e6:.0f} |", flush=True)
+                answers, seconds, spent, memory = (statistics.median(column) for column in zip(*found, strict=True))
+                row = (name, f"{rest:g}", f"{answers:.1f}", f"{seconds:.2f}", f"{spent:.2f}", f"{memory / 1e6:.0f}")
+                print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

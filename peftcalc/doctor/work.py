@@ -66,9 +66,10 @@ class ToldInspection(AdapterInspection):
 
 def inspection_from_json(told: Mapping[str, Any]) -> ToldInspection:
     """The inspection that `inspect_job` told."""
-    own = {entry.name for entry in fields(ToldInspection)} - {"count", "trained", "layers", "stored"}
+    names = {entry.name for entry in fields(ToldInspection)} - {"count", "trained", "layers", "stored"}
+    own: dict[str, Any] = {name: tuple(told[name]) if isinstance(told[name], list) else told[name] for name in names}
     return ToldInspection(
-        **{name: tuple(told[name]) if isinstance(told[name], list) else told[name] for name in own},
+        **own,
         count=None,
         trained=told["trainable"],
         layers=tuple(_layer(layer) for layer in told["layers"]),

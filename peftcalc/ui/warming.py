@@ -86,6 +86,9 @@ async def _open(runtime: Runtime, path: str) -> None:
 class _Nobody:
     """A visitor who hears only that the script has come to its end (Streamlit's `SessionClient`)."""
 
+    client_context = None
+    """No headers, no cookies, no address."""
+
     def __init__(self) -> None:
         self.has_seen_it = asyncio.Event()
 

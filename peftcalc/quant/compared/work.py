@@ -50,7 +50,7 @@ def _numbers(parameters: Mapping[str, Any]) -> Any:
         from peftcalc.quant.samples import gaussian
 
         count, *rest = parameters["gaussian"]
-        return gaussian(count, *rest).reshape(int(count**0.5), -1)
+        return gaussian(count, *rest).reshape(math.isqrt(count), -1)
     content = Path(parameters["files"], "content").read_bytes()
     return read_upload(parameters["file"], content)[parameters["tensor"]]
 
@@ -62,7 +62,8 @@ def picture_to_json(shown: Picture) -> dict[str, Any]:
 
 def picture_from_json(told: Mapping[str, Any]) -> Picture:
     """The picture that `picture_to_json` wrote."""
-    return Picture(**{name: np.array(value) if isinstance(value, list) else value for name, value in told.items()})
+    own: dict[str, Any] = {name: np.array(value) if isinstance(value, list) else value for name, value in told.items()}
+    return Picture(**own)
 
 
 def row_from_json(told: Mapping[str, Any]) -> Measured:
