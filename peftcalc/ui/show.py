@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from peftcalc.plots.figure_files import FileFormat, figure_bytes
 from peftcalc.plots.style import THEMES
-from peftcalc.ui import page
+from peftcalc.ui import background, page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,27 +47,40 @@ def _columns(frame: pd.DataFrame) -> Any:
     return pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
 
 
-def figure(figure: Figure, alt: str, name: str) -> None:
-    """A drawn figure as scalable picture, with PNG and SVG to take away under `name`."""
+DRAWN_ELSEWHERE = "A worker process of this server draws it when you press."
+
+
+def figure(figure: Figure, alt: str, name: str, asked: Callable[[], dict[str, Any]]) -> None:
+    """A drawn figure as scalable picture, with PNG and SVG to take away under `name`.
+
+    Args:
+        figure: as it is shown.
+        alt: its alternative text.
+        name: of the files.
+        asked: called for what `peftcalc.plots.work` draws the same figure from, its theme left out.
+    """
     svg = getattr(figure, "drawn_svg", None) or figure_bytes(figure, "svg")
     figure.drawn_svg = svg  # pyright: ignore[reportAttributeAccessIssue]  # a cached figure is drawn once
     st.image(svg.decode(), alt=alt, width="stretch")
     with st.popover("Take this figure", icon=":material/download:", type="tertiary"):
-        # The PNG is drawn only when it is asked for: it costs more than the rest of the page.
+        png = drawn_file(asked, "png")
         st.download_button(
-            "PNG", lambda: figure_bytes(figure, "png"), f"{name}.png", "image/png", on_click="ignore", key=f"{name}.png"
+            "PNG", png, f"{name}.png", "image/png", on_click="ignore", key=f"{name}.png", help=DRAWN_ELSEWHERE
         )
         st.download_button("SVG", svg, f"{name}.svg", "image/svg+xml", on_click="ignore", key=f"{name}.svg")
 
 
-def figure_bytes(figure: Figure, file_format: str) -> bytes:
-    """The figure as an SVG (text stays text) or as a PNG of 200 dots an inch."""
-    import matplotlib
+def drawn_file(asked: Callable[[], dict[str, Any]], file_format: FileFormat) -> Callable[[], bytes]:
+    """A figure's file for a button: a worker draws it when it is pressed, since a PNG costs more than a page.
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format=file_format, dpi=200, metadata={"Date": None} if file_format == "svg" else None)
-    return buffer.getvalue()
+    Args:
+        asked: called for what `peftcalc.plots.work` draws it from, its theme left out.
+        file_format: "png" or "svg".
+    """
+    theme = page.theme_name()
+    return background.when_asked(
+        "figure", lambda: {**asked(), "theme": theme, "format": file_format}, f"figure.{file_format}"
+    )
 
 
 def table(frame: pd.DataFrame, name: str, alt: str = "", hide_index: bool = True, **columns: str) -> None:
