@@ -119,7 +119,8 @@ export const E2M1 = both([0, 0.5, 1, 1.5, 2, 3, 4, 6]);
 /** Largest code of the integer formats. */
 export const TOP = { int8: 127, int4: 7, int2: 1 };
 
-/** What each code stands for before the scale, ascending. `quant.steps.Steps.grid` */
+/** What each code stands for before the scale, ascending; of integers as a share of the largest code.
+ * `quant.steps.Steps.grid` */
 export function grid(format) {
   const table = { nf4: NF4, fp4: FP4, mxfp4: E2M1 }[format];
   if (table) return Float32Array.from(new Set(table.map(v => v + 0))).sort();
