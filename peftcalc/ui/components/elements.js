@@ -17,7 +17,7 @@ export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matche
 
 /** A number as text: a true minus, no trailing zeros. */
 export const num = (value, digits = 2) => {
-  const text = Number.isInteger(value) ? String(value) : value.toFixed(digits).replace(/\.?0+$/, "");
+  const fixed = value.toFixed(digits), text = fixed.includes(".") ? fixed.replace(/\.?0+$/, "") : fixed;
   return (text === "-0" ? "0" : text).replace("-", "\u2212");
 };
 /** A count with separators, in the language of the page. */

@@ -2,7 +2,7 @@
 import { h, s } from "./elements.js";
 
 const PAINT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "fill-opacity",
-  "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline", "font-variant-numeric", "display"];
+  "paint-order", "stroke-linejoin", "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline", "font-variant-numeric", "display", "overflow"];
 
 /** The drawing as a file of its own; canvases that lie over it in the stage come along as images. */
 export function asSvg({ view, stage }) {
