@@ -75,6 +75,31 @@ class Views:
         """Wait until what was asked for is drawn."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
+    def text(self, spot: str, place: str = "one") -> str:
+        """What stands in the part of a drawing that a view named so."""
+        return self.spot(spot, place).text_content()
+
+    def spot(self, name: str, place: str = "one") -> Any:
+        return self.page.locator(f"#{place} [data-spot='{name}']")
+
+    def touch(self, element: Any, right: float, down: float) -> None:
+        """A finger on the middle of an element, moved and lifted."""
+        box = element.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        session = self.page.context.new_cdp_session(self.page)
+        for kind, share in (("touchStart", 0), ("touchMove", 0.5), ("touchMove", 1), ("touchEnd", None)):
+            points = [] if share is None else [{"x": x + right * share, "y": y + down * share}]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        session.detach()
+        self.frame()
+
+    def violations(self) -> list[str]:
+        """What axe finds seriously wrong."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
+        return [f"{one['id']}: {one['help']}" for one in found if one["impact"] in ("serious", "critical")]
+
     def drag(self, element: Any, right: float, down: float, steps: int = 5) -> None:
         """Press in the middle of an element, move, and let go."""
         box = element.bounding_box()

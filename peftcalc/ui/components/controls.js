@@ -66,7 +66,7 @@ export function button(text, act, label) {
 export function figure(label) {
   const value = h("b", {}), below = h("span", {}, label);
   return {
-    box: h("div", { class: "x-number" }, value, below),
+    box: h("div", { class: "x-number" }, value, " ", below),
     set(text, unit = label) {
       if (value.textContent !== text) value.textContent = text;
       if (below.textContent !== unit) below.textContent = unit;

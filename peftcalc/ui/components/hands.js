@@ -2,15 +2,21 @@
 
 /** Follow a pointer from where it goes down until it lets go. `start` may return false: not here. */
 export function draggable(element, { start, move, end }) {
+  let held = false;
+  // Chromium heeds touch-action inside a drawing only at its root: without this a finger scrolls the page instead.
+  element.addEventListener("touchstart", event => { if (held) event.preventDefault(); }, { passive: false });
   element.addEventListener("pointerdown", event => {
     if (event.button || start?.(event) === false) return;
     event.preventDefault();
+    held = true;
     element.setPointerCapture(event.pointerId);
     element.focus?.({ preventScroll: true });
     const stop = last => {
+      held = false;
       element.removeEventListener("pointermove", move);
       element.removeEventListener("pointerup", stop);
       element.removeEventListener("pointercancel", stop);
+      if (last.type === "pointerup") move(last); // a quick finger's last move may not have come by itself
       end?.(last);
     };
     element.addEventListener("pointermove", move);

@@ -66,7 +66,7 @@ export class Frame {
 
   async renew(name, data, stamp, state, wanted) {
     this.stamp = stamp;
-    if (!this.views[name]) throw new RangeError(`there is no view ${String(name).slice(0, 40)}`);
+    if (!Object.hasOwn(this.views, name)) throw new RangeError(`there is no view ${String(name).slice(0, 40)}`);
     const { default: View } = await this.views[name]();
     if (stamp !== this.stamp) return; // other data came while the module was on its way
     const checked = View.check(data);
