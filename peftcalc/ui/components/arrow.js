@@ -10,6 +10,8 @@ import { arrow } from "./look.js";
 const TRAIL = 240;
 const DEGREE = Math.PI / 180;
 const SHORTEST = 0.02;
+/** How far the tip goes, as a share of the reach: the compass's dial lies beyond it. */
+const FURTHEST = 0.86;
 /** How near the summit counts as there, as a share of the reach. */
 const NEAR = 0.04;
 const PANELS = [
@@ -50,7 +52,7 @@ export default class Arrow {
 
   /** A tip that can be drawn and has a direction. */
   within(tip) {
-    const length = norm(tip), most = this.reach * 0.98;
+    const length = norm(tip), most = this.reach * FURTHEST;
     if (length < SHORTEST * this.m0) return length > 0 ? tip.map(v => (v * SHORTEST * this.m0) / length) : this.tip;
     return length > most ? tip.map(v => (v * most) / length) : tip;
   }
@@ -110,6 +112,7 @@ export default class Arrow {
     field.append(part.dots);
     if (which) {
       field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, style: `fill:none;stroke:${color};stroke-width:1.5;stroke-dasharray:2 5` }));
+      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, style: `fill:none;stroke:${color};stroke-width:1.5;opacity:.5` }));
       part.arc = s("path", { style: `fill:none;stroke:${color};stroke-width:4` });
       field.append(part.arc);
     }
@@ -118,13 +121,13 @@ export default class Arrow {
     part.step = arrow(field, color);
     part.names = ["W", "W′", which ? "length" : "ΔW", which ? "turn" : ""].map(text => s("text", { class: "halo" }, text));
     field.append(...part.names);
-    if (which) part.dial = this.handle(part, "Direction of W prime: the dial", true);
+    if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
     part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
     return part;
   }
 
   handle({ field, method }, label, dial) {
-    const ring = s("circle", { class: "ring", r: dial ? 6 : 11, style: dial ? `fill:var(--x-${method})` : "" });
+    const ring = s("circle", { class: "ring", r: dial ? 9 : 11, style: dial ? `fill:var(--x-${method})` : null });
     const made = s("g", { class: "x-handle", tabindex: 0, role: "slider", "aria-label": label, "aria-valuemin": -180, "aria-valuemax": 180,
       "data-spot": `${method}${dial ? "-dial" : ""}` }, s("circle", { r: dial ? 18 : 22, style: "fill:transparent" }), ring);
     field.append(made);
@@ -152,7 +155,7 @@ export default class Arrow {
 
   plane(x, y, head, height) {
     const { side } = this, left = 34, floor = height - 24, group = s("g", { transform: `translate(${x},${y + head})` });
-    const across = v => left + (v * (side - left - 12)) / 2, top = Math.max(this.m0, this.reach - this.m0), up = v => floor - (Math.min(v, top) * (floor - 14)) / top;
+    const across = v => left + (v * (side - left - 12)) / 2, top = Math.max(this.m0, this.reach * FURTHEST - this.m0), up = v => floor - (Math.min(v, top) * (floor - 14)) / top;
     this.drawing.append(s("text", { class: "title left", x, y: y + 12 }, "How much, and which way"), s("text", { class: "small left quiet", x, y: y + 34 }, "each dot a place where the tip has been"), group);
     group.append(s("path", { class: "axis", d: `M${left},10V${floor}H${side - 6}` }));
     for (const v of [0, 0.5, 1, 1.5, 2]) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 13 }, num(v)));
@@ -185,7 +188,8 @@ export default class Arrow {
       if (which) {
         const r = X(this.m0) - X(0);
         part.arc.setAttribute("d", `M${X(start[0])},${Y(start[1])}A${r},${r} 0 0 ${this.turn > 0 ? 0 : 1} ${X(turned[0])},${Y(turned[1])}`);
-        part.dial.setAttribute("transform", `translate(${X(turned[0])},${Y(turned[1])})`);
+        const rim = this.side / 2 - 13;
+        part.dial.setAttribute("transform", `translate(${X(0) + rim * Math.cos(this.angle)},${Y(0) - rim * Math.sin(this.angle)})`);
         this.tell(part.dial, `turned ${num(this.turn, 0)} degrees`);
       }
       part.handle.setAttribute("transform", `translate(${X(tip[0])},${Y(tip[1])})`);

@@ -11,7 +11,7 @@ from peftcalc.plots.direction import START
 from peftcalc.ui.components.mount import mount
 from peftcalc.ui.components.parts import Number, Numbers, Parts, State
 
-REACH = 2.05
+REACH = 2.4
 """How far the picture goes, in lengths of the row."""
 SUMMIT = (-0.45, 1.75)
 """Of the climb, in lengths of the row, along it and to its left."""
