@@ -17,13 +17,14 @@ import peftcalc.ui.components
 from peftcalc.counting.worked_example import worked_example
 from peftcalc.plots.style import METHOD_STYLES, SIGNED, THEMES
 from peftcalc.ui.components.arrow import arrow_data, arrow_parts
-from peftcalc.ui.components.mount import COLORS, payload
+from peftcalc.ui.components.mount import COLORS, known, payload
 from peftcalc.ui.components.parts import Choice, Number, Numbers, as_text, checked, from_text
 from peftcalc.ui.components.product import product_data, product_parts
 
 FOLDER = Path(peftcalc.ui.components.__file__).parent
 SCRIPTS = sorted(FOLDER.glob("*.js"))
 MOST_BYTES = 60_000
+MARKUP = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function"
 VIEWS_APP = Path(__file__).parents[1] / "support" / "views_app.py"
 EXAMPLE = worked_example(rank=3)
 PARTS = {"rank": Number(1, 8, whole=True), "x": Number(-2, 2), "row": Numbers(3, -9, 9), "form": Choice(("nf4", "fp4"))}
@@ -151,12 +152,22 @@ def test_a_row_without_a_direction_is_refused():
     assert checked(arrow_parts(data), {"x": -12, "climb": 1}) == {"x": -12, "climb": 1}
 
 
-def test_what_a_hand_moved_is_in_the_link_and_nothing_else_is():
-    page = AppTest.from_file(str(VIEWS_APP)).run()
-    page.session_state["product"] = {"moved": {"rank": 3, "cells": [0, 0, 0, 7]}}
+def test_a_link_reaches_the_browser_and_the_page_and_a_broken_one_is_a_sentence():
+    page = AppTest.from_file(str(VIEWS_APP), default_timeout=60)
+    page.query_params["product"] = "rank:3;cells:0,0,0,7"
+    page.query_params["arrow"] = "x:<b>far</b>"
     page.run()
     assert not page.exception
-    views = [element for element in page.main if element.type == "bidi_component"]
-    data = [json.loads(view.proto.json or view.proto.mixed.json) for view in views]
-    assert [one["view"] for one in data] == ["product", "product", "arrow"]
-    assert all(one["colors"] == COLORS for one in data)
+    views = [json.loads(one.proto.json or one.proto.mixed.json) for one in page.main if one.type == "bidi_component"]
+    assert [one["view"] for one in views] == ["product", "product", "arrow"]
+    assert [one["state"] for one in views] == [{"rank": 3, "cells": [0, 0, 0, 7]}, {}, {}]
+    assert all(one["colors"] == COLORS for one in views)
+    assert json.loads(page.code[0].value)["product"] == {"rank": 3, "cells": [0, 0, 0, 7]}
+    assert [note.value for note in page.info] == [
+        "The link's arrow is not shown\\: x must be a number from \\-3\\.56786 to 3\\.56786, got nan\\."
+    ]
+
+
+@pytest.mark.parametrize("message", [{"rank": 99}, {"elsewhere": 1}, "<script>", [], 5, {"rank": {"$": 1}}])
+def test_a_message_that_is_none_of_ours_moves_nothing(message):
+    assert known(PARTS, message, "as it was") == "as it was"

@@ -44,6 +44,7 @@ def cell(opened, key: str, spot: str):
 
 
 def drag(opened, element, up: float, release: bool = True) -> None:
+    element.scroll_into_view_if_needed()
     box = element.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     opened.page.mouse.move(x, y)

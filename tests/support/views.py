@@ -84,6 +84,7 @@ class Views:
 
     def touch(self, element: Any, right: float, down: float) -> None:
         """A finger on the middle of an element, moved and lifted."""
+        element.scroll_into_view_if_needed()
         box = element.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         session = self.page.context.new_cdp_session(self.page)
@@ -102,6 +103,7 @@ class Views:
 
     def drag(self, element: Any, right: float, down: float, steps: int = 5) -> None:
         """Press in the middle of an element, move, and let go."""
+        element.scroll_into_view_if_needed()
         box = element.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)

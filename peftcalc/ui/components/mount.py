@@ -55,7 +55,7 @@ def mount(
     moved = begun if linked is None else linked
     sent = {**data, "view": view, "colors": COLORS, "state": moved, "projector": bool(st.session_state.get(PROJECTOR))}
     answer = _component()(key=key, data=sent, height=height, on_moved_change=functools.partial(_take, key, parts, link))
-    return moved if link else _known(parts, answer.get("moved"), moved)
+    return moved if link else known(parts, answer.get("moved"), moved)
 
 
 def set_state(key: str, state: State) -> None:
@@ -78,13 +78,13 @@ def _component() -> Callable[..., Mapping[str, Any]]:
 
 def _take(key: str, parts: Parts, link: bool) -> None:
     """A hand has let go."""
-    state = _known(parts, st.session_state[key].get("moved"), None)
+    state = known(parts, st.session_state[key].get("moved"), None)
     if state is not None and link:
         set_state(key, state)
 
 
-def _known(parts: Parts, state: Any, otherwise: Any) -> Any:
-    """A message from a browser, or `otherwise` where there is none or it is none of ours."""
+def known(parts: Parts, state: Any, otherwise: Any) -> Any:
+    """What a browser's message says, or `otherwise` where there is none or it is none of ours."""
     try:
         return otherwise if state is None else checked(parts, state)
     except ValueError:
