@@ -38,6 +38,10 @@ METHOD_STYLES: dict[str, MethodStyle] = {
 }
 
 
+SIGNED: dict[str, str] = {"below": "#2166ac", "above": "#b35806"}
+"""Hues of numbers below and above zero, told apart by the colour-blind; the ground is zero, and depth is size."""
+
+
 @dataclass(frozen=True)
 class Theme:
     """Colours of text, grid and ground."""
