@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
@@ -70,9 +70,9 @@ def download_csv(frame: pd.DataFrame, name: str, label: str = "CSV") -> None:
     )
 
 
-def code(text: str, name: str, language: str = "python") -> None:
-    """Code to copy, and to save as `name`."""
-    st.code(text, language=language, wrap_lines=True)
+def code(text: str, name: str, language: str = "python", height: int | Literal["content"] = "content") -> None:
+    """Code to copy, and to save as `name`; of a `height` in pixels it scrolls."""
+    st.code(text, language=language, wrap_lines=True, height=height)
     st.download_button(
         "Save the code",
         text,
