@@ -54,7 +54,7 @@ def the_advice() -> None:
 
 def the_answer(advice: Advice) -> None:
     method, fit = advice.method, advice.fit
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="large", key="answer-choose"):
         st.metric("Method", method.label, width="content")
         st.metric("Needs", units.gib(fit.needed.expected_bytes), width="content")
         st.metric(VERDICTS[fit.verdict], f"of {units.gib(fit.gpu.usable_bytes)}", width="content")
@@ -65,7 +65,7 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
     precision = {name: asked[name] for name in ("dtype", "float32_masters")}
     settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     again = advice_code(shapes, advice, priority, tasks, batch, sequence)
-    take_away.scripts(shapes, advice.method, settings, 210, {"This advice": (again, "advice.py")})
+    take_away.scripts(shapes, advice.method, settings, 150, {"This advice": (again, "advice.py")})
 
 
 def the_reasons(advice: Advice) -> None:

@@ -16,7 +16,7 @@ import streamlit as st
 from peftcalc.ui import state
 
 if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
+    pass
 
 KEY = "section"
 """The query parameter of a page's own sections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 
     from peftcalc.plots.style import Chart
 
+PROJECTED = 18
+"""Pixels of the type in charts before a room."""
+
 
 def chart(chart: Chart, alt: str, key: str | None = None) -> None:
-    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. Words and rules have the theme's ink."""
-    import altair
+    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. Words and rules have the theme's ink.
 
-    ink = altair.MarkConfig(color=THEMES[page.theme_name()].text)
-    chart = chart.configure(text=ink, rule=ink)
+    With the projector every word in it is at least `PROJECTED` pixels tall.
+    """
+    ink = {"color": THEMES[page.theme_name()].text}
+    sizes: dict[str, Any] = {}
+    if page.projector():
+        sizes = {
+            part: {"labelFontSize": PROJECTED, "titleFontSize": PROJECTED} for part in ("axis", "legend", "header")
+        }
+    words = {**ink, "fontSize": PROJECTED} if sizes else ink
+    chart = chart.configure(text=words, rule=ink, **sizes)
     st.altair_chart(chart, width="stretch", alt=alt, key=key)
 
 

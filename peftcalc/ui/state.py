@@ -19,29 +19,37 @@ T = TypeVar("T")
 TRAVELLING = ("model", "model-hub", "gpu", "method")
 """Keys of what is chosen once: these controls show on every page what the visitor chose on the page before."""
 _CHOSEN = "_chosen"
+_ARRIVING = "_arriving"
 _AT = "_at"
 _NOTES = "_link_notes"
 _NOTES_SHOWN = "_link_notes_shown"
 
 
 def arrive(path: str) -> None:
-    """Before a page runs: on a page that was just opened, what the visitor chose before, unless a link says otherwise.
+    """Before a page runs: a page that was just opened shows what the visitor chose before, unless a link says otherwise.
 
-    Streamlit keeps the value of a control only while its page is shown, and some beyond, but not those of a link.
+    Streamlit keeps the value of a control while its page is shown and sometimes beyond, but not that of a link.
     """
-    if st.session_state.get(_AT) == path:
-        return
-    st.session_state[_AT] = path
-    st.session_state.pop(_NOTES, None)
-    for key, value in st.session_state.get(_CHOSEN, {}).items():
-        if key not in st.query_params:
-            st.session_state[key] = value
-            st.query_params[key] = str(value)  # an address that is copied now says it too
+    if st.session_state.get(_AT) != path:
+        st.session_state[_AT] = path
+        st.session_state[_ARRIVING] = dict(st.session_state.get(_CHOSEN, {}))
+        st.session_state.pop(_NOTES, None)
 
 
 def chosen(key: str, otherwise: T) -> T:
     """What the visitor chose, on whichever page, under one of the `TRAVELLING` keys."""
     return st.session_state.get(_CHOSEN, {}).get(key, otherwise)
+
+
+def _bring(key: str, options: Sequence[Any] | None = None, show: Callable[[Any], str] = str) -> None:
+    """Before one of the `TRAVELLING` controls is drawn for the first time on its page."""
+    arriving = st.session_state.get(_ARRIVING)
+    if not arriving or key not in arriving:
+        return
+    value = arriving.pop(key)
+    if key not in st.query_params and (options is None or value in options):
+        st.session_state[key] = value
+        st.query_params[key] = show(value)  # an address that is copied now says it too
 
 
 def _choose(key: str, value: Any, default: Any) -> None:
@@ -107,6 +115,7 @@ def switch(label: str, key: str, default: bool = False, **kwargs: Any) -> bool:
 
 def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: Any) -> str:
     """A short text."""
+    _bring(key)
     value = st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
     _choose(key, value, default)
     return value
@@ -146,6 +155,7 @@ def _linked(
     **kwargs: Any,
 ) -> Any:
     names = [show(option) for option in options]
+    _bring(key, options, show)
     if key in st.session_state and st.session_state[key] not in options and st.session_state[key] not in names:
         del st.session_state[key]  # another page's value, of a control of this name that has other options
     given = st.query_params.get(key)

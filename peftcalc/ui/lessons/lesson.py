@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from peftcalc.ui.lessons import predict
+from peftcalc.ui.page import projector
 from peftcalc.ui.state import set_controls
 
 
@@ -82,7 +83,12 @@ def show_presets(lesson: Lesson, page: str) -> None:
 
 
 def show_try_this(lesson: Lesson, page: str) -> None:
-    """The prompts, one a line: a button sets the controls; the claim is behind a click, to be predicted first."""
+    """The prompts, one a line: a button sets the controls; the claim is behind a click, to be predicted first.
+
+    Before a room the teacher asks: with the projector they are left out.
+    """
+    if projector():
+        return
     st.markdown("##### Try this")
     for index, prompt in enumerate(lesson.try_this):
         _prompt(prompt, f"{page}-try-{index}")

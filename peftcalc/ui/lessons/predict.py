@@ -47,7 +47,7 @@ def guessed(key: str) -> str | float | None:
 def _choices(prediction: Prediction, key: str) -> None:
     answer = {"key": f"{key}-guess", "label_visibility": "collapsed", "on_change": _commit, "args": (prediction, key)}
     if prediction.options:
-        st.segmented_control(prediction.question, prediction.options, wrap=True, **answer)
+        st.pills(prediction.question, prediction.options, **answer)
     else:
         label = f"{prediction.question} ({prediction.unit})" if prediction.unit else prediction.question
         st.number_input(label, value=None, placeholder=prediction.unit or "a number", width=220, **answer)
