@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WHERE = """<script>
   {
-    const base = location.origin + location.pathname.replace(/\\/PAGE\\/?$/, "/")
+    const base = location.origin + location.pathname.replace(/\\/@@\\/?$/, "/")
     window.__streamlit = { BACKEND_BASE_URL: base, MAIN_PAGE_BASE_URL: base, ...window.__streamlit }
   }
 </script>
@@ -51,4 +51,4 @@ def html(entry: PageEntry) -> str:
     """
     text = (Path(get_static_dir()) / "index.html").read_text(encoding="utf-8")
     before, after = text.split("<title>Streamlit</title>", 1)
-    return f"{before}<title>{entry.tab}</title>\n{WHERE.replace('PAGE', entry.path)}{after}"
+    return f"{before}<title>{entry.tab}</title>\n{WHERE.replace("@@", entry.path)}{after}"

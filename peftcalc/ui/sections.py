@@ -1,4 +1,4 @@
-"""A page's sections as tabs: only the open one is computed, a move in it reruns it alone, and the link says which it is.
+"""A page's sections as tabs: only the open one is computed, a move in it reruns it alone, and the link names it.
 
     sections.show({"by hand": by_hand, "one matrix": one_matrix, "a real model": a_real_model})
 
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 KEY = "section"
 """The query parameter of a page's own sections."""
+NAMES = "_sections"
+"""Where the session holds their names, for the tests that visit each."""
 
 
 def show(sections: Mapping[str, Callable[[], None]], key: str = KEY) -> None:
     """Tabs, the first open unless the link says otherwise; a name that the page does not have is answered by a note."""
+    if key == KEY:
+        st.session_state[NAMES] = list(sections)
     st.fragment(_tabs)(sections, key)
     state.link_notes()
 

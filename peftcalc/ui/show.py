@@ -31,8 +31,8 @@ def chart(chart: Chart, alt: str, key: str | None = None) -> None:
         sizes = {
             part: {"labelFontSize": PROJECTED, "titleFontSize": PROJECTED} for part in ("axis", "legend", "header")
         }
-    words = {**ink, "fontSize": PROJECTED} if sizes else ink
-    chart = chart.configure(text=words, rule=ink, **sizes)
+    text = {**ink, "fontSize": PROJECTED} if sizes else ink
+    chart = chart.configure(text=text, rule=ink, **sizes)
     st.altair_chart(chart, width="stretch", alt=alt, key=key)
 
 

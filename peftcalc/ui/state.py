@@ -26,7 +26,7 @@ _NOTES_SHOWN = "_link_notes_shown"
 
 
 def arrive(path: str) -> None:
-    """Before a page runs: a page that was just opened shows what the visitor chose before, unless a link says otherwise.
+    """Before a page runs: one that was just opened shows what the visitor chose before, unless a link says otherwise.
 
     Streamlit keeps the value of a control while its page is shown and sometimes beyond, but not that of a link.
     """
