@@ -51,4 +51,5 @@ def html(entry: PageEntry) -> str:
     """
     text = (Path(get_static_dir()) / "index.html").read_text(encoding="utf-8")
     before, after = text.split("<title>Streamlit</title>", 1)
-    return f"{before}<title>{entry.tab}</title>\n{WHERE.replace("@@", entry.path)}{after}"
+    where = WHERE.replace("@@", entry.path)
+    return f"{before}<title>{entry.tab}</title>\n{where}{after}"
