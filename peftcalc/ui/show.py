@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -104,9 +104,9 @@ def download_csv(frame: pd.DataFrame, name: str, label: str = "CSV") -> None:
     )
 
 
-def code(text: str, name: str, language: str = "python") -> None:
-    """Code to copy, and to save as `name`."""
-    st.code(text, language=language, wrap_lines=True)
+def code(text: str, name: str, language: str = "python", height: int | Literal["content"] = "content") -> None:
+    """Code to copy, and to save as `name`; of a `height` in pixels it scrolls."""
+    st.code(text, language=language, wrap_lines=True, height=height)
     st.download_button(
         "Save the code",
         text,
