@@ -4,7 +4,8 @@
         draw_the_answer()                   # only what gives the answer away needs to wait
 
 A guess moves the controls to the question's `parameters`: ask in the same section as those controls, before them or
-after, or outside every section. The guess stays with the visitor's session, not in a link: who opens the link has not guessed yet.
+after, or outside every section. The guess stays with the visitor's session, not in a link: who opens the link has not
+guessed yet.
 """
 
 from __future__ import annotations
