@@ -26,6 +26,8 @@ def main() -> None:
     page.open_page(entry_at("choose").question, "Say what you have and what matters; each reason opens its evidence.")
     lessons.show_presets(CHOOSE, "choose")
     the_advice()
+    lessons.show_prediction(CHOOSE, "choose")
+    lessons.show_try_this(CHOOSE, "choose")
     state.link_notes()
 
 
@@ -47,8 +49,6 @@ def the_advice() -> None:
             the_answer(advice)
             the_code(shapes, advice, priority, tasks, batch, sequence)
             the_reasons(advice)
-    lessons.show_prediction(CHOOSE, "choose")
-    lessons.show_try_this(CHOOSE, "choose")
     state.link_notes()
 
 
@@ -74,7 +74,16 @@ def the_reasons(advice: Advice) -> None:
         with st.expander(f"**{reason.question}** {reason.answer}", type="compact"):
             st.markdown(reason.evidence)
             st.caption(f"{reason.kind.capitalize()}: {reason.source}")
-    with st.expander("**And the other methods on this card?**", type="compact"):
+    _the_other_methods(advice)
+
+
+@st.fragment
+def _the_other_methods(advice: Advice) -> None:
+    """Computed when it is opened: the longest sequence that fits takes some twenty estimates a method."""
+    others = st.expander("**And the other methods on this card?**", type="compact", key="others", on_change="rerun")
+    if not others.open:
+        return
+    with others:
         frame = pd.DataFrame(
             [(f.method.label, units.gib(f.needed.expected_bytes), f.verdict, f.largest_sequence) for f in advice.fits],
             columns=["method", "needs", "verdict", "longest sequence"],

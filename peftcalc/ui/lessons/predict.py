@@ -3,8 +3,9 @@
     if predict.ask(PREDICTION, "rank"):     # the question; after a guess the guess, beside what came
         draw_the_answer()                   # only what gives the answer away needs to wait
 
-A guess moves the controls to the question's `parameters`, so ask in the same section as those controls, before them or
-after. The guess stays with the visitor's session, not in a link: who opens the link has not guessed yet.
+A guess moves the controls to the question's `parameters`: ask in the same section as those controls, before them or
+after, or outside every section. The guess stays with the visitor's session, not in a link: who opens the link has not
+guessed yet.
 """
 
 from __future__ import annotations
