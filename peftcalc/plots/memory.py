@@ -147,11 +147,8 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         for row, phase in enumerate(phase for phase in PHASES if phase in starts)
     ]
     course = _timeline_rows(trace, trace.telling_points(most))
-    return Chart(
-        _timeline,
-        (last, 1.25 * trace.peak / GIB),
-        {"course": course, "peak": peak, "borders": borders},
-    )
+    tables = {"course": course, "peak": peak, "borders": borders}
+    return Chart(_timeline, (last, 1.25 * trace.peak / GIB), tables)
 
 
 def _timeline(last: int, highest: float) -> Spec:
