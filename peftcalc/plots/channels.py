@@ -27,7 +27,7 @@ TOP = {"orient": "top", "labelLimit": 320, "symbolType": "stroke", "symbolSize":
 MARKS_ON_TOP = {"orient": "top", "labelLimit": 320, "symbolSize": 110}
 """A legend of marks above the chart."""
 
-ONE_LEGEND = {"resolve": {"legend": {"color": "independent"}}}
+ONE_LEGEND = {"resolve": {"legend": {"color": "independent", "shape": "independent"}}}
 """For layers of one colour scale of which one alone has the legend: else the others' `None` takes it away, or their
 dashes break its marks."""
 

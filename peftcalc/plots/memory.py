@@ -139,17 +139,16 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
     highest = max(range(last + 1), key=lambda index: trace.timeline[index].allocated_bytes)
     words = f"peak {gib(trace.peak)}"
     peak = [{"point": highest, "gib": trace.peak / GIB, "text": words, "late": highest > last / 2}]
-    starts = [(phase, _first(trace, phase)) for phase in PHASES]
+    starts: dict[str, int] = {}
+    for place, point in enumerate(trace.timeline):
+        starts.setdefault(point.phase, place)
     borders = [
-        {"point": place, "phase": phase, "late": place > 0.8 * last, "y": 8 + 17 * (index % 2)}
-        for index, (phase, place) in enumerate(starts)
-        if place is not None
+        {"point": starts[phase], "phase": phase, "late": starts[phase] > 0.8 * last, "y": 8 + 17 * (row % 2)}
+        for row, phase in enumerate(phase for phase in PHASES if phase in starts)
     ]
-    return Chart(
-        _timeline,
-        (last, 1.25 * trace.peak / GIB),
-        {"course": _timeline_rows(trace, trace.telling_points(most)), "peak": peak, "borders": borders},
-    )
+    course = _timeline_rows(trace, trace.telling_points(most))
+    tables = {"course": course, "peak": peak, "borders": borders}
+    return Chart(_timeline, (last, 1.25 * trace.peak / GIB), tables)
 
 
 def _timeline(last: int, highest: float) -> Spec:
@@ -190,11 +189,6 @@ def _words_beside(data: str, look: Spec, **encoding: Spec) -> list[Spec]:
         {**layer(data, mark, **encoding), "transform": [{"filter": condition}]}
         for condition, mark in (("!datum.late", right), ("datum.late", left))
     ]
-
-
-def _first(trace: MemoryTrace, phase: str) -> int | None:
-    """Index of the first point of a phase; None where the phase has none."""
-    return next((index for index, point in enumerate(trace.timeline) if point.phase == phase), None)
 
 
 def fit_chart(frame: pd.DataFrame) -> Chart:
