@@ -226,7 +226,7 @@ export default class Arrow {
     beside(names[2], half(from, tip), which ? tip : between, which ? 30 * side : -18 * side);
     names[2].style.display = norm(between) * this.side > 0.12 * this.reach * this.side ? "" : "none";
     if (!which) return;
-    const angle = this.a0 + (this.turn * DEGREE) / 2, out = this.m0 + (this.reach * 34) / this.side;
+    const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
     beside(names[3], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
     names[3].style.display = Math.abs(this.turn) > 14 ? "" : "none";
   }
