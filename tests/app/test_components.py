@@ -158,7 +158,7 @@ def test_a_link_reaches_the_browser_and_the_page_and_a_broken_one_is_a_sentence(
     page.query_params["arrow"] = "x:<b>far</b>"
     page.run()
     assert not page.exception
-    views = [json.loads(one.proto.json or one.proto.mixed.json) for one in page.main if one.type == "bidi_component"]
+    views = [json.loads(one.proto.bytes) for one in page.main if one.type == "bidi_component"]
     assert [one["view"] for one in views] == ["product", "product", "arrow"]
     assert [one["state"] for one in views] == [{"rank": 3, "cells": [0, 0, 0, 7]}, {}, {}]
     assert all(one["colors"] == COLORS for one in views)

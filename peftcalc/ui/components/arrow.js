@@ -7,7 +7,7 @@ import { num, s } from "./elements.js";
 import { draggable, place } from "./hands.js";
 import { arrow } from "./look.js";
 
-const TRAIL = 240;
+const TRAIL = 160;
 const DEGREE = Math.PI / 180;
 const SHORTEST = 0.02;
 /** How far the tip goes, as a share of the reach: the compass's dial lies beyond it. */
@@ -57,10 +57,15 @@ export default class Arrow {
     return length > most ? tip.map(v => (v * most) / length) : tip;
   }
   go(tip) {
-    this.trail.push(this.tip);
+    this.trail.push(this.mark(this.tip));
     if (this.trail.length > TRAIL) this.trail.shift();
     this.tip = this.within(tip);
     this.frame.draw();
+  }
+  /** A place where the tip has been: as a dot in the panels, and as one in the plane. */
+  mark(tip) {
+    const dot = ([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`;
+    return { tip, panel: dot([this.X(tip[0]), this.Y(tip[1])]), plane: dot(this.onPlane(decompose(this.start, tip, 1, 2))) };
   }
   polar(length, angle) { this.go([length * Math.cos(angle), length * Math.sin(angle)]); }
   get angle() { return Math.atan2(this.tip[1], this.tip[0]); }
@@ -91,6 +96,7 @@ export default class Arrow {
       "aria-label": "Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction" });
     this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
     this.plane(...at[2], title, low);
+    this.trail = this.trail.map(({ tip }) => this.mark(tip));
     this.climbing.setAttribute("aria-pressed", String(Boolean(this.climb)));
     this.frame.stage.replaceChildren(this.drawing);
   }
@@ -177,7 +183,7 @@ export default class Arrow {
   paint() {
     const { start, tip } = this, now = (this.change = decompose(start, tip, 1, 2)), m = now.m[0];
     const turned = [this.m0 * Math.cos(this.angle), this.m0 * Math.sin(this.angle)], X = v => this.X(v), Y = v => this.Y(v);
-    const dots = this.trail.map(([x, y]) => `M${X(x).toFixed(1)},${Y(y).toFixed(1)}h0`).join("");
+    const dots = this.trail.map(({ panel }) => panel).join("");
     this.parts.forEach((part, which) => {
       const from = which ? turned : start;
       part.before.set(X(0), Y(0), X(start[0]), Y(start[1]));
@@ -195,7 +201,7 @@ export default class Arrow {
       part.handle.setAttribute("transform", `translate(${X(tip[0])},${Y(tip[1])})`);
       this.tell(part.handle, `turned ${num(this.turn, 0)} degrees, ${num(m / this.m0)} times as long`);
     });
-    this.dots.setAttribute("d", this.trail.map(old => `M${this.onPlane(decompose(start, old, 1, 2)).map(v => v.toFixed(1)).join()}h0`).join(""));
+    this.dots.setAttribute("d", this.trail.map(({ plane }) => plane).join(""));
     const [x, y] = this.onPlane(now);
     this.here.setAttribute("cx", x);
     this.here.setAttribute("cy", y);
@@ -220,7 +226,7 @@ export default class Arrow {
     beside(names[2], half(from, tip), which ? tip : between, which ? 30 * side : -18 * side);
     names[2].style.display = norm(between) * this.side > 0.12 * this.reach * this.side ? "" : "none";
     if (!which) return;
-    const angle = this.a0 + (this.turn * DEGREE) / 2, out = this.m0 + (this.reach * 34) / this.side;
+    const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
     beside(names[3], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
     names[3].style.display = Math.abs(this.turn) > 14 ? "" : "none";
   }

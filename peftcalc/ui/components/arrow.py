@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from peftcalc.plots.direction import START
 from peftcalc.ui.components.mount import mount
@@ -51,15 +50,14 @@ def arrow_data(
     climb: bool = False,
 ) -> dict[str, Any]:
     """What the view shows, checked; also for a page without a server (`mount.payload`)."""
-    first = _row("begin", begin)
-    length = float(np.linalg.norm(first))
-    turned = np.array([[0.0, -1.0], [1.0, 0.0]]) @ first
-    after = 1.25 * (np.cos(np.pi / 6) * first + np.sin(np.pi / 6) * turned) if tip is None else _row("tip", tip)
+    x, y = _row("begin", begin)
+    cos, sin = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    along, aside = SUMMIT
     return {
-        "start": first.tolist(),
-        "tip": np.round(after, 6).tolist(),
-        "reach": round(REACH * length, 6),
-        "summit": np.round(SUMMIT[0] * first + SUMMIT[1] * turned, 6).tolist(),
+        "start": [x, y],
+        "tip": _rounded(1.25 * (cos * x - sin * y), 1.25 * (cos * y + sin * x)) if tip is None else _row("tip", tip),
+        "reach": round(REACH * math.hypot(x, y), 6),
+        "summit": _rounded(along * x - aside * y, along * y + aside * x),
         "climb": int(climb),
     }
 
@@ -70,8 +68,12 @@ def arrow_parts(data: dict[str, Any]) -> Parts:
     return {"x": Number(-reach, reach), "y": Number(-reach, reach), "climb": Number(0, 1, whole=True)}
 
 
-def _row(name: str, row: Sequence[float]) -> np.ndarray:
+def _row(name: str, row: Sequence[float]) -> list[float]:
     values = Numbers(2, -1e3, 1e3).checked(name, [float(value) for value in row])
     if len(values) != 2 or not any(values):
         raise ValueError(f"{name} must be two numbers, not both zero, got {list(row)}")
-    return np.array(values, dtype=np.float64)
+    return values
+
+
+def _rounded(*row: float) -> list[float]:
+    return [round(value, 6) for value in row]

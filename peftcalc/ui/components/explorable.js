@@ -16,7 +16,7 @@ const frames = new WeakMap(); // by place on the page: several of one view live 
 export default function explorable({ parentElement, data, setStateValue }) {
   let frame = frames.get(parentElement);
   if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
-  frame.receive(data, state => setStateValue("moved", state));
+  frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state));
   return () => {
     frame.remove();
     frames.delete(parentElement);

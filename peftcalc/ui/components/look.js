@@ -1,5 +1,5 @@
 // The visual language that all views share: the three states of a weight, the two signs of a number, arrows.
-import { h, num, s } from "./elements.js";
+import { h, s } from "./elements.js";
 
 /** The colour of a signed number: the ground at zero, full depth at `top`. A CSS colour that follows the theme. */
 export function signed(value, top) {
@@ -26,11 +26,9 @@ const rgb = text => {
   return hex ? hex.slice(1).map(part => parseInt(part, 16)) : (text.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
 };
 
-/** The strip that says what the two hues mean. */
-export function legend(top) {
-  return h("span", { class: "x-legend", role: "img", "aria-label": `Blue is below zero, orange above, full at ${num(top)}` },
-    `\u2212${num(top)}`, h("i", {}), `+${num(top)}`);
-}
+/** The strip that says what the two hues mean; the depth of each matrix goes up to its own largest number. */
+export const legend = () => h("span", { class: "x-legend", role: "img", "aria-label": "Blue is below zero, orange above; the deeper, the larger" },
+  "below 0", h("i", {}), "above 0");
 
 /** What lies under a weight and says its state: "frozen" (hatched grey), "trained" (the method's colour, solid), "four"
  * (frozen in sixteen steps, with a small 4), "sum" (what comes out). Args: its box in pixels, the method's name. */

@@ -8,6 +8,7 @@ server. What comes back in the next run's data is known to the browser and chang
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,8 +54,11 @@ def mount(
     begun = dict(start or {})
     linked = _from_link(key, parts) if link else None
     moved = begun if linked is None else linked
-    sent = {**data, "view": view, "colors": COLORS, "state": moved, "projector": bool(st.session_state.get(PROJECTOR))}
-    answer = _component()(key=key, data=sent, height=height, on_moved_change=functools.partial(_take, key, parts, link))
+    sent = {**payload(view, data, moved), "projector": bool(st.session_state.get(PROJECTOR))}
+    # As bytes: a dictionary would be searched for data frames and written as JSON twice.
+    written = json.dumps(sent, separators=(",", ":")).encode()
+    taken = functools.partial(_take, key, parts, link)
+    answer = _component()(key=key, data=written, height=height, on_moved_change=taken)
     return moved if link else known(parts, answer.get("moved"), moved)
 
 

@@ -33,6 +33,7 @@ export default class Product {
   constructor(frame) {
     this.frame = frame;
     this.trained = figure("");
+    frame.foot.append(legend());
   }
 
   receive(data) {
@@ -66,7 +67,7 @@ export default class Product {
     };
     this.again = button("Next step", () => { this.draws++; this.frame.draw(); }, "Next step: leave out other entries of the input");
     this.made?.forEach(element => element.remove());
-    this.made = [...Object.values(this.sliders).map(control => control.box), this.again, this.trained.box, legend(this.most)];
+    this.made = [...Object.values(this.sliders).map(control => control.box), this.again, this.trained.box];
     this.frame.bar.prepend(...this.made);
   }
 

@@ -28,7 +28,7 @@ export class Cells {
       this.matrix("B", "trained", `B, ${n} × ${r}`, x, top, c, true);
       text("sign", "·", x + r * c + sign / 2 + pad / 2, middle);
       x += r * c + sign + pad;
-      this.inputs(x, top - title - strip / 2 + 12, c, strip);
+      this.inputs(x, middle - (r * c) / 2 - title - 25, c, strip);
       this.matrix("A", "trained", `A, ${r} × ${m}`, x, middle - (r * c) / 2, c, true);
       text("sign", "=", x + m * c + sign / 2 + pad / 2, middle);
       x += m * c + sign + pad;
@@ -53,7 +53,7 @@ export class Cells {
       this.matrix("B", "trained", `B, ${n} × ${r}`, x, top, c, true);
       text("sign", "·", x + r * c + sign / 2 + 4, middle);
       x += r * c + sign + 8;
-      this.inputs(x, top - title - strip / 2 + 12, c, strip);
+      this.inputs(x, middle - (r * c) / 2 - title - 25, c, strip);
       this.matrix("A", "trained", `A, ${r} × ${m}`, x, middle - (r * c) / 2, c, true);
       let y = top + n * c + 20 + title;
       text("sign", "=", 22, y + (n * c) / 2);
@@ -114,7 +114,7 @@ export class Cells {
   inputs(x, y, side, strip) {
     this.entries = [];
     if (!strip) return;
-    this.drawing.append(s("text", { class: "right small quiet", x: x - 10, y: y + 8 }, "input x"));
+    this.drawing.append(s("text", { class: "title right", x: x - 8, y: y + 8 }, "x"));
     for (let j = 0; j < this.view.m; j++) {
       const box = s("rect", { class: "x-glide", x: x + j * side + side / 2 - 9, y, width: 16, height: 16, rx: 8, style: `fill:var(--x-${this.view.method})` });
       this.entries.push(box);
@@ -123,10 +123,10 @@ export class Cells {
   }
 
   paint() {
-    const { view } = this, topD = Math.max(view.most, ...view.D.map(Math.abs)), topS = Math.max(view.topW, ...view.S.map(Math.abs));
-    const tops = { B: view.most, A: view.most, D: topD, W: view.topW, S: topS };
+    const { view } = this, sum = Math.max(view.topW, ...view.S.map(Math.abs)); // one depth for the three of a sum
+    const tops = { B: view.most, A: view.most, D: Math.max(view.most, ...view.D.map(Math.abs)), D2: sum, W: sum, S: sum };
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
-    for (const cells of Object.values(this.cells)) for (const cell of cells) this.show(cell, view.value(cell.of, cell.i, cell.j), tops[cell.of]);
+    for (const cells of Object.values(this.cells)) for (const cell of cells) this.show(cell, view.value(cell.of, cell.i, cell.j), tops[cell.name]);
     this.entries.forEach((box, j) => { box.style.opacity = view.mask[j] ? 1 : 0.12; });
     this.bars?.paint();
   }

@@ -89,7 +89,8 @@ export class Maps {
 
   paint() {
     const { view } = this, { n, m, rank: r } = view, top = values => { let most = 1e-9; for (const v of values) most = Math.max(most, Math.abs(v)); return most; };
-    const topD = top(view.D), drawn = { B: [view.used.B, view.most], A: [view.used.A, view.most], D: [view.D, topD], D2: [view.D, view.topW], W: [view.W, view.topW], S: [view.S, top(view.S)] };
+    const sum = Math.max(view.topW, top(view.S)); // one depth for the three of a sum
+    const drawn = { B: [view.used.B, top(view.used.B)], A: [view.used.A, top(view.used.A)], D: [view.D, top(view.D)], D2: [view.D, sum], W: [view.W, sum], S: [view.S, sum] };
     for (const [name, { canvas, rows, columns }] of Object.entries(this.maps)) pixels(canvas, drawn[name][0], rows, columns, drawn[name][1]);
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
     this.bars?.paint();

@@ -5,7 +5,7 @@ const MOST = 12;
 
 /** Bars in a drawing, at x, y, so wide and high; `paint` puts the values in. */
 export function bars(drawing, x, y, width, height, view) {
-  const many = Math.min(MOST, view.n, view.m), step = width / many, floor = y + height - 16, room = height - 26;
+  const many = Math.min(MOST, view.n, view.m), step = width / many, floor = y + height - 16, room = height - 42;
   const columns = Array.from({ length: many }, (_, k) => s("rect", { x: x + k * step + 1, width: Math.max(2, step - 3), style: `fill:var(--x-${view.method})` }));
   const marks = columns.map((_, k) => s("text", { class: "small quiet", x: x + (k + 0.5) * step, y: floor + 11 }, many > 8 && k % 4 !== 3 && k ? "" : String(k + 1)));
   const most = s("text", { class: "small left", x, y: y + 2 });

@@ -2,7 +2,7 @@
 //
 // A view is a class, the default export of its module:
 //   static check(data)     returns what it needs of the data, checked (`checks.js`), or throws a sentence
-//   constructor(frame)     puts its controls into frame.bar
+//   constructor(frame)     puts its controls into frame.bar, a legend into frame.foot
 //   receive(checked)       takes new data; called before the first layout and whenever the server asks something else
 //   get state()            what the visitor has moved, {name: number | text | list of numbers}; what lies in the link
 //   set state(state)       goes there: undo, reset, a preset or a link; may throw a sentence, which is then ignored
@@ -25,10 +25,11 @@ export class Frame {
     this.bar = h("div", { class: "x-bar" });
     this.stage = h("div", { class: "x-stage" });
     this.said = h("p", { class: "x-say" });
+    this.foot = h("div", { class: "x-foot" }, this.said);
     this.spoken = h("div", { class: "x-spoken", role: "status", "aria-live": "polite" });
     this.fault = h("p", { class: "x-fault", role: "alert" });
     this.root = h("div", { class: "x", lang: document.documentElement.lang || "en" },
-      this.bar, this.stage, this.said, this.spoken, this.fault);
+      this.bar, this.stage, this.foot, this.spoken, this.fault);
     parent.append(this.root);
     this.past = [];      // states before this one, as JSON
     this.unheard = [];   // states sent that no run of the script has answered yet
@@ -72,7 +73,7 @@ export class Frame {
     const checked = View.check(data);
     if (!this.view) {
       this.view = new View(this);
-      this.bar.append(this.tools(name));
+      this.foot.append(this.tools(name));
     }
     this.fault.textContent = "";
     this.view.receive(checked);
