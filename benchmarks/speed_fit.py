@@ -22,8 +22,8 @@ from peftcalc.evidence.throughput import Throughput, throughput
 from peftcalc.speed.machine import SET, Constants
 from peftcalc.speed.ranges import CHECKED, ENOUGH_TOKENS
 
-HALVES = [0.70 + 0.01 * step for step in range(19)]
-LAUNCHES = [step * 1e-6 for step in (9, 11, 12, 13, 14, 15, 17, 20)]
+HALVES = [0.74 + 0.01 * step for step in range(14)]
+LAUNCHES = [step * 1e-6 for step in (10, 12, 14, 16, 18, 20)]
 WORST = 0.3
 
 Errors = dict[str, float]

@@ -57,9 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         about = {"model": model.id, "method": method.name, "batch": arguments.batch, "kind": "estimated"}
         print_json(about | speed.to_dict() | ({"run": cost.to_dict()} if cost else {}))
         return
-    print(
-        f"{model.id}: {method!r}, batch {arguments.batch:,}, sequence {arguments.sequence:,} on {card.name}: estimated\n"
-    )
+    step = f"batch {arguments.batch:,}, sequence {arguments.sequence:,}"
+    print(f"{model.id}: {method!r}, {step} on {card.name}: estimated\n")
     _print(speed)
     if cost:
         _print_cost(cost)

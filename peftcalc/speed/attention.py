@@ -15,6 +15,11 @@ from peftcalc.speed.work import COMPUTE, MEMORY, SpeedSetup, Work
 
 _SLOWER_MASKED = 0.7
 """What the memory-efficient kernel reaches of the flash kernel's rate (set, not fitted)."""
+_HALF_FORWARD, _HALF_BACKWARD = 500, 700
+"""Sequence at which the kernel reaches half of its rate: as the curves of the paper's figures 4 to 6 rise."""
+_NARROW_HEADS = 0.85
+"""What heads of 64 reach of the rate with heads of 128, in the same figures."""
+REPEAT = "transformers, integrations/sdpa_attention.py, repeat_kv"
 _KERNELS = (6, 8)
 """Kernels around one fused attention, forward and backward: views made contiguous, the kernel, its sums."""
 _KERNELS_WRITTEN_OUT = (12, 14)
@@ -33,19 +38,25 @@ def attention(setup: SpeedSetup) -> Iterator[Work]:
     yield _repeated(setup)
 
 
+def _masked(setup: SpeedSetup) -> bool:
+    """True where padding keeps the flash kernel away."""
+    return setup.step.options.masked and setup.step.options.attention != "flash"
+
+
 def _fused(setup: SpeedSetup, launches: float) -> Work:
-    masked = setup.step.options.masked and setup.step.options.attention != "flash"
+    masked, machine = _masked(setup), setup.machine
     rate = _SLOWER_MASKED if masked else 1.0
-    machine = setup.machine
+    sequence = setup.step.options.sequence
     forward = sum(_flops(setup, block, causal=not masked) / _narrow(block) for block in setup.step.body.attentions)
-    seconds = setup.forwards * forward / (rate * machine.attention_forward)
-    seconds += setup.backward * 2.5 * forward / (rate * machine.attention_backward)
+    ahead = machine.attention_forward * sequence / (sequence + _HALF_FORWARD)
+    back = machine.attention_backward * sequence / (sequence + _HALF_BACKWARD)
+    seconds = forward / rate * (setup.forwards / ahead + 2.5 * setup.backward / back)
     return Work("attention", "(F + 2.5) · 4·T·S·width / P, half if causal", seconds, COMPUTE, launches, FLASH)
 
 
 def _narrow(block: Attention) -> float:
     """Heads of 64 reach less of the peak than heads of 128."""
-    return 0.85 if block.query // block.heads <= 64 else 1.0
+    return _NARROW_HEADS if block.query // block.heads <= 64 else 1.0
 
 
 def _written_out(setup: SpeedSetup, launches: float) -> Work:
@@ -80,8 +91,8 @@ def _reads_both_ways(setup: SpeedSetup) -> bool:
 
 
 def _repeated(setup: SpeedSetup) -> Work:
-    """Queries, keys and values are laid out anew, and repeated for every query head where heads share them."""
+    """With a mask of padding, keys and values are written out for every query head that shares them."""
     size = setup.step.precision.attention
-    widths = sum(b.repeats * (2 * b.query + b.key + b.value) for b in setup.step.body.attentions)
-    moved = 2 * size * widths * setup.tokens * (setup.forwards + setup.backward)
-    return setup.traffic("layout of queries, keys and values", "(F + 1) · 2·q·T·Σ width / B", moved, 0, FLASH)
+    shared = sum(b.repeats * 2 * b.query for b in setup.step.body.attentions if b.key < b.query)
+    moved = 2 * size * shared * setup.tokens * (setup.forwards + setup.backward) if _masked(setup) else 0
+    return setup.traffic("keys and values of every query head", "(F + 1) · 4·q·T·query / B", moved, 0, REPEAT)

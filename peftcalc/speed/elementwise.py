@@ -83,20 +83,23 @@ def _rotary(setup: SpeedSetup) -> Work:
 
 
 def _activations(setup: SpeedSetup) -> Work:
-    """Gate, activation and product: 5·p·f forward and 9·p·f backward; fused 3·p·f and 5·p·f."""
+    """Gate, activation and product: 5·p·f forward and 9·p·f backward; fused 3·p·f and 5·p·f.
+
+    Experts' tokens are also gathered, weighed and added: 8·p·h for each visit forward, 14·p·h backward.
+    """
     p = setup.step.precision.product
     forward = backward = layers = 0.0
     for mlp in setup.step.body.mlps:
-        gated = (3, 5) if setup.fused else (5, 9)
+        gated = (3, 5) if setup.fused_activations else (5, 9)
         one, two = gated if mlp.gated else (2, 3)
-        written = _operators(mlp.activation) if not setup.fused else 1
+        written = 1 if setup.kernels == "compiled" else _operators(mlp.activation)
         forward += mlp.repeats * mlp.width * p * (one + 2 * (written - 1))
         backward += mlp.repeats * mlp.width * p * (two + 4 * (written - 1))
         layers += mlp.repeats * written
     for experts in setup.step.body.experts:
         moved = experts.repeats * p * experts.visits
-        forward += moved * (5 * experts.width + 4 * setup.step.body.width)
-        backward += moved * (9 * experts.width + 6 * setup.step.body.width)
+        forward += moved * (5 * experts.width + 8 * setup.step.body.width)
+        backward += moved * (9 * experts.width + 14 * setup.step.body.width)
     sizes, launches = (forward, backward), (2 * layers, 3 * layers)
     return _work(setup, "activations", "T · L · bytes·f / B", sizes, launches)
 
@@ -107,7 +110,7 @@ def _operators(activation: str) -> int:
 
 
 def _residuals(setup: SpeedSetup) -> Work:
-    """Two sums a layer forward; backward, gradients of all readers of one tensor are added."""
+    """Two sums a layer forward; backward, gradients of all readers of one tensor are added; compiled, none stays."""
     body, a = setup.step.body, setup.step.precision.stream
     readers = len({linear.source for linear in body.linears if linear.group.repeats > 1}) or 4
     extra = max(len([x for x in body.linears if x.group.repeats > 1]) - readers, 0)
@@ -115,6 +118,8 @@ def _residuals(setup: SpeedSetup) -> Work:
     backward = (2 + extra) * 3 * a * body.width * body.layers
     if str(setup.model.config.get("model_type")).startswith("granite"):  # both are multiplied by a number first
         forward, backward = forward + 4 * a * body.width * body.layers, backward + 4 * a * body.width * body.layers
+    if setup.kernels == "compiled":
+        forward, backward = 2 * a * body.width * body.layers, 2 * a * body.width * body.layers
     dropout = body.dropouts * (2 * a + 1) * body.width * body.layers
     launches = (2 + body.dropouts) * body.layers, (2 + extra + body.dropouts) * body.layers
     return _work(

