@@ -11,7 +11,8 @@ from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
-from peftcalc.memory.estimate.closed_form import MemoryEstimate, moment_sizes
+from peftcalc.memory.estimate.closed_form import MemoryEstimate
+from peftcalc.memory.estimate.moments import moment_sizes
 from peftcalc.memory.estimate.study import studied
 from peftcalc.memory.largest import Step, searched, step
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions

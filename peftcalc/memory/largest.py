@@ -8,8 +8,9 @@ from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from peftcalc.memory.cards import all_gpus
-from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated, moment_sizes
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
 from peftcalc.memory.estimate.growth import Piece, pieces
+from peftcalc.memory.estimate.moments import moment_sizes
 from peftcalc.memory.estimate.study import Study, studied
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import Method

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -204,16 +204,8 @@ class ModelShapes:
     whole: bool = False
 
     def __hash__(self) -> int:
-        """Models key the caches: computed once."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, field.name) for field in fields(self) if field.compare and field.hash is None))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the hash: that of a string is another in another process."""
-        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+        """Models key the caches: equal ones agree in this, and all groups would take long to hash."""
+        return hash((self.id, self.architecture, self.total))
 
     @cached_property
     def total(self) -> int:
