@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
@@ -77,7 +78,7 @@ def payload(view: str, data: Mapping[str, Any], state: State | None = None) -> d
 
 @functools.cache
 def _component() -> Callable[..., Mapping[str, Any]]:
-    return st.components.v2.component(NAME, js="explorable.js", css="explorable.css")
+    return component(NAME, js="explorable.js", css="explorable.css")
 
 
 def _take(key: str, parts: Parts, link: bool) -> None:
