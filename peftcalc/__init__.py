@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from peftcalc.models.load import load_model
     from peftcalc.quant.errors import quantization_error
     from peftcalc.quant.quantizing import quantize
+    from peftcalc.speed.estimate import estimate_speed
+    from peftcalc.speed.run import run_cost
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,7 @@ _MODULES = {
     "detach": "peftcalc.adapters.attach",
     "disabled": "peftcalc.adapters.switching",
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
+    "estimate_speed": "peftcalc.speed.estimate",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
     "gpus": "peftcalc.memory.cards",
@@ -62,6 +65,7 @@ _MODULES = {
     "rank_of": "peftcalc.geometry.spectrum",
     "remove_adapter": "peftcalc.adapters.switching",
     "read_adapter_config": "peftcalc.counting.adapter_file",
+    "run_cost": "peftcalc.speed.run",
     "save_adapter": "peftcalc.adapters.files.adapter_folder",
     "simulate_memory": "peftcalc.memory.simulate.simulate",
     "square": "peftcalc.counting.one_matrix",
@@ -86,6 +90,7 @@ __all__ = [
     "detach",
     "disabled",
     "estimate_memory",
+    "estimate_speed",
     "finetune",
     "fit",
     "gpus",
@@ -98,6 +103,7 @@ __all__ = [
     "rank_of",
     "read_adapter_config",
     "remove_adapter",
+    "run_cost",
     "save_adapter",
     "simulate_memory",
     "square",

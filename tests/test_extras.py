@@ -52,6 +52,7 @@ def test_bundled_models_are_fitted_and_advised_without_any_extra(models):
 COMMANDS = {
     "count": (0, [MODEL, "--method", "dora"]),
     "memory": (1, ["meta-llama/Llama-3.1-8B", "--gpu", "T4"]),
+    "speed": (0, [MODEL, "T4", "--examples", "1000", "--price", "2"]),
     "fit": (0, [MODEL, "T4"]),
     "advise": (0, [MODEL, "T4"]),
     "models": (0, ["llama"]),

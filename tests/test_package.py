@@ -143,3 +143,9 @@ def test_every_extra_is_pinned_and_has_its_reason() -> None:
 
 def named(requirement: str) -> str:
     return re.split(r"[\[<>=; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_no_script_run_waits_for_a_collection_and_no_page_shows_a_bare_sentence():
+    """Streamlit's own defaults: a collection after every run, and every string that stands alone on the page."""
+    runner = tomllib.loads((app_folder() / ".streamlit" / "config.toml").read_text())["runner"]
+    assert (runner["postScriptGC"], runner["magicEnabled"]) == (False, False)
