@@ -200,7 +200,7 @@ def test_gpus_multiply_the_rate_and_the_note_says_what_is_not_counted():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kernel": "fused"}, "did you mean 'kernels'"),
+        ({"kernls": "fused"}, "did you mean 'kernels'"),
         ({"kernels": "fusd"}, "did you mean 'fused'"),
         ({"checkpoint": True}, "did you mean 'checkpointing'"),
         ({"experts": "8bit"}, "did you mean '4bit'"),
