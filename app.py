@@ -9,5 +9,6 @@ from pathlib import Path
 import streamlit as st
 
 import peftcalc.ui
+from peftcalc.ui import front, warming
 
-app = st.App(Path(peftcalc.ui.__file__).with_name("router.py"))
+app = st.App(Path(peftcalc.ui.__file__).with_name("router.py"), lifespan=warming.while_idle, routes=front.routes())

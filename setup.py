@@ -17,6 +17,9 @@ from setuptools.command.build_py import build_py
 APP = ("app.py", "pages/*.py", ".streamlit/config.toml")
 """What the app has outside the package; in a wheel it lies in `peftcalc/app/`, where `peftcalc/app_folder.py` looks."""
 
+DECLARED = "pyproject.toml"
+"""Where Streamlit finds that the package has components for browsers; in a wheel it looks inside the package."""
+
 
 class BuildLoops(build_ext):
     """Names a compiled file `_four_bits.so`, without a Python version: the last suffix that every Python looks for."""
@@ -37,9 +40,13 @@ class BuildPython(build_py):
             if not files:
                 raise FileNotFoundError(f"the app's {pattern} is missing beside setup.py")
             for file in files:
-                copy = Path(self.build_lib, "peftcalc", "app", file)
-                self.mkpath(str(copy.parent))
-                self.copy_file(str(file), str(copy))
+                self._lay(file, Path("app", file))
+        self._lay(Path(DECLARED), Path(DECLARED))
+
+    def _lay(self, file: Path, place: Path) -> None:
+        copy = Path(self.build_lib, "peftcalc", place)
+        self.mkpath(str(copy.parent))
+        self.copy_file(str(file), str(copy))
 
 
 class Wheel(bdist_wheel):

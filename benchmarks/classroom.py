@@ -1,11 +1,15 @@
-"""A class on one server: thirty visitors with the Train page open, one run each, looking once a second.
+"""A class on one server: thirty visitors open its pages within ten seconds and move a slider about once a second.
 
-    python benchmarks/classroom.py [--visitors 30] [--seconds 120] [--rounds 3]
+    python benchmarks/classroom.py [--visitors 30] [--seconds 15] [--rounds 3] [--lesson]
 
 Starts the app on a free port of the loopback interface and opens real WebSocket connections that speak Streamlit's
-protocol: each visitor loads the page, presses Train once, and then looks as its browser would, while the runs wait,
-train and end. Printed a round: looks, median and 95th percentile of a look, errors, runs that ended well, and the
-memory of the server and its workers (proportional set size where the kernel tells it, resident size otherwise).
+protocol, spread over every page that has a control; a slider that stands in a fragment reruns the fragment alone. A
+visitor waits for the answer to a move before the next. With `--lesson` six of them train, one simulates a model of
+405B parameters, one pastes a large configuration, and two leave in the middle of a move.
+
+A bare Streamlit page with a slider and a chart is played first, by as many in the same way: `×` is the app's figure
+over the bare page's. Clients, server and workers share the machine's cores. The second table is one visitor alone: the
+processor time of the server's process for a move, to a value that was seen before, to a new one, and to another model.
 """
 
 from __future__ import annotations
@@ -13,145 +17,193 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import statistics
-import subprocess
+import random
 import sys
-import time
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
 sys.path.insert(0, str(Path(__file__).parent))
-from classroom_client import Visitor, memory_bytes
-from served_app import running_app
+from classroom_client import Visitor
+from classroom_controls import Control
+from classroom_round import Role, Round, play
+from served_app import memory_bytes, process_seconds, running_app
 
-BARS = {"median": 0.2, "p95": 0.5, "memory": 1.5e9, "first point": 2.0, "comparison": 20.0, "ratio": 1.3}
-
-
-ALONE = """
-import sys, time, torch
-from peftcalc.lab.training_jobs import start
-torch.set_num_threads(1)
-for steps in (1, int(sys.argv[1])):  # the first run loads what the second is measured without
-    began = time.perf_counter()
-    for _ in start({"task": "names", "method": "lora", "rank": 8, "steps": steps}):
-        pass
-print(time.perf_counter() - began)
+BARE = """
+import streamlit as st
+st.title("bare")
+n = st.slider("Slope", 1, 50)
+values = [{"x": x, "y": n * x} for x in range(50)]
+axes = {name: {"field": name, "type": "quantitative"} for name in ("x", "y")}
+st.vega_lite_chart({"values": values}, {"mark": "line", "encoding": axes})
 """
+LARGE_MODEL = "meta-llama/Llama-3.1-405B"
+TRAINERS, LEAVERS = 6, 2
+NUMBERS = ("slider", "number_input")
+
+
+async def survey(url: str) -> dict[str, Visitor]:
+    """Every page of the app as one visitor sees it, which also is what warms the server."""
+    async with Visitor(url, page="") as front:
+        await front.open()
+    seen = {}
+    for page in front.pages or [""]:
+        async with Visitor(url, page=page) as visitor:
+            await visitor.open()
+        seen[page] = visitor
+    return seen
+
+
+def roles(seen: dict[str, Visitor], visitors: int, lesson: bool) -> list[Role]:
+    """Who does what, page by page in turn."""
+    able = [page for page, visitor in seen.items() if visitor.controls("slider", "number_input", "selectbox")]
+    cast = [Role(able[index % len(able)]) for index in range(visitors)]
+    if not lesson:
+        return cast
+    special = [
+        *[Role(_page_with(seen, "button", "Train"), press="Train", query="methods=LoRA&steps=50")] * TRAINERS,
+        Role(_page_with(seen, "button", "Simulate"), press="Simulate", query=f"model={LARGE_MODEL}"),
+        Role(_page_with(seen, "text_area", "Paste a config.json"), paste=True),
+        *[Role(able[index % len(able)], leaves=True) for index in range(LEAVERS)],
+    ]
+    return special[:visitors] + cast[: max(0, visitors - len(special))]
+
+
+def _page_with(seen: dict[str, Visitor], kind: str, label: str) -> str:
+    found = next((page for page, visitor in seen.items() if visitor.has(kind, label)), None)
+    if found is None:
+        raise SystemExit(f"no page has a {kind} {label!r}: the lesson cannot be played")
+    return found
 
 
 @dataclass
-class Round:
-    """What one round of visitors met with."""
+class Alone:
+    """Milliseconds of the server's processor time for each move of one visitor on one page."""
 
-    looks: list[float] = field(default_factory=list)
-    first_points: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    finished: int = 0
-    unfinished: int = 0
-    memory: tuple[float, float] = (0.0, 0.0)
-    """Of the server and of its workers, bytes, when both together held most."""
-
-
-async def one_visitor(url: str, steps: int, seconds: float, delay: float, result: Round) -> None:
-    """Open the page, press Train, look once a second until the time is over."""
-    await asyncio.sleep(delay)  # people do not click within the same millisecond
-    visitor = Visitor(url, f"steps={steps}&methods=LoRA")
-    try:
-        async with visitor:
-            await visitor.open()
-            await visitor.press("Train")
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                started = time.monotonic()
-                if visitor.looking:
-                    result.looks.append(await visitor.look())
-                await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - started)))
-            await _finish(visitor)
-            result.finished += visitor.says("measured")
-            result.unfinished += not visitor.says("measured")
-    except Exception as error:
-        result.errors.append(f"{type(error).__name__}: {error}")
-    result.errors += visitor.errors
+    page: str
+    again: list[float] = field(default_factory=list)
+    """To a value that it had shown before."""
+    new: list[float] = field(default_factory=list)
+    model: list[float] = field(default_factory=list)
+    """To a model of the menu that nobody had chosen."""
 
 
-async def _finish(visitor: Visitor, patience: float = 300.0) -> None:
-    """A run that is still going when the time is over is not lost: wait for its end."""
-    end = time.monotonic() + patience
-    while visitor.looking and time.monotonic() < end:
-        await visitor.look()
-        await asyncio.sleep(1.0)
-
-
-async def one_round(url: str, server: int, visitors: int, steps: int, seconds: float) -> Round:
-    result = Round()
-    tasks = [one_visitor(url, steps, seconds, 0.1 * index, result) for index in range(visitors)]
-    everybody = asyncio.gather(*tasks)
-    while not everybody.done():
-        result.memory = max(result.memory, memory_bytes(server), key=sum)
-        await asyncio.sleep(2.0)
-    await everybody
-    return result
-
-
-async def first_click(url: str, query: str) -> tuple[float, float]:
-    """Seconds from the click to the first point, and to the end of the run, for one visitor alone."""
-    async with Visitor(url, query) as visitor:
+async def alone(url: str, server: int, page: str, moves: int, models: random.Random) -> Alone:
+    """One visitor on one page, moving its controls in turn."""
+    found, chance = Alone(page or "home"), random.Random(0)
+    async with Visitor(url, page=page) as visitor:
         await visitor.open()
-        started = time.monotonic()
-        await visitor.press("Train")
-        first = float("nan")
-        while visitor.looking:
-            if visitor.says("measured") and first != first:
-                first = time.monotonic() - started
-            await asyncio.sleep(0.25)
-            await visitor.look()
-        return first, time.monotonic() - started
+        for _ in range(min(moves, 6)):
+            menu = next((c for c in visitor.controls("selectbox") if c.label == "Model"), None)
+            if menu is not None:
+                found.model.append(await _measured(visitor, server, menu, menu.another(models)))
+        names = [control.id for control in visitor.controls(*NUMBERS)]
+        for number in range(2 * len(names) + moves if names else 0):  # two values of each once, and then again
+            seen = number >= 2 * len(names)
+            control = _there(visitor, names[number % len(names)] if seen else names[number // 2])
+            if control is not None:
+                spent = await _measured(visitor, server, control, control.values[control.value == control.values[0]])
+                found.again += [spent] if seen else []
+        for number in range(moves if names else 0):
+            control = _there(visitor, names[number % len(names)])
+            if control is not None:
+                found.new.append(await _measured(visitor, server, control, control.another(chance)))
+    return found
 
 
-def alone(steps: int) -> float:
-    """Seconds of the same run in a process of its own, without the app; loading torch and the base is not counted."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    command = [sys.executable, "-c", ALONE, str(steps)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+def _there(visitor: Visitor, name: str) -> Control | None:
+    """The control of this id; None when another control has taken it from the page."""
+    return next((control for control in visitor.controls(*NUMBERS) if control.id == name), None)
 
 
-def report(name: str, result: Round) -> str:
-    looks = sorted(result.looks)
-    p95 = looks[int(0.95 * (len(looks) - 1))]
-    return (
-        f"| {name} | {len(looks)} | {statistics.median(looks):.3f} | {p95:.3f} | {len(result.errors)} "
-        f"| {result.finished} of {result.finished + result.unfinished} "
-        f"| {result.memory[0] / 1e6:.0f} + {result.memory[1] / 1e6:.0f} |"
-    )
+async def _measured(visitor: Visitor, server: int, control: Control, state: WidgetState) -> float:
+    await asyncio.sleep(0.05)
+    before = process_seconds(server)
+    await visitor.move(control, state)
+    await asyncio.sleep(0.03)  # the last of the run is done after its end was told
+    return 1000 * (process_seconds(server) - before)
+
+
+def alone_table(rows: list[Alone]) -> None:
+    print("\nProcessor time of the server for one move, one visitor alone, ms (× that of a bare page):\n")
+    print("| page | a value seen before | 95 % | a new value | 95 % | another model |\n|---|---|---|---|---|---|")
+    floor = middle(rows[0].again)
+
+    def cell(times: list[float], share: float = 0.5) -> str:
+        return f"{at(times, share):.1f} (× {at(times, share) / floor:.1f})" if times else "–"
+
+    for row in rows:
+        if row.again:
+            cells = (cell(row.again), cell(row.again, 0.95), cell(row.new), cell(row.new, 0.95), cell(row.model))
+            print(f"| {row.page} | {' | '.join(cells)} |")
+
+
+def middle(times: list[float]) -> float:
+    return at(times, 0.5)
+
+
+def at(times: list[float], share: float) -> float:
+    """The time within which this share of them stays; not a number without any."""
+    return sorted(times)[round(share * (len(times) - 1))] if times else float("nan")
+
+
+def crowd_row(name: str, found: Round, floor: Round | None) -> str:
+    """One row of the first table."""
+
+    def cell(times: list[float], bare: list[float] | None) -> str:
+        if not times:
+            return "–"
+        ratio = f" (× {middle(times) / middle(bare):.1f}, {at(times, 0.95) / at(bare, 0.95):.1f})" if bare else ""
+        return f"{middle(times):.2f} / {at(times, 0.95):.2f} / {at(times, 0.99):.2f}{ratio}"
+
+    kinds = ("opens", "moves", "looks")
+    cells = [cell(getattr(found, kind), getattr(floor, kind) if floor else None) for kind in kinds]
+    each = 1000 * found.processor_seconds / max(1, found.reruns)
+    memory = f"{found.memory[0] / 1e6:.0f} + {found.memory[1] / 1e6:.0f}"
+    return f"| {name} | {' | '.join(cells)} | {len(found.moves)} | {each:.0f} | {len(found.errors)} | {memory} |"
+
+
+def crowd(name: str, url: str, server: int, cast: list[Role], seconds: float, floor: Round | None = None) -> Round:
+    found = asyncio.run(play(url, server, cast, seconds))
+    print(crowd_row(name, found, floor), flush=True)
+    for error in sorted(set(found.errors))[:5]:
+        print("  error:", error)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of moving, after the ten in which they open")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=50, help="of each visitor's run")
-    arguments = parser.parse_args()
-    if not (1 <= arguments.visitors <= 100 and arguments.rounds <= 20 and arguments.seconds <= 600):
+    parser.add_argument("--lesson", action="store_true", help="some also train, simulate, paste and leave")
+    parser.add_argument("--moves", type=int, default=12, help="of the visitor alone, on each page")
+    asked = parser.parse_args()
+    if not (1 <= asked.visitors <= 100 and 0 <= asked.rounds <= 20 and 1 <= asked.seconds <= 600 and asked.moves >= 1):
         parser.error("at most 100 visitors, 20 rounds and 600 seconds")
+    print(f"{len(os.sched_getaffinity(0))} cores, shared by {asked.visitors} clients, the server and its workers.")
+    print("Seconds: median / 95 / 99 % (× the bare page's median and 95 %)\n")
+    print("| round | open | move | look | moves | ms a rerun | errors | server + workers MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "bare.py"
+        script.write_text(BARE)
+        with running_app(str(script)) as (url, server):
+            asyncio.run(survey(url))
+            floor = crowd("a bare page", url, server, [Role("")] * asked.visitors, asked.seconds)
+            rows = [replace(asyncio.run(alone(url, server, "", asked.moves, random.Random(1))), page="a bare page")]
     with running_app() as (url, server):
-        asyncio.run(first_click(url, "steps=10"))  # a warm server
-        firsts, ratios = [], []
-        for _ in range(3):  # paired, since the machine may be noisy
-            first, seconds = asyncio.run(first_click(url, "steps=100&methods=LoRA"))
-            firsts.append(first)
-            ratios.append(seconds / alone(100))
-        _, whole = asyncio.run(first_click(url, ""))
-        print(f"first click to first point: {statistics.median(firsts):.2f} s (bar: {BARS['first point']:g} s)")
-        print(f"a job in the app / alone: {statistics.median(ratios):.2f} (bar: {BARS['ratio']:g})")
-        print(f"default comparison of five methods: {whole:.1f} s (bar: {BARS['comparison']:g} s)\n")
-        print("| round | looks | median s | 95 % s | errors | runs ended | server + workers MB |")
-        print("|---|---|---|---|---|---|---|")
-        for number in range(arguments.rounds):
-            result = asyncio.run(one_round(url, server, arguments.visitors, arguments.steps, arguments.seconds))
-            print(report(f"{arguments.visitors} visitors, {number + 1}", result), flush=True)
-            for error in sorted(set(result.errors))[:5]:
-                print("  error:", error)
+        seen = asyncio.run(survey(url))
+        cast = roles(seen, asked.visitors, asked.lesson)
+        for number in range(asked.rounds):
+            crowd(f"the app, {number + 1}", url, server, cast, asked.seconds, floor)
+        models = random.Random(1)
+        rows += [asyncio.run(alone(url, server, page, asked.moves, models)) for page in seen]
+        memory = memory_bytes(server)
+    alone_table(rows)
+    print(f"\nAt the end the server holds {memory[0] / 1e6:.0f} MB and its workers {memory[1] / 1e6:.0f} MB.")
 
 
 if __name__ == "__main__":

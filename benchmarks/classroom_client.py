@@ -1,33 +1,55 @@
-"""A visitor without a browser: Streamlit's WebSocket protocol, spoken with Streamlit's own message classes."""
+"""A visitor without a browser: Streamlit's WebSocket protocol, spoken with Streamlit's own message classes.
+
+    async with Visitor(url, page="memory") as visitor:
+        await visitor.open()
+        control = random.choice(visitor.controls())
+        seconds = await visitor.move(control, control.another(random))
+
+As a browser does, it tells the server which large messages it still holds, and a control that stands in a fragment
+runs the fragment again and nothing else. Components of the page's own (version 2) send nothing and are left alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
+from collections.abc import Iterable
 
 import websockets
+from classroom_controls import Control, Held, control_of
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 
-ROOT = Path(__file__).parents[1]
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 
 
 class Visitor:
-    """One connection with a page open."""
+    """One connection with a page open.
+
+    Attributes:
+        shown: what the page shows now, by its place.
+        fragments: fragments that ask to be run again, with their interval in seconds.
+        pages: addresses of the app's pages, once one of them is open.
+        errors: exceptions that the page has shown.
+    """
 
     def __init__(self, url: str, query: str = "", page: str = "train") -> None:
         self.address = f"ws{url.removeprefix('http')}/_stcore/stream"
         self.query, self.page = query, page
-        self.elements: dict[tuple[int, ...], Element] = {}
+        self.shown: dict[tuple[int, ...], Held] = {}
         self.fragments: dict[str, float] = {}
-        """Fragments that ask to be run again, with their interval in seconds."""
+        self.pages: list[str] = []
         self.errors: list[str] = []
         self.page_hash = ""
+        self.reruns = 0
+        self._values: dict[str, WidgetState] = {}
+        self._kept: dict[str, ForwardMsg] = {}
+        """Large messages by their hash, which the server sends once."""
+        self._run: tuple[str, frozenset[str]] = ("", frozenset())
+        """The script run that is being told of, and its fragments; none for the whole page."""
 
     async def __aenter__(self) -> Visitor:
         self.socket = await websockets.connect(self.address, subprotocols=["streamlit"], max_size=None)  # type: ignore[list-item]
@@ -36,29 +58,36 @@ class Visitor:
     async def __aexit__(self, *_: object) -> None:
         await self.socket.close()
 
-    async def open(self) -> None:
-        """The page as a fresh link shows it."""
-        await self._ask(ClientState(query_string=self.query, page_name=self.page))
+    async def open(self) -> float:
+        """The page as a fresh link shows it; seconds until the server is through."""
+        return await self._ask(ClientState(query_string=self.query, page_name=self.page))
 
-    async def press(self, label: str) -> None:
-        """Click the button of this label."""
-        found = [
-            e.button.id for e in self.elements.values() if e.WhichOneof("type") == "button" and e.button.label == label
-        ]  # type: ignore[attr-defined]
-        if not found:
-            raise RuntimeError(f"there is no button {label!r}")
-        clicked = WidgetStates(widgets=[WidgetState(id=found[0], trigger_value=True)])
-        await self._ask(ClientState(query_string=self.query, page_script_hash=self.page_hash, widget_states=clicked))
+    async def press(self, label: str) -> float:
+        """Click the button whose label begins so."""
+        held = self._find("button", label)
+        return await self._rerun(held.fragment, WidgetState(id=held.element.button.id, trigger_value=True))
+
+    async def write(self, label: str, text: str) -> float:
+        """Fill the text area whose label holds these words."""
+        held = self._find("text_area", label)
+        return await self._rerun(held.fragment, WidgetState(id=held.element.text_area.id, string_value=text))
 
     async def look(self) -> float:
         """Run the polling fragment as the browser's timer does; seconds until the server is through."""
-        fragment = next(iter(self.fragments))
-        started = time.monotonic()
-        state = ClientState(
-            query_string=self.query, page_script_hash=self.page_hash, fragment_id=fragment, is_auto_rerun=True
-        )
-        await self._ask(state)
-        return time.monotonic() - started
+        return await self._rerun(next(iter(self.fragments)), is_auto_rerun=True)
+
+    async def move(self, control: Control, state: WidgetState) -> float:
+        """Give a control a new value; seconds until the server is through."""
+        return await self._rerun(control.fragment, state)
+
+    def controls(self, *kinds: str) -> list[Control]:
+        """The controls that the page shows, of these kinds: "slider", "number_input", "selectbox"."""
+        found = (control_of(held, self._values) for held in self.shown.values())
+        return [control for control in found if control is not None and control.kind in kinds]
+
+    def has(self, kind: str, label: str) -> bool:
+        """True when the page shows such an element with these words in its label."""
+        return any(held.is_a(kind, label) for held in self.shown.values())
 
     @property
     def looking(self) -> bool:
@@ -67,50 +96,89 @@ class Visitor:
 
     def says(self, words: str) -> bool:
         """True when the page shows these words now."""
-        return any(words in str(element) for element in self.elements.values())
+        return any(words in str(held.element) for held in self.shown.values())
 
-    async def _ask(self, state: ClientState) -> None:
+    def _find(self, kind: str, label: str) -> Held:
+        found = next((held for held in self.shown.values() if held.is_a(kind, label)), None)
+        if found is None:
+            raise RuntimeError(f"/{self.page} has no {kind} {label!r}")
+        return found
+
+    async def _rerun(self, fragment: str, state: WidgetState | None = None, is_auto_rerun: bool = False) -> float:
+        changed = {} if state is None else {state.id: state}
+        if state is not None and not state.trigger_value:
+            self._values[state.id] = state
+        widgets = WidgetStates(widgets=[*{**self._values, **changed}.values()])
+        return await self._ask(
+            ClientState(
+                query_string=self.query,
+                page_script_hash=self.page_hash,
+                fragment_id=fragment,
+                is_auto_rerun=is_auto_rerun,
+                widget_states=widgets,
+            )
+        )
+
+    async def _ask(self, state: ClientState) -> float:
+        started = time.monotonic()
+        state.cached_message_hashes.extend(self._kept)
         await self.socket.send(BackMsg(rerun_script=state).SerializeToString())
         async with asyncio.timeout(TIMEOUT):
             while not self._take(ForwardMsg.FromString(await self.socket.recv())):  # type: ignore[arg-type]
                 pass
+        self.reruns += 1
+        return time.monotonic() - started
 
     def _take(self, message: ForwardMsg) -> bool:
         """Take in one message; True when the script has run to its end and no other run follows."""
         kind = message.WhichOneof("type")
+        if kind == "ref_hash":
+            whole = ForwardMsg()
+            whole.CopyFrom(self._kept[message.ref_hash])
+            whole.metadata.CopyFrom(message.metadata)
+            message, kind = whole, "delta"
+        elif message.metadata.cacheable:
+            self._kept[message.hash] = message
         if kind == "new_session":
-            if not message.metadata.run.fragment_ids:  # the whole page runs again
-                self.elements.clear()
-                self.fragments.clear()
+            self._begin(message.metadata.run.script_run_id, message.metadata.run.fragment_ids)
         elif kind == "navigation":
             self.page_hash = message.navigation.page_script_hash
+            self.pages = [page.url_pathname for page in message.navigation.app_pages if not page.external_url]
         elif kind == "auto_rerun":
             self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
         elif kind == "stop_auto_rerun":
             for fragment in message.stop_auto_rerun.fragment_ids:
                 self.fragments.pop(fragment, None)
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
-            element = message.delta.new_element
-            if element.WhichOneof("type") == "exception":
-                self.errors.append(element.exception.message)
-            self.elements[tuple(message.metadata.delta_path)] = element
+            self._show(message)
         elif kind == "script_finished":
-            finished = ForwardMsg.ScriptFinishedStatus.Name(message.script_finished)
-            if finished == "FINISHED_WITH_COMPILE_ERROR":
-                self.errors.append(finished)
-            return finished != "FINISHED_EARLY_FOR_RERUN"
+            return self._end(message)
         return False
 
+    def _begin(self, run: str, fragments: Iterable[str]) -> None:
+        self._run = (run, frozenset(fragments))
+        if not self._run[1]:  # the whole page runs again
+            self.fragments.clear()
 
-def memory_bytes(process: int) -> tuple[float, float]:
-    """Memory of a process and of its children: proportional set size, in which shared pages count once in all."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return _memory_of(str(process)), sum(_memory_of(name) for name in children)
+    def _show(self, message: ForwardMsg) -> None:
+        element: Element = message.delta.new_element
+        if element.WhichOneof("type") == "exception":
+            self.errors.append(element.exception.message)
+        held = Held(element, message.delta.fragment_id, self._run[0])
+        self.shown[tuple(message.metadata.delta_path)] = held
+        self._values.pop(held.set_by_server, None)
 
-
-def _memory_of(process: str) -> float:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    except OSError:
-        return 0.0  # it has just ended
+    def _end(self, message: ForwardMsg) -> bool:
+        """What a finished run has not drawn again is gone: of the whole page, or of the fragments that ran."""
+        finished = ForwardMsg.ScriptFinishedStatus.Name(message.script_finished)
+        if finished == "FINISHED_WITH_COMPILE_ERROR":
+            self.errors.append(finished)
+        if finished == "FINISHED_EARLY_FOR_RERUN":
+            return False
+        run, fragments = self._run
+        self.shown = {
+            place: held
+            for place, held in self.shown.items()
+            if held.run == run or (fragments and held.fragment not in fragments)
+        }
+        return True

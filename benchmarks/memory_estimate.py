@@ -1,8 +1,13 @@
 """The closed-form estimate against the traced simulation, over a grid of models, methods, sizes and checkpointing.
 
     python benchmarks/memory_estimate.py [--every N] [--csv FILE] [--models A,B]
+    python benchmarks/memory_estimate.py --time [--models A,B]
 
-Prints every row, then the median and the worst of |estimate − simulation| / simulation, in all and by model and method.
+With `--time`: processor time of what the pages Memory, Choose and Parameters ask of the core in a rerun, beside that of
+a loop of a million empty turns in the same minute, because machines and their load differ.
+
+Without it, prints every row, then the median and the worst of |estimate − simulation| / simulation, in all and by model
+and method.
 The bars of the project: median at most 5 %, worst at most 15 %.
 """
 
@@ -11,13 +16,22 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import operator
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
+from peftcalc.advice.advise import advise
+from peftcalc.counting.count import count
+from peftcalc.counting.one_matrix_gap import one_matrix_gap
+from peftcalc.memory.cards import gpu, gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.fit import FIVE_METHODS, fit, largest_models, most_peak, refusals
+from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched
+from peftcalc.memory.serving import serving_table
 from peftcalc.memory.simulate.simulate import simulate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.load import load_model
@@ -107,14 +121,78 @@ def summary(rows: list[Row], key: str = "") -> None:
         print(f"{label:48} {len(members):4} rows  median {statistics.median(errors):6.2%}  worst {worst.error:+7.2%}")
 
 
+CARDS = ("T4", "V100 16GB", "RTX 3060 12GB", "RTX 4090", "RTX 5090", "L40S", "A100 80GB", "H100 80GB", "H200")
+TIMED = ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-405B", "Qwen/Qwen3-30B-A3B")
+
+
+def calls(name: str) -> Iterator[tuple[str, Callable[[int], object]]]:
+    """What the pages ask of the core, by name; each takes the turn's number, so that no turn repeats another."""
+    model = load_model(name)
+    methods = [method for method in FIVE_METHODS if method.name not in refusals(model, FIVE_METHODS)]
+    chosen = methods[-1]
+
+    def nine(sequence: int) -> list[int]:
+        rows = [row for card in CARDS for row in fit(model, card, methods, 1, sequence, checkpointing=True)]
+        return [row.largest_batch + row.largest_sequence for row in rows]
+
+    def nine_searched(sequence: int) -> None:
+        for method, card in itertools.product(methods, CARDS):
+            peak = partial(estimate_memory, model, method, checkpointing=True)
+            fits = partial(operator.ge, most_peak(gpu(card)))
+            searched(lambda n, peak=peak, fits=fits: fits(peak(n, sequence).total), MOST_BATCH)
+            searched(lambda n, peak=peak, fits=fits: fits(peak(1, n).total), MOST_SEQUENCE)
+
+    yield "an estimate, another sequence", lambda turn: estimate_memory(model, chosen, 1, 1000 + turn)
+    yield "an estimate, another rank", lambda turn: estimate_memory(model, LoRA(rank=1 + turn), 1, 2048)
+    yield "an estimate, asked again", lambda turn: estimate_memory(model, chosen)
+    yield "nine cards, five methods, solved", lambda turn: nine(2000 + turn)
+    yield "the same, searched", lambda turn: nine_searched(1500 + turn)
+    yield "the same, asked again", lambda turn: nine(2048)
+    yield "advice, another sequence", lambda turn: advise(model, "RTX 4090", sequence=3000 + turn)
+    yield "a count, another rank", lambda turn: count(model, LoRA(rank=2 + turn))
+    yield "the count by name, as a table", lambda turn: count(model, LoRA(rank=2 + turn)).by_kind
+    yield "the count by module, as a table", lambda turn: count(model, LoRA(rank=2 + turn)).by_module
+    yield "why one matrix differs", lambda turn: one_matrix_gap(model, LoRA(rank=2 + turn))
+    yield "serving, as a table", lambda turn: serving_table(model, LoRA(rank=2 + turn))
+    yield "the cards, as a table", lambda turn: gpus()
+    yield "largest models, another sequence", lambda turn: largest_models(CARDS, FIVE_METHODS, sequence=700 + turn)
+
+
+def timed(names: tuple[str, ...], turns: int = 5) -> None:
+    """Print the lowest processor time of each call, and as a share of the empty loop's."""
+
+    def lowest(call: Callable[[int], object]) -> float:
+        times = []
+        for turn in range(turns):
+            started = time.process_time()
+            call(turn)
+            times.append(time.process_time() - started)
+        return 1000 * min(times)
+
+    def empty(turn: int) -> None:
+        for _ in range(1_000_000):
+            pass
+
+    for name in names:
+        print(f"\n{name:36} {'ms':>9}   of a million empty turns")
+        for label, call in calls(name):
+            loop, spent = lowest(empty), lowest(call)
+            print(f"{label:36} {spent:9.3f}   {spent / loop:8.2%}", flush=True)
+
+
 def main() -> None:
     """Run the grid and print it."""
     parser = argparse.ArgumentParser(description="The estimate against the simulation, over a grid.")
     parser.add_argument("--every", type=int, default=6, help="one in so many combinations for each model (default 6)")
     parser.add_argument("--models", help="catalogue ids with commas")
     parser.add_argument("--csv", help="write the rows to this file")
+    parser.add_argument("--time", action="store_true", help="processor time of what pages ask of the core")
     arguments = parser.parse_args()
-    names = tuple(arguments.models.split(",")) if arguments.models else MODELS
+    named = tuple(arguments.models.split(",")) if arguments.models else ()
+    if arguments.time:
+        timed(named or TIMED)
+        return
+    names = named or MODELS
     started, rows = time.monotonic(), []
     for row in grid(names, arguments.every):
         rows.append(row)

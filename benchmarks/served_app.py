@@ -57,3 +57,32 @@ def _wait_for(url: str, server: subprocess.Popen) -> None:
         except OSError:
             time.sleep(0.2)
     raise RuntimeError("the app did not answer within two minutes")
+
+
+def process_seconds(process: int) -> float:
+    """Processor time that a process has used in all its threads, its children not counted."""
+    return time.clock_gettime((~process << 3) | 2)  # the clock that clock_getcpuclockid(3) names on Linux
+
+
+def memory_bytes(process: int) -> tuple[float, float]:
+    """Memory of a process and of all below it: proportional set size, in which shared pages count once in all."""
+    return _memory_of(process), sum(map(_memory_of, _below(process)))
+
+
+def _below(process: int) -> list[int]:
+    """Children of all threads, and theirs."""
+    found = []
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found += [int(name) for name in children.read_text().split()]
+        except OSError:  # it has just ended
+            continue
+    return found + [deeper for child in found for deeper in _below(child)]
+
+
+def _memory_of(process: int) -> float:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    except OSError:
+        return 0.0  # it has just ended

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -14,12 +11,9 @@ from peftcalc.lab.stored_runs import stored_run
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.methods import METHODS, DoRA, LoRA, QLoRA, make_method
 from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
-from peftcalc.plots.style import color_scale
+from peftcalc.plots import home as plots
 from peftcalc.ui import page, show
 from peftcalc.ui.pages import as_page, entry_at
-
-if TYPE_CHECKING:
-    from peftcalc.plots.style import Chart
 
 MODEL = "meta-llama/Llama-3.1-8B"
 NAME = "Llama-3.1-8B"
@@ -60,7 +54,8 @@ def memory_door() -> None:
     door("memory", "estimated")
     frame, full, small = _memory()
     show.chart(
-        _bars(frame), "Peak memory of one training step: " + ", ".join(f"{m} {g:.1f} GiB" for m, g in frame.to_numpy())
+        plots.peaks_chart(frame),
+        "Peak memory of one training step: " + ", ".join(f"{m} {g:.1f} GiB" for m, g in frame.to_numpy()),
     )
     st.caption(
         f"{NAME}, batch 1, 2,048 tokens, checkpointing: {units.gib(full)} in full, {units.gib(small)} with QLoRA."
@@ -72,7 +67,7 @@ def train_door() -> None:
     tracks = stored_run("names").board.tracks.values()
     points = [(track.label, look.step, look.validation) for track in tracks for look in track.looks]
     frame = pd.DataFrame(points, columns=["method", "step", "loss"])
-    show.chart(_curves(frame), "Held-out loss of the five methods on Japanese city names; all fall alike.")
+    show.chart(plots.losses_chart(frame), "Held-out loss of the five methods on Japanese city names; all fall alike.")
     looks = next(track for track in tracks if track.method == "lora").looks
     before, after = (", ".join(str(name) for name in look.samples[:3]) for look in (looks[0], looks[-1]))
     st.caption(page.escape(f"City names it makes before: {before}. After LoRA on Japanese ones: {after}."))
@@ -107,34 +102,6 @@ def _memory() -> tuple[pd.DataFrame, int, int]:
     }
     frame = pd.DataFrame([(name, total / units.GIB) for name, total in totals.items()], columns=["method", "GiB"])
     return frame, totals["Full"], totals["QLoRA"]
-
-
-def _bars(frame: pd.DataFrame) -> Chart:
-    return (
-        alt.Chart(frame)
-        .mark_bar(height=13)
-        .encode(
-            x=alt.X("GiB:Q", title="GiB at the peak of a step"),
-            y=alt.Y("method:N", sort=None, title=None),
-            color=alt.Color("method:N", scale=color_scale(), legend=None),
-            tooltip=["method", alt.Tooltip("GiB", format=".1f")],
-        )
-        .properties(height={"step": 22})
-    )
-
-
-def _curves(frame: pd.DataFrame) -> Chart:
-    return (
-        alt.Chart(frame)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("step:Q", title="Step"),
-            y=alt.Y("loss:Q", title="Nats a character", scale=alt.Scale(zero=False)),
-            color=alt.Color("method:N", scale=color_scale(), legend=None),
-            tooltip=["method", "step", alt.Tooltip("loss", format=".3f")],
-        )
-        .properties(height=170)
-    )
 
 
 main()

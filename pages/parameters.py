@@ -57,6 +57,7 @@ def the_idea() -> None:
             _update_figure(rank, seed, page.theme_name()),
             f"A 5 by 5 frozen weight, a 5 by {rank} factor B, a {rank} by 5 factor A, their product, and the sum.",
             f"update-rank-{rank}",
+            lambda: {"figure": "update", "rank": rank, "seed": seed},
         )
         first = example.B[0] @ example.A[:, 0]
         terms = " + ".join(f"({b}) · ({a})" for b, a in zip(example.B[0], example.A[:, 0], strict=True))
@@ -153,6 +154,7 @@ def _block(shapes: ModelShapes, counted: Count) -> None:
         f"The weights of one block of {counted.model}, each as wide as its inputs and as tall as its outputs; those "
         f"that get an adapter are coloured: {names}.",
         "block",
+        lambda: {"figure": "block", "shapes": shapes.to_dict(), "lit": sorted(lit), "method": counted.method.name},
     )
 
 
@@ -219,7 +221,7 @@ def _gap(shapes: ModelShapes, method: LoRA) -> None:
             [(s.name, s.percent, units.percent(s.percent)) for s in steps], columns=["step", "percent", "text"]
         )
         show.chart(
-            plots.gap_chart(frame, THEMES[page.theme_name()]),
+            plots.gap_chart(frame),
             "; ".join(f"{s.name}: {units.percent(s.percent)}" for s in steps),
         )
         for number, step in enumerate(steps, 1):

@@ -13,7 +13,10 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UPSTAIRS = {
     "Method.to_code": "peftcalc.recipes.python_code:method_code",
@@ -21,6 +24,22 @@ UPSTAIRS = {
     "Quantized.load": "peftcalc.quant.files.doors:load_quantized",
     "Quantized.to_bitsandbytes": "peftcalc.quant.files.params4bit:to_params4bit",
     "Quantized.from_bitsandbytes": "peftcalc.quant.files.params4bit:from_params4bit",
+    "Count.plot": "peftcalc.plots.results.counting:plot_count",
+    "Count._repr_html_": "peftcalc.plots.results.tables:count_table",
+    "MemoryBreakdown.plot": "peftcalc.plots.results.memory:plot_breakdown",
+    "MemoryBreakdown._repr_html_": "peftcalc.plots.results.tables:breakdown_table",
+    "MemoryTrace.plot": "peftcalc.plots.results.memory:plot_trace",
+    "MemoryTrace._repr_html_": "peftcalc.plots.results.tables:trace_table",
+    "Quantized.plot": "peftcalc.plots.results.quantization:plot_quantized",
+    "Quantized._repr_html_": "peftcalc.plots.results.tables:quantized_table",
+    "QuantizationError.plot": "peftcalc.plots.results.quantization:plot_error",
+    "QuantizationError._repr_html_": "peftcalc.plots.results.tables:error_table",
+    "Comparison.plot": "peftcalc.plots.results.learning:plot_comparison",
+    "Comparison._repr_html_": "peftcalc.plots.results.tables:comparison_table",
+    "Decomposition.plot": "peftcalc.plots.results.matrices:plot_decomposition",
+    "Decomposition._repr_html_": "peftcalc.plots.results.tables:decomposition_table",
+    "Spectrum.plot": "peftcalc.plots.results.matrices:plot_spectrum",
+    "Spectrum._repr_html_": "peftcalc.plots.results.tables:spectrum_table",
 }
 """Where the work of these public methods is done, as `module:name`: above their object."""
 
@@ -78,6 +97,29 @@ def upstairs(method: str) -> Callable[..., Any]:
     module, name = UPSTAIRS[method].split(":")
     with explained(method):
         return getattr(importlib.import_module(module), name)
+
+
+class Drawn:
+    """A result that draws and tells itself in a notebook: its class, or one above it, stands in `UPSTAIRS`."""
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the result with matplotlib, in one look with the pages.
+
+        Args:
+            ax: where; None for a figure of its own, which a notebook shows. `.figure.savefig(path)` writes it.
+
+        Returns:
+            The axes.
+        """
+        return _of_class(self, "plot")(self, ax)
+
+    def _repr_html_(self) -> str:
+        return _of_class(self, "_repr_html_")(self)
+
+
+def _of_class(result: Drawn, method: str) -> Callable[..., Any]:
+    names = (f"{kind.__name__}.{method}" for kind in type(result).__mro__)
+    return upstairs(next(name for name in names if name in UPSTAIRS))
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:

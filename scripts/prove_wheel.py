@@ -31,7 +31,13 @@ ROOT = Path(__file__).parents[1]
 PINS = ROOT / "requirements.txt"
 LESSON = ROOT / "notebooks" / "01_count.ipynb"
 LOOPS = ("peftcalc/adapters/layers/_few_tokens", "peftcalc/quant/_four_bits")
-PARTS = ("peftcalc/py.typed", "peftcalc/ui/icon.svg", "peftcalc/app/app.py", "peftcalc/app/.streamlit/config.toml")
+PARTS = (
+    "peftcalc/py.typed",
+    "peftcalc/pyproject.toml",
+    "peftcalc/ui/icon.svg",
+    "peftcalc/app/app.py",
+    "peftcalc/app/.streamlit/config.toml",
+)
 CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 64}
 QUANTIZE = "quantize --normal 256x256 --double-quant --json"
 TRAIN = "train --task names --method qdora --rank 2 --steps 2 --json"
@@ -47,6 +53,12 @@ for entry in PAGES:
     page = AppTest.from_file(str(FOLDER / entry.file), default_timeout=120).run()
     assert not page.exception and page.title[0].value == entry.question, entry.file
 print(len(PAGES))
+"""
+COMPONENTS_ARE_FOUND = """
+from streamlit.components.v2.manifest_scanner import scan_component_manifests
+for manifest, root in scan_component_manifests():
+    for component in manifest.components:
+        print(f"{manifest.name}.{component.name}", (root / component.asset_dir / "explorable.js").is_file())
 """
 LESSON_RUNS = """
 import sys
@@ -201,6 +213,8 @@ def with_everything(place: Place, pure: Path) -> None:
     light(place)
     lab(place)
     place.expect(place.script(EVERY_PAGE_OPENS).isdecimal(), "pages do not open")
+    found = place.script(COMPONENTS_ARE_FOUND)
+    place.expect(found == "peftcalc.explorable True", f"Streamlit finds as components {found or 'none'}")
     place.expect(place.script(LESSON_RUNS, str(LESSON)) == "ran", f"{LESSON.name} does not run")
     app_answers(place)
 

@@ -21,8 +21,8 @@ from peftcalc.models.files import parse_json
 from peftcalc.models.limits import check_config
 from peftcalc.models.load import load_model
 from peftcalc.outside_files import MOST_NESTED, check_nesting, plain_file, read_bounded
+from peftcalc.quant.compared.upload import read_upload
 from peftcalc.quant.files.doors import load_quantized
-from peftcalc.ui.quantization.upload import read_upload
 
 
 def _adapter(path: Path) -> Any:

@@ -22,6 +22,7 @@ import peftcalc
 from peftcalc.app_folder import app_folder
 from peftcalc.cli import main
 from peftcalc.ui import pages
+from peftcalc.ui.components import mount
 
 ROOT = Path(__file__).parents[1]
 COMPILER = shutil.which("gcc")
@@ -75,6 +76,13 @@ def test_a_wheel_holds_the_app_and_the_mark_of_its_types(pure: Path) -> None:
     assert "peftcalc/py.typed" in held.namelist()
     for file in ["app.py", ".streamlit/config.toml", *(f"pages/{entry.file}" for entry in pages.PAGES)]:
         assert held.read(f"peftcalc/app/{file}") == (ROOT / file).read_bytes()
+
+
+def test_a_wheel_declares_the_components_where_streamlit_looks(pure: Path) -> None:
+    declared = tomllib.loads(ZipFile(pure).read("peftcalc/pyproject.toml").decode())
+    [component] = declared["tool"]["streamlit"]["component"]["components"]
+    assert f"{declared['project']['name']}.{component['name']}" == mount.NAME
+    assert (ROOT / "peftcalc" / component["asset_dir"] / f"{component['name']}.js").is_file()
 
 
 def test_a_wheel_without_the_pages_is_not_built(tmp_path: Path) -> None:
@@ -135,3 +143,9 @@ def test_every_extra_is_pinned_and_has_its_reason() -> None:
 
 def named(requirement: str) -> str:
     return re.split(r"[\[<>=; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_no_script_run_waits_for_a_collection_and_no_page_shows_a_bare_sentence():
+    """Streamlit's own defaults: a collection after every run, and every string that stands alone on the page."""
+    runner = tomllib.loads((app_folder() / ".streamlit" / "config.toml").read_text())["runner"]
+    assert (runner["postScriptGC"], runner["magicEnabled"]) == (False, False)

@@ -17,6 +17,9 @@ from peftcalc.targets import is_excluded, is_target, no_match_error, pattern_val
 from peftcalc.targets.experts import names_parameter
 
 _PLAIN = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
+_ANYWHERE = r".*\."
+"""How a pattern for an expert stack begins, as peft writes it."""
+
 _MAMBA_TYPES = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
 _MAMBA_REFUSED = ("out_proj", "conv1d")
 _CONTAINERS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
@@ -107,6 +110,10 @@ def _by_rank(adapted: Adapted, method: LoRA) -> Iterator[Adapted]:
     """One entry per rank that `rank_pattern` gives."""
     if not method.rank_pattern:
         yield adapted
+        return
+    if all(_PLAIN.fullmatch(pattern.removeprefix(_ANYWHERE)) for pattern in method.rank_pattern):
+        rank = pattern_value(method.rank_pattern, next(adapted.names()), method.rank)  # no pattern tells layers apart
+        yield replace(adapted, rank=rank)
         return
     ranks: dict[int, list[int]] = {}
     for index, name in zip(adapted.indices or (None,), adapted.names(), strict=True):

@@ -48,8 +48,7 @@ def count(
     >>> result.trainable, result.total, round(result.percent, 4)
     (294912, 124734720, 0.2364)
     """
-    if not isinstance(method, Method):
-        raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
+    method = known_method(method)
     task_type = known_task_type(task_type)
     model = task_shapes(load_model(shapes), task_type, num_labels)
     if isinstance(method, LoRA):
@@ -62,6 +61,13 @@ def count(
     parts = tuple(replace(part, part=name) if name else part for part, name in named)
     notes = (*model.notes, *_head_note(model, method, task_type), *counted.notes)
     return replace(counted, parts=parts, architecture=model.architecture, notes=notes)
+
+
+def known_method(method: Any) -> Method:
+    """The method, or a ValueError for what is none."""
+    if not isinstance(method, Method):
+        raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
+    return method
 
 
 def task_heads(shapes: ModelShapes, task_type: str | None) -> tuple[str, ...]:

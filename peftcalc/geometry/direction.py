@@ -18,12 +18,13 @@ import numpy as np
 
 from peftcalc.checks import one_of, whole_number
 from peftcalc.geometry.matrices import as_matrix
+from peftcalc.lazy import Drawn
 
 NORMS = ("row", "column")
 
 
 @dataclass(frozen=True)
-class Decomposition:
+class Decomposition(Drawn):
     """The change of one matrix; a "neuron" is a row, or a column where that norm was asked for."""
 
     magnitude_change: float

@@ -9,10 +9,11 @@ import numpy as np
 
 from peftcalc.checks import whole_number
 from peftcalc.geometry.matrices import as_matrix
+from peftcalc.lazy import Drawn
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Drawn):
     """Singular values of an update `ΔW`, largest first."""
 
     singular_values: np.ndarray

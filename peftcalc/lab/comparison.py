@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.checks import whole_number
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import run_settings
-from peftcalc.lazy import explained
+from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import METHODS, Method, make_method
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Interval:
 
     mean: float
     half_width: float
-    """NaN for a single value, which says nothing about its spread."""
+    """NaN for a single value, which says nothing about its spread, and where a run diverged."""
     count: int
 
     def __str__(self) -> str:
@@ -47,8 +47,8 @@ def interval(values: Sequence[float]) -> Interval:
     if not values:
         raise ValueError("values must have at least one number, got none")
     mean, count = statistics.fmean(values), len(values)
-    if count == 1:
-        return Interval(mean, math.nan, 1)
+    if count == 1 or not math.isfinite(mean):
+        return Interval(mean, math.nan, count)
     factor = _T95[count - 2] if count - 2 < len(_T95) else 1.96
     return Interval(mean, factor * statistics.stdev(values) / math.sqrt(count), count)
 
@@ -86,7 +86,7 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawn):
     """Runs of several methods with the same seeds on the same task."""
 
     task: str

@@ -96,8 +96,7 @@ def gpu(name: str | Gpu) -> Gpu:
     """
     if isinstance(name, Gpu):
         return name
-    wanted = _key(str(name))
-    cards = {_key(card.name): card for card in all_gpus()}
+    wanted, cards = _key(str(name)), _by_key()
     if wanted in cards:
         return cards[wanted]
     partial = [card for key, card in cards.items() if wanted and (key.startswith(wanted) or key == f"rtx{wanted}")]
@@ -120,6 +119,11 @@ def gpus() -> DataFrame:
         import pandas as pd
 
     return pd.DataFrame([card.__dict__ for card in all_gpus()]).set_index("name")
+
+
+@cache
+def _by_key() -> dict[str, Gpu]:
+    return {_key(card.name): card for card in all_gpus()}
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

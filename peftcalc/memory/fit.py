@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from peftcalc.counting.count import count
+from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
-from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.estimate.closed_form import MemoryEstimate
+from peftcalc.memory.estimate.moments import moment_sizes
+from peftcalc.memory.estimate.study import studied
+from peftcalc.memory.largest import Step, searched, step
+from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
@@ -19,12 +23,6 @@ from peftcalc.models.shapes import ModelShapes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-MOST_BATCH = 4096
-"""Searches for a batch stop here."""
-
-MOST_SEQUENCE = 1 << 20
-"""Searches for a sequence stop here, whatever the model's context."""
 
 FIVE_METHODS: tuple[Method, ...] = (Full(), LoRA(rank=16), DoRA(rank=16), QLoRA(rank=16), QDoRA(rank=16))
 
@@ -44,41 +42,24 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A model and the sizes and options of its training step."""
-
-    model: ModelShapes
-    batch: int
-    sequence: int
-    options: Mapping[str, Any]
-
-    def fits(self, method: Method, card: Gpu, batch: int, sequence: int) -> bool:
-        """Whether the card has the expected bytes at these sizes."""
-        peak = estimate_memory(self.model, method, batch, sequence, **self.options).total
-        return needed(peak).expected_bytes <= card.usable_bytes
-
-
-@dataclass(frozen=True)
 class Fit:
-    """One method on one card; the largest sizes are searched for when they are asked for."""
+    """One method on one card; the largest sizes are solved for when they are asked for."""
 
     method: Method
     gpu: Gpu
     needed: Needed
     estimate: MemoryEstimate
-    asked: Asked = field(repr=False)
+    step: Step = field(repr=False)
 
     @cached_property
     def largest_batch(self) -> int:
         """At the sequence that was asked for; 0 when not even one sequence fits."""
-        asked = self.asked
-        return _largest(lambda size: asked.fits(self.method, self.gpu, size, asked.sequence), MOST_BATCH)
+        return self.step.largest_batch(most_peak(self.gpu))
 
     @cached_property
     def largest_sequence(self) -> int:
-        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` when the search ended there."""
-        asked = self.asked
-        return _largest(lambda size: asked.fits(self.method, self.gpu, asked.batch, size), MOST_SEQUENCE)
+        """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` where nothing smaller is the limit."""
+        return self.step.largest_sequence(most_peak(self.gpu))
 
     @property
     def verdict(self) -> str:
@@ -137,6 +118,16 @@ def needed(peak: int) -> Needed:
     )
 
 
+@lru_cache(maxsize=256)
+def most_peak(card: Gpu) -> int:
+    """The largest peak of a step's tensors whose expected bytes the card has: `needed` turned round, to the byte.
+
+    >>> needed(most_peak(gpu("T4"))).expected_bytes <= gpu("T4").usable_bytes
+    True
+    """
+    return searched(lambda peak: needed(peak).expected_bytes <= card.usable_bytes, card.usable_bytes)
+
+
 def fit(
     shapes: ModelShapes | Any,
     card: str | Gpu,
@@ -165,8 +156,8 @@ def fit(
     if methods is None:
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
-    asked = Asked(model, batch, sequence, options)
-    return [_fit(asked, chosen, method) for method in methods]
+    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    return [_fit(model, setup, chosen, method) for method in methods]
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
@@ -175,27 +166,23 @@ def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, 
     >>> list(refusals("mistralai/Mixtral-8x7B-v0.1", FIVE_METHODS))
     ['dora', 'qdora']
     """
-    model, found = load_model(shapes), {}
-    for method in methods:
-        try:
-            count(model, method)
-        except ValueError as error:
-            found[method.name] = str(error)
-    return found
+    model = load_model(shapes)
+    said = {method.name: _refusal(model, known_method(method)) for method in methods}
+    return {name: sentence for name, sentence in said.items() if sentence}
 
 
 def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
-    asked, chosen = Asked(load_model(shapes), 1, sequence, options), gpu(card)
-    return _largest(lambda batch: asked.fits(method, chosen, batch, sequence), MOST_BATCH)
+    setup = MemoryOptions(sequence=sequence, **options)
+    return step(load_model(shapes), known_method(method), setup).largest_batch(most_peak(gpu(card)))
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
-    asked, chosen = Asked(load_model(shapes), batch, 1, options), gpu(card)
-    return _largest(lambda sequence: asked.fits(method, chosen, batch, sequence), MOST_SEQUENCE)
+    setup = MemoryOptions(batch=batch, **options)
+    return step(load_model(shapes), known_method(method), setup).largest_sequence(most_peak(gpu(card)))
 
 
 def largest_models(
@@ -214,54 +201,55 @@ def largest_models(
         import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
-    key = tuple(sorted(options.items()))
-    rows = {card.name: {m.label: _largest_model(card, m, batch, sequence, key) for m in methods} for card in chosen}
+    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    rows = {card.name: {m.label: _largest_model(card, m, setup) for m in methods} for card in chosen}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
-def _fit(asked: Asked, card: Gpu, method: Method) -> Fit:
-    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **asked.options)
-    return Fit(method, card, needed(estimate.total), estimate, asked)
+def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
+    asked = step(model, known_method(method), options)
+    return Fit(method, card, needed(asked.estimate.total), asked.estimate, asked)
 
 
-def _largest(fits: Callable[[int], bool], limit: int) -> int:
-    """The largest size from 1 to `limit` that fits, by doubling and halving; memory never falls as a size grows.
-
-    >>> _largest(lambda size: size * size <= 50, 100)
-    7
-    """
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high <= limit and fits(high):
-        low, high = high, high * 2
-    high = min(high, limit + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
-def _largest_model(card: Gpu, method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]) -> str:
-    for name, expected in _catalogue_needs(method, batch, sequence, options):
-        if expected <= card.usable_bytes:
+def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
+    most = most_peak(card)
+    for name in _largest_first():
+        if _weights(catalogue_entry(name).parameters, method, options) > most:
+            continue
+        peak = _peak(name, method, options)
+        if peak is not None and peak <= most:
             return name
     return ""
 
 
-@lru_cache(maxsize=64)
-def _catalogue_needs(
-    method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]
-) -> tuple[tuple[str, int], ...]:
-    """Ids and expected bytes of the catalogue's language models, those with most parameters first."""
-    rows = []
-    for name in sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters):
-        model = load_model(name)
-        if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
-            continue
-        try:
-            peak = estimate_memory(model, method, batch, sequence, **dict(options)).total
-        except ValueError:
-            continue
-        rows.append((name, needed(peak).expected_bytes))
-    return tuple(rows)
+@cache
+def _largest_first() -> tuple[str, ...]:
+    return tuple(sorted(catalogue_ids(), key=lambda name: -catalogue_entry(name).parameters))
+
+
+def _weights(parameters: int, method: Method, options: MemoryOptions) -> float:
+    """Bytes that the weights alone take on one GPU, at the very least: half a byte each where they have 4 bits."""
+    each = 0.5 if method.quantized else DTYPE_BYTES[options.dtype]
+    return parameters * each / options.gpus
+
+
+@lru_cache(maxsize=1024)
+def _refusal(model: ModelShapes, method: Method) -> str:
+    """Why peft refuses the method on the model; empty where it does not."""
+    try:
+        count(model, method)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _peak(name: str, method: Method, options: MemoryOptions) -> int | None:
+    """Bytes of a language model's step; None for another model, and where peft or the estimate refuses it."""
+    model = load_model(name)
+    if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
+        return None
+    try:
+        return max(moment_sizes(studied(model, method), options))
+    except ValueError:
+        return None

@@ -111,6 +111,16 @@ class MemoryOptions:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
+    def resized(self, batch: Any, sequence: Any) -> MemoryOptions:
+        """The same choices for another batch and sequence, which are taken as they are.
+
+        >>> MemoryOptions(loss="fused").resized(2, 512).tokens
+        1024
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, batch=batch, sequence=sequence)
+        return other
+
     @property
     def tokens(self) -> int:
         """Tokens in one forward pass: batch · sequence."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from peftcalc.lazy import Drawn
+
 PHASES = ("load", "forward", "backward", "optimizer")
 """The parts of a training step, in order; loading the weights comes once, before the first."""
 
@@ -21,7 +23,7 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class MemoryBreakdown:
+class MemoryBreakdown(Drawn):
     """Where the bytes are at one moment of a training step; the parts add up to `total` exactly.
 
     >>> MemoryBreakdown(base_weights=1000, gradients=24).total
@@ -84,7 +86,7 @@ class Allowance:
 
 
 @dataclass(frozen=True)
-class MemoryTrace:
+class MemoryTrace(Drawn):
     """One simulated training step in the steady state: the optimizer's states exist already.
 
     `peak == breakdown.total`: what `torch.cuda.max_memory_allocated` would count, in bytes. What `nvidia-smi` shows is

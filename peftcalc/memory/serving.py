@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import whole_number
@@ -64,18 +65,32 @@ def serving(shapes: ModelShapes | Any, method: LoRA, tasks: int, dtype: str = "b
         raise ValueError(f"serving needs a method with an adapter (LoRA, DoRA, QLoRA or QDoRA), got {method!r}")
     tasks = whole_number("tasks", tasks, 1, MOST_TASKS)
     model = load_model(shapes)
-    options = MemoryOptions(dtype=dtype, kbit_upcast=False)
-    size = DTYPE_BYTES[dtype]
-    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options)))
-    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options)))
-    adapter = size * count(model, method).adapter
+    each = _sizes(model, method, dtype)
+    stored = DTYPE_BYTES[dtype] * model.total
     return Serving(
         tasks=tasks,
-        adapted_memory=base + tasks * adapter,
-        full_memory=tasks * whole,
-        adapted_disk=size * model.total + tasks * adapter,
-        full_disk=tasks * size * model.total,
+        adapted_memory=each.base + tasks * each.adapter,
+        full_memory=tasks * each.whole,
+        adapted_disk=stored + tasks * each.adapter,
+        full_disk=tasks * stored,
     )
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Bytes of one whole model, of one base and of one adapter."""
+
+    whole: int
+    base: int
+    adapter: int
+
+
+@lru_cache(maxsize=256)
+def _sizes(model: ModelShapes, method: LoRA, dtype: str) -> _Sizes:
+    options = MemoryOptions(dtype=dtype, kbit_upcast=False)
+    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options)))
+    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options)))
+    return _Sizes(whole, base, DTYPE_BYTES[dtype] * count(model, method).adapter)
 
 
 def serving_table(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.checks import names, one_of, positive, whole_number
@@ -122,8 +123,8 @@ class LoRA(Method):
             raise ValueError("layers_to_transform needs targets as a list of names, not a regular expression")
 
     def __hash__(self) -> int:
-        """Methods key the caches; the pattern mappings are hashed by their items."""
-        return hash((type(self), *(tuple(v.items()) if isinstance(v, Mapping) else v for v in self.as_dict().values())))
+        """Methods key the caches; the pattern mappings are hashed by their items, lists as tuples."""
+        return hash((type(self), *[_hashable(getattr(self, name)) for name in _names(type(self))]))
 
     @property
     def scaling(self) -> float:
@@ -234,6 +235,17 @@ def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
     if isinstance(value, str) and value.strip():
         return ALL_LINEAR if value.lower() == ALL_LINEAR else value
     return names(name, value, "module", allow_empty)
+
+
+@cache
+def _names(kind: type[LoRA]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _hashable(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | tuple):
+        return value
+    return tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
 
 
 def _layers(value: Any) -> tuple[int, ...] | None:

@@ -203,6 +203,10 @@ class ModelShapes:
     notes: tuple[str, ...] = field(default=(), compare=False)
     whole: bool = False
 
+    def __hash__(self) -> int:
+        """Models key the caches: equal ones agree in this, and all groups would take long to hash."""
+        return hash((self.id, self.architecture, self.total))
+
     @cached_property
     def total(self) -> int:
         """All parameters, tied ones once, buffers not."""

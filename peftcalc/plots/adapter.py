@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from peftcalc.plots.channels import (
+    LOG2,
+    MARKS_ON_TOP,
+    TOP,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    picked,
+    rule_at,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from peftcalc.plots.style import Chart
 
 
 def updates_chart(frame: pd.DataFrame) -> Chart:
@@ -16,25 +29,26 @@ def updates_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns layer, name (last part of the module's name), module, norm, effective_rank, rank.
     """
-    import altair as alt
+    return Chart(_updates, (), {"updates": frame})
 
-    return (
-        alt.Chart(frame)
-        .mark_point(filled=True, size=45)
-        .encode(
-            x=alt.X("layer:Q", title="Layer", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("norm:Q", title="‖s · B A‖", scale=alt.Scale(zero=True)),
-            color=alt.Color("name:N", title="Module", scale=alt.Scale(scheme="tableau10")),
-            shape=alt.Shape("name:N", title="Module"),
-            tooltip=[
-                alt.Tooltip("module:N"),
-                alt.Tooltip("norm:Q", format=".4g"),
-                alt.Tooltip("effective_rank:Q", title="effective rank", format=".3g"),
-                alt.Tooltip("rank:Q", title="r"),
-            ],
-        )
-        .properties(height=300)
-    )
+
+def _updates() -> Spec:
+    told = tells(module="module", norm=("‖s · B A‖", ".4g"), effective_rank=("effective rank", ".3g"), rank=("r", "d"))
+    return {
+        "description": "The norm of each update against its layer's number, a mark for each module.",
+        "height": 300,
+        "data": {"name": "updates"},
+        "params": [picked("name"), zoom("x", "y")],
+        "mark": {"type": "point", "filled": True, "size": 45, "clip": True},
+        "encoding": {
+            "x": number("layer", "Layer", axis={"tickMinStep": 1, "format": "d"}),
+            "y": number("norm", "‖s · B A‖", scale={"zero": True}),
+            "color": name("name", "Module", scale={"scheme": "tableau10"}, legend=MARKS_ON_TOP),
+            "shape": name("name", "Module"),
+            "opacity": faint_unless_picked(),
+            "tooltip": told,
+        },
+    }
 
 
 def energy_chart(frame: pd.DataFrame, rank: int) -> Chart:
@@ -44,19 +58,21 @@ def energy_chart(frame: pd.DataFrame, rank: int) -> Chart:
         frame: columns rank, name, percent.
         rank: at which the page's control stands.
     """
-    import altair as alt
-    import pandas as pd
+    return Chart(_energy, (), {"kept": frame, "here": [{"rank": rank}]})
 
-    lines = (
-        alt.Chart(frame)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("rank:Q", title="Cut to rank", scale=alt.Scale(type="log", base=2), axis=alt.Axis(format="d")),
-            y=alt.Y("percent:Q", title="Energy kept, %", scale=alt.Scale(domain=[0, 100])),
-            color=alt.Color("name:N", title="Module", scale=alt.Scale(scheme="tableau10")),
-            strokeDash=alt.StrokeDash("name:N", title="Module"),
-            tooltip=["name:N", alt.Tooltip("rank:Q"), alt.Tooltip("percent:Q", format=".4g")],
-        )
+
+def _energy() -> Spec:
+    x = number("rank", "Cut to rank", scale=LOG2, axis={"format": "d"})
+    lines = layer(
+        "kept",
+        {"type": "line", "point": True},
+        params=[picked("name")],
+        x=x,
+        y=number("percent", "Energy kept, %", scale={"domain": [0, 100]}),
+        color=name("name", "Module", scale={"scheme": "tableau10"}, legend=TOP),
+        strokeDash=name("name", "Module"),
+        opacity=faint_unless_picked(),
+        tooltip=tells(name="module", rank=("rank", "d"), percent=("energy kept, %", ".4g")),
     )
-    here = alt.Chart(pd.DataFrame({"rank": [rank]})).mark_rule(strokeDash=[4, 3], opacity=0.7).encode(x="rank:Q")
-    return (lines + here).properties(height=300)
+    description = "Share of the energy that is kept at each rank, a line for each module name."
+    return {"description": description, "height": 300, "layer": [lines, rule_at("here", x=x)]}

@@ -9,14 +9,27 @@ import numpy as np
 
 from peftcalc.geometry.direction import pure_turning
 from peftcalc.methods import METHODS
+from peftcalc.plots.channels import (
+    LOG2,
+    MARKS_ON_TOP,
+    ONE_LEGEND,
+    by_value,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    of_methods,
+    picked,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
 from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from peftcalc.plots.style import Chart
 
 START = np.array([1.4, 0.5])
 """The frozen row of the arrows, two numbers long."""
@@ -93,30 +106,26 @@ def moves_chart(frame: pd.DataFrame, method: str, highest: tuple[float, float], 
         highest: ends of both axes, the same for every panel.
         labels: of the axes.
     """
-    import altair as alt
+    return Chart(_moves, (method, *highest, *labels), {"moves": frame})
 
-    _, color = look_of(method)
-    return (
-        alt.Chart(frame)
-        .mark_point(size=75, filled=True, color=color, clip=True)
-        .encode(
-            x=alt.X("turn:Q", title=labels[0], scale=alt.Scale(domain=[0, highest[0]]), axis=alt.Axis(tickCount=2)),
-            y=alt.Y("length:Q", title=labels[1], scale=alt.Scale(domain=[0, highest[1]]), axis=alt.Axis(tickCount=5)),
-            shape=alt.Shape(
-                "kind:N",
-                scale=alt.Scale(domain=list(KINDS), range=["circle", "square", "triangle-up", "diamond"]),
-                legend=None,
-            ),
-            opacity=alt.Opacity("checkpoint:Q", scale=alt.Scale(domain=[0, 1], range=[0.12, 1]), legend=None),
-            tooltip=[
-                "matrix:N",
-                alt.Tooltip("checkpoint:Q", format=".0%"),
-                alt.Tooltip("turn:Q", format=".4g", title=labels[0]),
-                alt.Tooltip("length:Q", format=".4g", title=labels[1]),
-            ],
-        )
-        .properties(height=300)
-    )
+
+def _moves(method: str, widest: float, highest: float, turn: str, length: str) -> Spec:
+    told = {"matrix": "matrix", "checkpoint": ("of the run", ".0%"), "turn": (turn, ".4g"), "length": (length, ".4g")}
+    shapes = by_value(dict(zip(KINDS, ("circle", "square", "triangle-up", "diamond"), strict=True)))
+    return {
+        "description": f"{length} against {turn} of each matrix and checkpoint; later ones are darker.",
+        "height": 300,
+        "data": {"name": "moves"},
+        "params": [zoom("x", "y")],
+        "mark": {"type": "point", "size": 75, "filled": True, "color": look_of(method)[1], "clip": True},
+        "encoding": {
+            "x": number("turn", turn, scale={"domain": [0, widest]}, axis={"tickCount": 2}),
+            "y": number("length", length, scale={"domain": [0, highest]}, axis={"tickCount": 5}),
+            "shape": name("kind", scale=shapes, legend=None),
+            "opacity": number("checkpoint", scale={"domain": [0, 1], "range": [0.12, 1]}, legend=None),
+            "tooltip": tells(**told),
+        },
+    }
 
 
 def neurons_chart(frame: pd.DataFrame, method: str, limits: tuple[float, float, float]) -> Chart:
@@ -126,17 +135,28 @@ def neurons_chart(frame: pd.DataFrame, method: str, limits: tuple[float, float, 
         frame: columns turn (1 − cos) and length (Δm / m).
         limits: largest turn, lowest and highest length of the axes, the same for every panel.
     """
-    import altair as alt
-    import pandas as pd
-
-    _, color = look_of(method)
     turns = np.linspace(0, min(0.95, limits[0]), 60)
-    curve = pd.DataFrame({"turn": turns, "length": pure_turning(turns)})
-    x = alt.X("turn:Q", title="1 − cos θ", scale=alt.Scale(domain=[0, limits[0]]), axis=alt.Axis(tickCount=2))
-    y = alt.Y("length:Q", title="Δm / m", scale=alt.Scale(domain=[limits[1], limits[2]]), axis=alt.Axis(tickCount=5))
-    dots = alt.Chart(frame).mark_circle(size=16, opacity=0.5, color=color, clip=True).encode(x=x, y=y)
-    line = alt.Chart(curve).mark_line(color=METHOD_STYLES["full"].color, strokeDash=[5, 3], clip=True).encode(x=x, y=y)
-    return (dots + line).properties(height=300)
+    curve = [
+        {"turn": turn, "length": length}
+        for turn, length in zip(turns.tolist(), pure_turning(turns).tolist(), strict=True)
+    ]
+    return Chart(_neurons, (method, *limits), {"neurons": frame, "turning": curve})
+
+
+def _neurons(method: str, widest: float, lowest: float, highest: float) -> Spec:
+    x = number("turn", "1 − cos θ", scale={"domain": [0, widest]}, axis={"tickCount": 2})
+    y = number("length", "Δm / m", scale={"domain": [lowest, highest]}, axis={"tickCount": 5})
+    told = tells(turn=("1 − cos θ", ".4g"), length=("Δm / m", "+.4g"))
+    dot = {"type": "circle", "size": 16, "opacity": 0.5, "color": look_of(method)[1], "clip": True}
+    line = {"type": "line", "color": METHOD_STYLES["full"].color, "strokeDash": [5, 3], "clip": True}
+    return {
+        "description": "Each neuron's relative change of length against its turn; dashed: rows that only turn.",
+        "height": 300,
+        "layer": [
+            layer("neurons", dot, params=[zoom("x", "y")], x=x, y=y, tooltip=told),
+            layer("turning", line, x=x, y=y, tooltip=told),
+        ],
+    }
 
 
 def knock_out_chart(frame: pd.DataFrame) -> Chart:
@@ -145,24 +165,34 @@ def knock_out_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns method (label), rank, loss (mean over seeds).
     """
-    import altair as alt
+    return Chart(_knock_out, tuple(sorted({int(rank) for rank in frame["rank"]})), {"losses": frame})
 
-    names = ["lora", "dora"]
-    labels = [METHODS[name].label for name in names]
-    looks = [METHOD_STYLES[name] for name in names]
-    ranks = sorted({int(rank) for rank in frame["rank"]})
-    shared = alt.Chart(frame).encode(
-        x=alt.X("rank:Q", title="rank", scale=alt.Scale(type="log", base=2), axis=alt.Axis(values=ranks, format="d")),
-        y=alt.Y("loss:Q", title="relative squared error", scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color(
-            "method:N",
-            title=None,
-            scale=alt.Scale(domain=labels, range=[look.color for look in looks]),
-            legend=alt.Legend(orient="top"),
-        ),
-        tooltip=["method:N", "rank:Q", alt.Tooltip("loss:Q", format=".3g")],
-    )
-    dash = alt.StrokeDash("method:N", scale=alt.Scale(domain=labels, range=[list(look.dash) for look in looks]))
-    shape = alt.Shape("method:N", scale=alt.Scale(domain=labels, range=[look.shape for look in looks]))
-    lines = shared.mark_line(strokeWidth=3).encode(strokeDash=dash)
-    return (lines + shared.mark_point(size=90, filled=True).encode(shape=shape)).properties(height=300)
+
+def _knock_out(*ranks: int) -> Spec:
+    scales = {what: _of_two(what) for what in ("color", "dash", "shape")}
+    shared = {
+        "x": number("rank", "rank", scale=LOG2, axis={"values": list(ranks), "format": "d"}),
+        "y": number("loss", "relative squared error", scale={"domain": [0, 1]}),
+        "opacity": faint_unless_picked(),
+        "tooltip": tells(method="method", rank=("rank", "d"), loss=("relative squared error", ".3g")),
+    }
+    color = name("method", scale=scales["color"], legend=MARKS_ON_TOP)
+    dash = name("method", scale=scales["dash"], legend=None)
+    shape = name("method", scale=scales["shape"], legend=MARKS_ON_TOP)
+    plain = {**color, "legend": None}
+    point = {"type": "point", "size": 90, "filled": True}
+    return {
+        "description": "Loss left over against rank, LoRA and DoRA.",
+        "height": 300,
+        **ONE_LEGEND,
+        "layer": [
+            layer("losses", {"type": "line", "strokeWidth": 3}, **shared, color=plain, strokeDash=dash),
+            layer("losses", point, params=[picked("method")], **shared, color=color, shape=shape),
+        ],
+    }
+
+
+def _of_two(what: str) -> Spec:
+    """The scale of LoRA's and DoRA's `color`, `dash` or `shape`."""
+    scale, two = of_methods(what), (METHODS["lora"].label, METHODS["dora"].label)
+    return by_value({label: look for label, look in zip(scale["domain"], scale["range"], strict=True) if label in two})

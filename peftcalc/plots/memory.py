@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, MemoryTrace
-from peftcalc.plots.style import color_scale
+from peftcalc.plots.channels import (
+    LOG,
+    MARKS_ON_TOP,
+    by_value,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    of_methods,
+    picked,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
 from peftcalc.units import GIB, gib
 
 if TYPE_CHECKING:
-    import altair
     import pandas as pd
-
-    from peftcalc.plots.style import Chart
 
 PART_COLORS = {
     "base_weights": "#6f7b8d",
@@ -46,7 +56,7 @@ def breakdown_rows(breakdowns: Mapping[str, MemoryBreakdown]) -> pd.DataFrame:
 def bars_chart(
     breakdowns: Mapping[str, MemoryBreakdown], usable: int | None = None, card: str = "", reserve: int = 0
 ) -> Chart:
-    """A stacked bar for each method, and the line of what the card can use.
+    """A stacked bar for each method with its total, and the line of what the card can use.
 
     Args:
         breakdowns: by the label of the bar, in the order in which they are drawn.
@@ -54,59 +64,56 @@ def bars_chart(
         card: the card's name, written at the line.
         reserve: bytes that the allocator and the CUDA context need beside: the line stands that much to the left.
     """
-    import altair as alt
-    import pandas as pd
-
     frame = breakdown_rows(breakdowns)
-    order = list(breakdowns)
-    bars = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("sum(gib):Q", title="GiB allocated at the peak"),
-            y=alt.Y("bar:N", sort=order, title=None, axis=alt.Axis(labelFontSize=14)),
-            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=2)),
-            order=alt.Order("order:Q"),
-            tooltip=["bar:N", "part:N", "text:N", alt.Tooltip("bytes:Q", format=",")],
-        )
-    )
-    totals = pd.DataFrame({"bar": order, "gib": [b.total / GIB for b in breakdowns.values()]})
-    totals["text"] = [gib(b.total) for b in breakdowns.values()]
-    ends = (
-        alt.Chart(totals)
-        .mark_text(align="left", dx=5, fontSize=13)
-        .encode(x="gib:Q", y=alt.Y("bar:N", sort=order), text="text:N")
-    )
-    layers: list[Any] = [bars, ends]
-    if usable is not None:
-        layers += _card_line((usable - reserve) / GIB, card)
-    room_for_the_card = {"top": 22, "left": 5, "right": 5, "bottom": 5}
-    return alt.layer(*layers).properties(height=46 * len(order) + 130, padding=room_for_the_card)
+    frame = frame.assign(named=[f"{label} · {gib(breakdowns[label].total)}" for label in frame["bar"]])
+    card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
+    return Chart(_bars, (len(breakdowns), usable is not None), {"parts": frame, "card": card_line})
 
 
-def _card_line(place: float, card: str) -> list[Any]:
-    """A dashed line and the card's name above it."""
-    import altair as alt
-    import pandas as pd
+def _bars(bars: int, with_card: bool) -> Spec:
+    told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
+    x = number("gib", "GiB allocated at the peak")
+    encoding = {
+        "x": {**x, "stack": "zero"},
+        "y": name("named", sort=None, axis={"labelFontSize": 13, "labelLimit": 200}),
+        **_of_parts(),
+        "tooltip": tells(**told),
+    }
+    parts = layer("parts", {"type": "bar"}, params=[picked("part")], **encoding)
+    red = {"color": VERDICT_COLORS["does not fit"]}
+    rule = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, **red}
+    words = {"type": "text", "baseline": "bottom", "fontSize": 13, **red}
+    shown = tells(card="card", gib=("GiB it leaves for the step", ".2f"))
+    card = [
+        layer("card", rule, x=x, tooltip=shown),
+        layer("card", words, x=x, y={"value": -4}, text=name("card"), tooltip=shown),
+    ]
+    return {
+        "description": "Bytes at the peak of a training step, a stacked bar for each method.",
+        "height": 46 * bars + 130,
+        "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},  # above: the card's name
+        "layer": [parts, *(card if with_card else [])],
+    }
 
-    data = pd.DataFrame({"gib": [place], "card": [card]})
-    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4], strokeWidth=2, color="#c0392b").encode(x="gib:Q")
-    name = alt.Chart(data).mark_text(baseline="bottom", color="#c0392b", fontSize=13)
-    return [rule, name.encode(x="gib:Q", y=alt.value(-4), text="card:N")]
 
-
-def part_scale() -> altair.Scale:
-    """Altair's colour scale from the words of the parts to their colours."""
-    import altair as alt
-
-    return alt.Scale(domain=list(PARTS.values()), range=[PART_COLORS[part] for part in PARTS])
+def _of_parts() -> dict[str, Spec]:
+    """Colour, order and faintness of the parts, by the words for them."""
+    colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
+    columns = {"expr": "width < 400 ? 1 : 2"}  # two do not fit on a telephone
+    legend = {"orient": "bottom", "columns": columns, "labelLimit": 320, "symbolType": "square"}
+    color = name("part", scale=by_value(colors), legend=legend)
+    return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}
 
 
 def timeline_rows(trace: MemoryTrace) -> pd.DataFrame:
-    """One row a point and part that is there: point, phase, operator, part, gib, order."""
+    """One row a point and part: point, phase, operator, part, gib, order."""
     import pandas as pd
 
-    rows = [
+    return pd.DataFrame(_timeline_rows(trace, range(len(trace.timeline))))
+
+
+def _timeline_rows(trace: MemoryTrace, points: Iterable[int]) -> list[dict[str, Any]]:
+    return [
         {
             "point": index,
             "phase": point.phase,
@@ -115,10 +122,10 @@ def timeline_rows(trace: MemoryTrace) -> pd.DataFrame:
             "gib": getattr(point.breakdown, part) / GIB,
             "order": place,
         }
-        for index, point in enumerate(trace.timeline)
+        for index in points
+        for point in (trace.timeline[index],)
         for place, (part, words) in enumerate(PARTS.items())
     ]
-    return pd.DataFrame(rows)
 
 
 def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
@@ -128,44 +135,60 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         trace: a simulation's result.
         most: points that are drawn; the highest of each stretch is kept.
     """
-    import altair as alt
-    import pandas as pd
-
-    frame = timeline_rows(trace)
-    frame = frame[frame["point"].isin(trace.telling_points(most))]
-    room = alt.Scale(domain=[0, 1.2 * trace.peak / GIB], nice=False)  # above: the peak's label, the phases' names
-    area = (
-        alt.Chart(frame)
-        .mark_area(interpolate="step-after")
-        .encode(
-            x=alt.X("point:Q", title="operators of one step, in order", axis=alt.Axis(labels=False, ticks=False)),
-            y=alt.Y("gib:Q", stack="zero", title="GiB allocated", scale=room),
-            color=alt.Color("part:N", scale=part_scale(), title=None, legend=alt.Legend(orient="bottom", columns=2)),
-            order=alt.Order("order:Q"),
-            tooltip=["phase:N", "operator:N", "part:N", alt.Tooltip("gib:Q", format=".2f")],
-        )
-    )
-    highest = max(range(len(trace.timeline)), key=lambda index: trace.timeline[index].allocated_bytes)
-    peak = pd.DataFrame({"point": [highest], "gib": [trace.peak / GIB], "text": [f"peak {gib(trace.peak)}"]})
-    mark = alt.Chart(peak).mark_point(size=120, filled=True, color="#c0392b").encode(x="point:Q", y="gib:Q")
-    right = highest < len(trace.timeline) / 2
-    label = alt.Chart(peak).mark_text(align="left" if right else "right", dx=9 if right else -9, dy=-9, fontSize=14)
-    starts = [(phase, _first(trace, phase)) for phase in PHASES]
-    borders = pd.DataFrame([{"point": place, "phase": phase} for phase, place in starts if place is not None])
-    rules = alt.Chart(borders).mark_rule(strokeDash=[3, 3], opacity=0.6).encode(x="point:Q")
-    names = (
-        alt.Chart(borders)
-        .mark_text(align="left", dx=4, fontSize=13)
-        .encode(x="point:Q", y=alt.value(8), text="phase:N")
-    )
-    return alt.layer(area, rules, names, mark, label.encode(x="point:Q", y="gib:Q", text="text:N")).properties(
-        height=380
-    )
+    last = len(trace.timeline) - 1
+    highest = max(range(last + 1), key=lambda index: trace.timeline[index].allocated_bytes)
+    words = f"peak {gib(trace.peak)}"
+    peak = [{"point": highest, "gib": trace.peak / GIB, "text": words, "late": highest > last / 2}]
+    starts: dict[str, int] = {}
+    for place, point in enumerate(trace.timeline):
+        starts.setdefault(point.phase, place)
+    borders = [
+        {"point": starts[phase], "phase": phase, "late": starts[phase] > 0.8 * last, "y": 8 + 17 * (row % 2)}
+        for row, phase in enumerate(phase for phase in PHASES if phase in starts)
+    ]
+    course = _timeline_rows(trace, trace.telling_points(most))
+    tables = {"course": course, "peak": peak, "borders": borders}
+    return Chart(_timeline, (last, 1.25 * trace.peak / GIB), tables)
 
 
-def _first(trace: MemoryTrace, phase: str) -> int | None:
-    """Index of the first point of a phase; None where the phase has none."""
-    return next((index for index, point in enumerate(trace.timeline) if point.phase == phase), None)
+def _timeline(last: int, highest: float) -> Spec:
+    """Above the peak there is room for its label and for the phases' names, which stand on two lines."""
+    without = {"labels": False, "ticks": False, "grid": False}
+    x = number("point", "operators of one step, in order", axis=without, scale={"domain": [0, last], "nice": False})
+    y = number("gib", "GiB allocated", scale={"domain": [0, highest], "nice": False})
+    told = {"phase": "phase", "operator": "operator", "part": "what", "gib": ("GiB", ".2f")}
+    area = layer(
+        "course",
+        {"type": "area", "interpolate": "step-after", "clip": True},
+        params=[picked("part"), zoom("x")],
+        x=x,
+        y={**y, "stack": "zero"},
+        **_of_parts(),
+        tooltip=tells(**told),
+    )
+    mark = {"type": "point", "size": 120, "filled": True, "opacity": 1, "color": VERDICT_COLORS["does not fit"]}
+    rule = {"type": "rule", "strokeDash": [3, 3], "opacity": 0.6}
+    return {
+        "description": "Bytes of each part over the operators of one training step; the peak is marked.",
+        "height": 380,
+        "layer": [
+            area,
+            layer("borders", rule, x=x, tooltip=tells(phase="phase")),
+            *_words_beside("borders", {"dx": 4, "fontSize": 13}, x=x, y=number("y", scale=None), text=name("phase")),
+            layer("peak", mark, x=x, y=y, tooltip=tells(text="highest")),
+            *_words_beside("peak", {"dx": 9, "dy": -9, "fontSize": 14}, x=x, y=y, text=name("text")),
+        ],
+    }
+
+
+def _words_beside(data: str, look: Spec, **encoding: Spec) -> list[Spec]:
+    """Words to the right of their place, and to the left of what is marked `late`."""
+    right = {"type": "text", "align": "left", **look}
+    left = {**right, "align": "right", "dx": -look["dx"]}
+    return [
+        {**layer(data, mark, **encoding), "transform": [{"filter": condition}]}
+        for condition, mark in (("!datum.late", right), ("datum.late", left))
+    ]
 
 
 def fit_chart(frame: pd.DataFrame) -> Chart:
@@ -175,31 +198,42 @@ def fit_chart(frame: pd.DataFrame) -> Chart:
         frame: columns gpu, method (label), verdict ("fits", "tight", "does not fit"), needed (bytes), usable (bytes),
             largest_batch, largest_sequence; drawn in the order of its rows.
     """
-    import altair as alt
+    needed = [gib(size) for size in frame["needed"]]
+    drawn = frame.assign(text=needed, short=[text.removesuffix(" GiB") for text in needed])
+    drawn = drawn.assign(free=[gib(size) for size in frame["usable"]])
+    return Chart(_fit, (len(set(frame["gpu"])),), {"fits": drawn})
 
-    drawn = frame.assign(text=[gib(size) for size in frame["needed"]], free=[gib(size) for size in frame["usable"]])
-    base = alt.Chart(drawn).encode(
-        x=alt.X(
-            "method:N", sort=list(dict.fromkeys(frame["method"])), title=None, axis=alt.Axis(orient="top", labelAngle=0)
-        ),
-        y=alt.Y("gpu:N", sort=list(dict.fromkeys(frame["gpu"])), title=None, axis=alt.Axis(labelOverlap=False)),
-    )
-    verdicts = alt.Scale(domain=list(VERDICT_COLORS), range=list(VERDICT_COLORS.values()))
-    tiles = base.mark_rect(cornerRadius=3, opacity=0.8).encode(
-        color=alt.Color("verdict:N", scale=verdicts, title=None, legend=alt.Legend(orient="bottom")),
-        tooltip=[
-            "gpu:N",
-            "method:N",
-            "verdict:N",
-            alt.Tooltip("text:N", title="needed"),
-            alt.Tooltip("free:N", title="usable"),
-            alt.Tooltip("largest_batch:Q", title="largest batch", format=","),
-            alt.Tooltip("largest_sequence:Q", title="longest sequence", format=","),
+
+def _fit(cards: int) -> Spec:
+    told = {
+        "gpu": "card",
+        "method": "method",
+        "verdict": "verdict",
+        "text": "needed",
+        "free": "usable",
+        "largest_batch": ("largest batch", ","),
+        "largest_sequence": ("longest sequence", ","),
+    }
+    color = name("verdict", scale=by_value(VERDICT_COLORS), legend={"orient": "bottom"})
+    ink = {"condition": {"test": "datum.verdict == 'tight'", "value": "#1a1a1a"}, "value": "#ffffff"}  # on yellow
+    words = {"type": "text", "fontSize": 12}
+    tile = {"type": "rect", "cornerRadius": 3, "opacity": 0.8}
+    wide, narrow = ({"expr": f"width {than} 420 ? 1 : 0"} for than in (">=", "<"))  # no room for the unit in a tile
+    return {
+        "description": "The memory that each method needs on each card, coloured by whether it fits.",
+        "height": 28 * cards + 90,
+        "data": {"name": "fits"},
+        "encoding": {
+            "x": name("method", sort=None, axis={"orient": "top", "labelAngle": 0, "labelOverlap": False}),
+            "y": name("gpu", sort=None, axis={"labelOverlap": False}),
+            "tooltip": tells(**told),
+        },
+        "layer": [
+            {"mark": tile, "encoding": {"color": color}},
+            {"mark": {**words, "opacity": wide}, "encoding": {"text": name("text"), "color": ink}},
+            {"mark": {**words, "opacity": narrow}, "encoding": {"text": name("short"), "color": ink}},
         ],
-    )
-    ink = alt.condition("datum.verdict == 'tight'", alt.value("#1a1a1a"), alt.value("#ffffff"))  # on yellow
-    words = base.mark_text(fontSize=12).encode(text="text:N", color=ink)
-    return alt.layer(tiles, words).properties(height=28 * frame["gpu"].nunique() + 90)
+    }
 
 
 def accuracy_chart(frame: pd.DataFrame) -> Chart:
@@ -209,62 +243,36 @@ def accuracy_chart(frame: pd.DataFrame) -> Chart:
         frame: columns id, source, method (label), measured (bytes), predicted (bytes), error (relative), by (such as
             "simulated").
     """
-    import altair as alt
-    import numpy as np
-    import pandas as pd
-
     drawn = frame.assign(x=frame["measured"] / GIB, y=frame["predicted"] / GIB)
     sizes = [*drawn["x"].tolist(), *drawn["y"].tolist()]
-    ends = (min(sizes) * 0.9, max(sizes) * 1.1)
-    line = pd.DataFrame({"x": np.geomspace(*ends, 40)}).assign(low=lambda d: d["x"] * 0.9, high=lambda d: d["x"] * 1.1)
-    scale = alt.Scale(type="log", domain=list(ends))
-    band = (
-        alt.Chart(line)
-        .mark_area(opacity=0.15, color="#808080")
-        .encode(
-            x=alt.X("x:Q", scale=scale, title="GiB measured"),
-            y=alt.Y("low:Q", scale=scale, title="GiB predicted"),
-            y2="high:Q",
-        )
-    )
-    exact = alt.Chart(line).mark_line(strokeDash=[4, 3], color="#808080").encode(x="x:Q", y=alt.Y("x:Q", scale=scale))
-    points = (
-        alt.Chart(drawn)
-        .mark_point(size=90, filled=True, opacity=0.85)
-        .encode(
-            x=alt.X("x:Q", scale=scale),
-            y=alt.Y("y:Q", scale=scale),
-            color=alt.Color("method:N", scale=color_scale(), title=None),
-            shape=alt.Shape("by:N", title=None),
-            tooltip=["id:N", "by:N", alt.Tooltip("error:Q", format="+.1%"), "source:N"],
-        )
-    )
-    return alt.layer(band, exact, points).properties(height=380)
+    ends = min(sizes) * 0.9, max(sizes) * 1.1
+    line = [{"x": x, "low": 0.9 * x, "high": 1.1 * x} for x in ends]  # straight where both axes are logarithmic
+    return Chart(_accuracy, ends, {"exact": line, "predictions": drawn})
 
 
-def serving_chart(table: pd.DataFrame) -> Chart:
-    """Memory of one base with N adapters against N whole models, as N grows; both axes in factors.
-
-    Args:
-        table: what `peftcalc.memory.serving.serving_table` returns.
-    """
-    import altair as alt
-
-    names = {"adapted_memory": "one base, N adapters", "full_memory": "N whole models"}
-    long = table.reset_index().melt("tasks", list(names), "kind", "bytes")
-    long = long.assign(
-        kind=[names[kind] for kind in long["kind"]], gib=long["bytes"] / GIB, text=[gib(size) for size in long["bytes"]]
+def _accuracy(lowest: float, highest: float) -> Spec:
+    scale = {**LOG, "domain": [lowest, highest], "nice": False}
+    x, y = number("x", "GiB measured", scale=scale), number("y", "GiB predicted", scale=scale)
+    told = {"id": "run", "method": "method", "by": "how", "x": ("GiB measured", ".2f"), "y": ("GiB predicted", ".2f")}
+    band = {"type": "area", "opacity": 0.15, "color": "#808080", "clip": True}
+    exact = {"type": "line", "strokeDash": [4, 3], "color": "#808080", "clip": True}
+    points = layer(
+        "predictions",
+        {"type": "point", "size": 90, "filled": True, "clip": True},
+        params=[picked("method"), zoom("x", "y")],
+        x=x,
+        y=y,
+        color=name("method", scale=of_methods("color"), legend=MARKS_ON_TOP),
+        shape=name("by", legend=MARKS_ON_TOP),
+        opacity=faint_unless_picked(0.85),
+        tooltip=tells(**told, error=("error", "+.1%"), source="source"),
     )
-    return (
-        alt.Chart(long)
-        .mark_line(point=True, strokeWidth=3)
-        .encode(
-            x=alt.X("tasks:Q", scale=alt.Scale(type="log"), title="tasks served"),
-            y=alt.Y("gib:Q", scale=alt.Scale(type="log"), title="GiB of weights"),
-            color=alt.Color(
-                "kind:N", title=None, scale=alt.Scale(domain=list(names.values()), range=["#2f7ed8", "#808080"])
-            ),
-            tooltip=[alt.Tooltip("tasks:Q", format=","), "kind:N", "text:N"],
-        )
-        .properties(height=300)
-    )
+    return {
+        "description": "Predicted against measured memory: on the dashed line the prediction is exact.",
+        "height": 380,
+        "layer": [
+            layer("exact", band, x=x, y={**y, "field": "low"}, y2={"field": "high"}),
+            layer("exact", exact, x=x, y={**y, "field": "x"}),
+            points,
+        ],
+    }

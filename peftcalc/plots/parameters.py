@@ -6,7 +6,21 @@ import math
 from typing import TYPE_CHECKING
 
 from peftcalc.methods import METHODS
-from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, color_scale, new_figure
+from peftcalc.plots.channels import (
+    BILLIONS,
+    LOG,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    of_methods,
+    picked,
+    rule_at,
+    step,
+    tells,
+)
+from peftcalc.plots.chart import Chart, Spec
+from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +30,6 @@ if TYPE_CHECKING:
 
     from peftcalc.counting.worked_example import WorkedExample
     from peftcalc.models.shapes import ModelShapes, ModuleGroup
-    from peftcalc.plots.style import Chart
-
-
-BILLIONS = "replace(datum.label, 'G', 'B')"
-"""Axis labels count parameters in billions, where the SI prefix would be G."""
 
 
 def update_figure(example: WorkedExample, theme: Theme = LIGHT) -> Figure:
@@ -69,37 +78,33 @@ def curve_chart(frame: pd.DataFrame, total: int) -> Chart:
     """Trained share against model size, a line for each rank, both axes logarithmic; a rule at `total`.
 
     Args:
-        frame: columns total, rank, trainable, percent.
+        frame: columns total, rank, dimension, trainable, percent.
         total: the size that the page's control stands at.
     """
-    import altair as alt
-    import pandas as pd
+    return Chart(_curve, (), {"curves": frame, "here": [{"total": total}]})
 
-    lines = (
-        alt.Chart(frame)
-        .mark_line(point=alt.OverlayMarkDef(size=28))
-        .encode(
-            x=alt.X(
-                "total:Q",
-                scale=alt.Scale(type="log"),
-                title="Parameters of the model",
-                axis=alt.Axis(format="~s", labelExpr=BILLIONS),
-            ),
-            y=alt.Y(
-                "percent:Q", scale=alt.Scale(type="log"), title="Trained, % of the model", axis=alt.Axis(format="~g")
-            ),
-            color=alt.Color("rank:O", title="Rank", scale=alt.Scale(scheme="viridis", reverse=True)),
-            tooltip=[
-                alt.Tooltip("total:Q", title="model", format=","),
-                alt.Tooltip("rank:O", title="rank"),
-                alt.Tooltip("dimension:Q", title="dimension", format=","),
-                alt.Tooltip("trainable:Q", title="trained", format=","),
-                alt.Tooltip("percent:Q", title="percent", format=".4g"),
-            ],
-        )
+
+def _curve() -> Spec:
+    x = number("total", "Parameters of the model", scale=LOG, axis={"format": "~s", "labelExpr": BILLIONS})
+    told = tells(
+        total=("model", ","),
+        rank=("rank", "d"),
+        dimension=("side of the matrix", ","),
+        trainable=("trained", ","),
+        percent=("% of the model", ".4g"),
     )
-    here = alt.Chart(pd.DataFrame({"total": [total]})).mark_rule(strokeDash=[4, 3], opacity=0.7).encode(x="total:Q")
-    return (lines + here).properties(height=340)
+    lines = layer(
+        "curves",
+        {"type": "line", "point": {"size": 28}},
+        params=[picked("rank")],
+        x=x,
+        y=number("percent", "Trained, % of the model", scale=LOG, axis={"format": "~g"}),
+        color=step("rank", "Rank", scale={"scheme": "viridis", "reverse": True}),
+        opacity=faint_unless_picked(),
+        tooltip=told,
+    )
+    description = "Trained share against model size, a line for each rank, both axes logarithmic."
+    return {"description": description, "height": 340, "layer": [lines, rule_at("here", x=x)]}
 
 
 def methods_chart(frame: pd.DataFrame) -> Chart:
@@ -108,45 +113,57 @@ def methods_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns method (label), trainable, percent, text.
     """
-    import altair as alt
-
-    order = [kind.label for kind in METHODS.values()]
     lowest = max(1, min(frame["trainable"].tolist()))
-    floor = 10 ** math.floor(math.log10(lowest) - 0.3)
-    frame = frame.assign(floor=floor)
-    base = alt.Chart(frame).encode(y=alt.Y("method:N", sort=order, title=None))
-    ticks = alt.Axis(format="~s", tickCount=6, labelExpr=BILLIONS)
-    bars = base.mark_bar(height=18).encode(
-        x=alt.X(
-            "floor:Q", scale=alt.Scale(type="log"), title="Trained parameters (each step is ten times)", axis=ticks
-        ),
-        x2="trainable:Q",
-        color=alt.Color("method:N", scale=color_scale(), legend=None),
-        tooltip=["method:N", alt.Tooltip("trainable:Q", format=","), alt.Tooltip("percent:Q", format=".4g")],
-    )
-    labels = base.mark_text(align="right", dx=-5, color="white", fontWeight="bold").encode(
-        x="trainable:Q", text="text:N"
-    )
-    return (bars + labels).properties(height=190)
+    return Chart(_methods, (), {"methods": frame.assign(floor=10 ** math.floor(math.log10(lowest) - 0.3))})
 
 
-def gap_chart(frame: pd.DataFrame, theme: Theme = LIGHT) -> Chart:
+def _methods() -> Spec:
+    order = [kind.label for kind in METHODS.values()]
+    ticks = {"format": "~s", "tickCount": 6, "labelExpr": BILLIONS}
+    told = tells(method="method", trainable=("trained", ","), percent=("% of the model", ".4g"))
+    x = number("floor", "Trained parameters (each step is ten times)", scale=LOG, axis=ticks)
+    bars = {
+        "x": x,
+        "x2": {"field": "trainable"},
+        "color": name("method", scale=of_methods("color"), legend=None),
+        "tooltip": told,
+    }
+    words = {"type": "text", "align": "right", "dx": -5, "color": "white", "fontWeight": "bold"}
+    return {
+        "description": "Trained parameters of the five methods on one model, on a logarithmic axis.",
+        "height": 190,
+        "data": {"name": "methods"},
+        "encoding": {"y": name("method", sort=order)},
+        "layer": [
+            {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": bars},
+            {"mark": words, "encoding": {"x": {**x, "field": "trainable"}, "text": name("text"), "tooltip": told}},
+        ],
+    }
+
+
+def gap_chart(frame: pd.DataFrame) -> Chart:
     """From the one-matrix percentage to this model's real one, a bar for each step.
 
     Args:
         frame: columns step (in order), percent, text.
     """
-    import altair as alt
+    return Chart(_gap, (len(frame),), {"steps": frame})
 
-    base = alt.Chart(frame).encode(
-        y=alt.Y("step:N", sort=list(frame["step"]), title=None, axis=alt.Axis(labelLimit=320))
-    )
-    bars = base.mark_bar(height=18, color=METHOD_STYLES["lora"].color).encode(
-        x=alt.X("percent:Q", title="Trained, % of the model"),
-        tooltip=["step:N", alt.Tooltip("percent:Q", format=".5g")],
-    )
-    labels = base.mark_text(align="left", dx=4, color=theme.text).encode(x="percent:Q", text="text:N")
-    return (bars + labels).properties(height=36 * len(frame) + 30)
+
+def _gap(steps: int) -> Spec:
+    told = tells(step="step", percent=("% of the model", ".5g"))
+    x = number("percent", "Trained, % of the model")
+    bar = {"type": "bar", "height": {"band": 0.6}, "color": METHOD_STYLES["lora"].color}
+    return {
+        "description": "From the one-matrix percentage to this model's real one, a bar for each step.",
+        "height": 36 * steps + 30,
+        "data": {"name": "steps"},
+        "encoding": {"y": name("step", sort=None, axis={"labelLimit": {"expr": "width < 400 ? 130 : 320"}})},
+        "layer": [
+            {"mark": bar, "encoding": {"x": x, "tooltip": told}},
+            {"mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {"x": x, "text": name("text")}},
+        ],
+    }
 
 
 def block_figure(shapes: ModelShapes, lit: set[str], color: str, theme: Theme = LIGHT) -> Figure:

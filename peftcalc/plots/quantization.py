@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from peftcalc.plots.style import LIGHT, Theme
+from peftcalc.plots.channels import (
+    LOG,
+    MARKS_ON_TOP,
+    ONE_LEGEND,
+    TOP,
+    by_value,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    picked,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from peftcalc.plots.style import Chart
-
-Spec = dict[str, Any]
-"""A Vega-Lite chart as plain data: ten times quicker to make than altair's objects, and redrawn at every click."""
 
 FORMAT_COLORS = {
     "int8": "#3b76c4",
@@ -29,7 +39,12 @@ BYTE_COLORS = {"codes": "#3b76c4", "scales": "#c8602b", "not quantized, 16 bits"
 """What the bytes of a model hold."""
 
 
-def normalised_chart(places: np.ndarray, shares: np.ndarray, codes: np.ndarray, family: str, highest: float) -> Spec:
+NAMED_BLOCKS = ("16", "64")
+"""Block sizes that are written at the line of the trade-off: those between stand too close."""
+WIDE_LABELS = {"labelLimit": 260}
+
+
+def normalised_chart(places: np.ndarray, shares: np.ndarray, codes: np.ndarray, family: str, highest: float) -> Chart:
     """Numbers divided by the scale of their group, and the codes they can become: one of several small multiples.
 
     Args:
@@ -41,20 +56,22 @@ def normalised_chart(places: np.ndarray, shares: np.ndarray, codes: np.ndarray, 
     pairs = zip(places.tolist(), shares.tolist(), strict=True)
     bins = [{"place": place, "share": share} for place, share in pairs]
     points = [{"place": place, "share": -0.05 * highest} for place in codes.tolist()]
+    return Chart(_normalised, (family, highest, len(points) < 100), {"bins": bins, "codes": points})
+
+
+def _normalised(family: str, highest: float, few: bool) -> Spec:
+    x = number("place", "number / scale", scale={"domain": [-1, 1]})
+    y = number("share", "% of numbers", scale={"domain": [-0.08 * highest, highest], "nice": False})
     area = {"type": "area", "interpolate": "step", "opacity": 0.75, "color": FORMAT_COLORS[family]}
-    tick = {"type": "tick", "thickness": 2 if len(points) < 100 else 0.6, "color": CODE_POINT_COLOR, "size": 12}
-    heights = {"domain": [-0.08 * highest, highest], "nice": False}
+    tick = {"type": "tick", "thickness": 2 if few else 0.6, "color": CODE_POINT_COLOR, "size": 12}
+    told = tells(place=("number / scale", ".4f"), share=("% of numbers", ".3g"))
     return {
+        "description": f"A histogram of the normalised numbers and the code points of {family}.",
         "height": 190,
-        "encoding": {
-            "x": {"field": "place", "type": "quantitative", "title": "number / scale", "scale": {"domain": [-1, 1]}},
-            "y": {"field": "share", "type": "quantitative", "title": "% of numbers", "scale": heights},
-            "tooltip": [
-                {"field": "place", "type": "quantitative", "format": ".4f"},
-                {"field": "share", "type": "quantitative", "format": ".3g"},
-            ],
-        },
-        "layer": [{"data": {"values": bins}, "mark": area}, {"data": {"values": points}, "mark": tick}],
+        "layer": [
+            layer("bins", area, x=x, y=y, tooltip=told),
+            layer("codes", tick, x=x, y=y, tooltip=tells(place=("code point", ".4f"))),
+        ],
     }
 
 
@@ -65,102 +82,137 @@ def trade_off_chart(curve: pd.DataFrame, here: pd.DataFrame) -> Chart:
         curve: columns variant, format, block ("64" or "tensor"), bits, rmse.
         here: the same columns, for the chosen block size.
     """
-    import altair as alt
-
-    x = alt.X("bits:Q", title="Bits a number, scales included", scale=alt.Scale(zero=False))
-    y = alt.Y("rmse:Q", title="RMSE", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
-    tooltip = [
-        "variant:N",
-        alt.Tooltip("block:N", title="numbers a scale"),
-        alt.Tooltip("bits:Q", format=".4f"),
-        alt.Tooltip("rmse:Q", format=".4g"),
-    ]
-    dash = alt.StrokeDash("variant:N", legend=None)
-    lines = alt.Chart(curve).mark_line(point=alt.OverlayMarkDef(size=45))
-    lines = lines.encode(x=x, y=y, color=_variant_color(curve), strokeDash=dash, tooltip=tooltip)
-    names = (
-        alt.Chart(curve).mark_text(dy=-11, fontSize=10).encode(x=x, y=y, text="block:N", color=_variant_color(curve))
-    )
-    rings = alt.Chart(here).mark_point(size=220, strokeWidth=3)
-    rings = rings.encode(x=x, y=y, color=_variant_color(curve), tooltip=tooltip)
-    return (lines + names + rings).properties(height=360)
+    points = curve.to_dict("records")
+    line = next((one["variant"] for one, next_one in pairwise(points) if one["variant"] == next_one["variant"]), None)
+    named = [point for point in points if point["variant"] == line and point["block"] in NAMED_BLOCKS]
+    return Chart(_trade_off, _variants(curve), {"curve": curve, "here": here, "named": named})
 
 
-def ranking_chart(frame: pd.DataFrame, theme: Theme = LIGHT) -> Chart:
+def _trade_off(*variants: tuple[str, str]) -> Spec:
+    shared = {
+        "x": number("bits", "Bits a number, scales included", scale={"zero": False}),
+        "y": number("rmse", "RMSE", scale=LOG, axis={"format": "~g"}),
+    }
+    told = {"variant": "format", "block": "numbers a scale", "bits": ("bits a number", ".4f"), "rmse": ("RMSE", ".4g")}
+    color, told = _variant_color(variants, MARKS_ON_TOP), tells(**told)
+    faint = {"opacity": faint_unless_picked(), "tooltip": told}
+    dash = name("variant", scale=_variant_dashes(variants), legend=None)
+    plain = {**color, "legend": None}
+    ring = {"type": "point", "size": 220, "strokeWidth": 3}
+    dot = {"type": "point", "size": 45, "filled": True}
+    above = {"type": "text", "dy": -12, "fontSize": 12}
+    zoomed = [picked("variant"), zoom("x", "y")]
+    return {
+        "description": "Error against bits a number, a line for each format through its block sizes.",
+        "height": 360,
+        **ONE_LEGEND,
+        "layer": [
+            layer("curve", {"type": "line", "clip": True}, **shared, **faint, color=plain, strokeDash=dash),
+            layer("curve", {**dot, "clip": True}, params=zoomed, **shared, **faint, color=color),
+            layer("named", {**above, "clip": True}, **shared, text=name("block")),
+            layer("here", {**ring, "clip": True}, **shared, **faint, color=plain),
+        ],
+    }
+
+
+def ranking_chart(frame: pd.DataFrame) -> Chart:
     """RMSE of each format, the best first, with its bits.
 
     Args:
         frame: columns variant, format, rmse, text.
     """
-    import altair as alt
+    return Chart(_ranking, (len(frame),), {"ranking": frame})
 
-    base = alt.Chart(frame).encode(y=alt.Y("variant:N", sort=list(frame["variant"]), title=None, axis=_wide_labels()))
-    bars = base.mark_bar(height=17).encode(x=alt.X("rmse:Q", title="RMSE"), color=_format_color())
-    labels = base.mark_text(align="left", dx=4, color=theme.text).encode(x="rmse:Q", text="text:N")
-    return (bars + labels).properties(height=30 * len(frame) + 40)
+
+def _ranking(rows: int) -> Spec:
+    told = tells(variant="format", rmse=("RMSE", ".4g"), text="signal to noise, bits")
+    x = number("rmse", "RMSE")
+    color = name("format", scale=by_value(FORMAT_COLORS), legend=None)
+    words = {"type": "text", "align": "left", "dx": 4}
+    return {
+        "description": "Root mean square error of each format, the best first, with its bits.",
+        "height": 30 * rows + 40,
+        "data": {"name": "ranking"},
+        "encoding": {"y": name("variant", sort=None, axis=WIDE_LABELS), "tooltip": told},
+        "layer": [
+            {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": {"x": x, "color": color}},
+            {"mark": words, "encoding": {"x": x, "text": name("text")}},
+        ],
+    }
 
 
 def error_line_chart(frame: pd.DataFrame) -> Chart:
     """Where on the number line the squared error lies, a line for each format.
 
     Args:
-        frame: columns variant, place, share (per cent of its own squared error).
+        frame: columns variant, format, place, share (per cent of its own squared error).
     """
-    import altair as alt
-
-    return (
-        alt.Chart(frame)
-        .mark_line(interpolate="step")
-        .encode(
-            x=alt.X("place:Q", title="the number itself"),
-            y=alt.Y("share:Q", title="% of the squared error", stack=None),
-            color=_variant_color(frame),
-            strokeDash=alt.StrokeDash("variant:N", legend=None),
-            tooltip=["variant:N", alt.Tooltip("place:Q", format=".3g"), alt.Tooltip("share:Q", format=".3g")],
-        )
-        .properties(height=260)
-    )
+    return Chart(_error_line, _variants(frame), {"errors": frame})
 
 
-def model_chart(frame: pd.DataFrame, theme: Theme = LIGHT) -> Chart:
+def _error_line(*variants: tuple[str, str]) -> Spec:
+    told = tells(variant="format", place=("the number", ".3g"), share=("% of the squared error", ".3g"))
+    return {
+        "description": "Where on the number line the squared error lies, a line for each format.",
+        "height": 280,
+        "data": {"name": "errors"},
+        "params": [picked("variant"), zoom("x")],
+        "mark": {"type": "line", "interpolate": "step", "clip": True},
+        "encoding": {
+            "x": number("place", "the number itself"),
+            "y": number("share", "% of the squared error", stack=None),
+            "color": _variant_color(variants, {**TOP, "columns": {"expr": "width < 400 ? 2 : 4"}}),
+            "strokeDash": name("variant", scale=_variant_dashes(variants)),
+            "opacity": faint_unless_picked(),
+            "tooltip": told,
+        },
+    }
+
+
+def model_chart(frame: pd.DataFrame) -> Chart:
     """Bytes of a model's weights at each format, stacked by what they hold.
 
     Args:
-        frame: columns format, part, order, gigabytes, text (the total, on one part only).
+        frame: columns format, part, order, gigabytes, total, text (the total, on one part only).
     """
-    import altair as alt
-
-    formats = list(dict.fromkeys(frame["format"]))
-    base = alt.Chart(frame).encode(y=alt.Y("format:N", sort=formats, title=None, axis=_wide_labels()))
-    colors = alt.Scale(domain=list(BYTE_COLORS), range=list(BYTE_COLORS.values()))
-    bars = base.mark_bar(height=19).encode(
-        x=alt.X("gigabytes:Q", title="GB (10⁹ bytes)"),
-        color=alt.Color("part:N", scale=colors, title=None, legend=alt.Legend(orient="top", labelLimit=320)),
-        order="order:O",
-        tooltip=["format:N", "part:N", alt.Tooltip("gigabytes:Q", format=".4g")],
-    )
-    totals = base.transform_filter("datum.text != ''")
-    labels = totals.mark_text(align="left", dx=4, color=theme.text).encode(x="total:Q", text="text:N")
-    return (bars + labels).properties(height=32 * len(formats) + 60)
+    return Chart(_model, (len(set(frame["format"])),), {"bytes": frame})
 
 
-def _wide_labels():
-    import altair as alt
+def _model(formats: int) -> Spec:
+    color = name("part", scale=by_value(BYTE_COLORS), legend={**MARKS_ON_TOP, "symbolType": "square"})
+    x = number("gigabytes", "GB (10⁹ bytes)")
+    bars = {
+        "x": {**x, "stack": "zero"},
+        "color": color,
+        "order": number("order"),
+        "opacity": faint_unless_picked(),
+        "tooltip": tells(format="format", part="what", gigabytes=("GB", ".4g"), total=("GB in all", ".4g")),
+    }
+    words = {"type": "text", "align": "left", "dx": 4}
+    labels = {"x": {**x, "field": "total"}, "text": name("text")}
+    return {
+        "description": "Bytes of a model's weights at each format, stacked by what they hold.",
+        "height": 32 * formats + 60,
+        "data": {"name": "bytes"},
+        "encoding": {"y": name("format", sort=None, axis=WIDE_LABELS)},
+        "layer": [
+            {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": bars, "params": [picked("part")]},
+            {"mark": words, "encoding": labels, "transform": [{"filter": "datum.text != ''"}]},
+        ],
+    }
 
-    return alt.Axis(labelLimit=260)
+
+def _variants(frame: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """The variants with their formats, each once, in the order of the rows."""
+    return tuple(dict(zip(frame["variant"].tolist(), frame["format"].tolist(), strict=True)).items())
 
 
-def _format_color():
-    import altair as alt
-
-    scale = alt.Scale(domain=list(FORMAT_COLORS), range=list(FORMAT_COLORS.values()))
-    return alt.Color("format:N", scale=scale, legend=None)
-
-
-def _variant_color(frame: pd.DataFrame):
+def _variant_color(variants: tuple[tuple[str, str], ...], legend: Spec) -> Spec:
     """The colour of a variant is its format's; variants of one format differ by their dashes."""
-    import altair as alt
+    scale = by_value({variant: FORMAT_COLORS[family] for variant, family in variants})
+    return name("variant", scale=scale, legend=legend)
 
-    known = frame.drop_duplicates("variant")
-    scale = alt.Scale(domain=list(known["variant"]), range=[FORMAT_COLORS[name] for name in known["format"]])
-    return alt.Color("variant:N", scale=scale, title=None, legend=alt.Legend(orient="top", labelLimit=260, columns=3))
+
+def _variant_dashes(variants: tuple[tuple[str, str], ...]) -> Spec:
+    dashes = ([1, 0], [7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [12, 3], [1, 2], [6, 2, 1, 2])
+    return by_value({variant: dashes[place % len(dashes)] for place, (variant, _) in enumerate(variants)})

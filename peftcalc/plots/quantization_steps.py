@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from peftcalc.plots.quantization import FORMAT_COLORS, Spec
-from peftcalc.plots.style import LIGHT, Theme
+from peftcalc.plots.channels import by_value, layer, name, number, tells
+from peftcalc.plots.chart import Chart, Spec
+from peftcalc.plots.quantization import FORMAT_COLORS
 
 if TYPE_CHECKING:
     from peftcalc.quant.precision import StoredNumber
@@ -16,52 +17,38 @@ PART_COLORS = {"sign": "#c2405a", "exponent": "#a07a08", "fraction": "#3b76c4"}
 """The three parts of a stored number."""
 
 
-def bits_chart(numbers: Sequence[StoredNumber], theme: Theme = LIGHT) -> Spec:
+def bits_chart(numbers: Sequence[StoredNumber]) -> Chart:
     """The same number in several formats, a row each: its bits in cells, tinted by part, and what is stored."""
-    order = [number.format for number in numbers]
     cells = [
-        {"format": n.format, "place": place, "bit": bit, "part": part, "ink": _ink(bit, theme), "fill": _fill(bit)}
+        {"format": n.format, "place": place, "bit": bit, "part": part, "fill": 1.0 if bit == "1" else 0.25}
         for n in numbers
         for place, (bit, part) in enumerate(_bits_by_part(n))
     ]
     values = [{"format": n.format, "place": n.layout.bits, "text": f"{n.value:.9g}"} for n in numbers]
-    x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.6, 39], "nice": False}}
-    y = {"field": "format", "type": "nominal", "sort": order, "title": None, "axis": {"domain": False, "ticks": False}}
-    color = {"field": "part", "title": None, "legend": {"orient": "top"}, "scale": _colors(PART_COLORS)}
-    box = {"color": color, "opacity": {"field": "fill", "type": "quantitative", "scale": None}}
-    digit = {"text": {"field": "bit"}, "color": {"field": "ink", "scale": None}}
+    return Chart(_bits, (len(numbers),), {"cells": cells, "stored": values})
+
+
+def _bits(rows: int) -> Spec:
+    legend = {"orient": "top", "symbolType": "square"}
+    color = name("part", scale=by_value(PART_COLORS), legend=legend)
+    ink = {"condition": {"test": "datum.bit === '1'", "value": "#ffffff"}}  # on a full cell; the theme's elsewhere
+    told = {"tooltip": tells(format="format", part="part", bit="bit")}
     square = {"type": "square", "size": {"expr": "width < 400 ? 45 : 170"}}
     small = {"type": "text", "fontSize": {"expr": "width < 400 ? 7 : 10"}}
-    stored = {"type": "text", "align": "left", "fontSize": 12, "fontWeight": "bold", "color": theme.text}
+    stored = {"type": "text", "align": "left", "fontSize": 12, "fontWeight": "bold"}
     return {
-        "height": 28 * len(numbers) + 30,
-        "encoding": {"x": x, "y": y},
+        "description": "The same number in several formats, a row each: its bits, and what is stored.",
+        "height": 28 * rows + 30,
+        "encoding": {
+            "x": number("place", axis=None, scale={"domain": [-0.6, 39], "nice": False}),
+            "y": name("format", sort=None, axis={"domain": False, "ticks": False}),
+        },
         "layer": [
-            {
-                "data": {"values": cells},
-                "mark": square,
-                "encoding": box,
-            },
-            {
-                "data": {"values": cells},
-                "mark": small,
-                "encoding": digit,
-            },
-            {"data": {"values": values}, "mark": stored, "encoding": {"text": {"field": "text"}}},
+            layer("cells", square, color=color, opacity=number("fill", scale=None), **told),
+            layer("cells", small, text=name("bit"), color=ink, **told),
+            layer("stored", stored, text=name("text"), tooltip=tells(format="format", text="stored")),
         ],
     }
-
-
-def _ink(bit: str, theme: Theme) -> str:
-    return "#ffffff" if bit == "1" else theme.text
-
-
-def _fill(bit: str) -> float:
-    return 1.0 if bit == "1" else 0.25
-
-
-def _colors(colors: dict[str, str]) -> dict[str, list[str]]:
-    return {"domain": list(colors), "range": list(colors.values())}
 
 
 def _bits_by_part(number: StoredNumber) -> list[tuple[str, str]]:
@@ -74,35 +61,37 @@ STAGES = ("Weights", "Block maximum", "Normalised", "Nearest code", "Packed byte
 """The steps of quantizing a block, in order."""
 
 
-def code_line_chart(steps: Steps, stage: int, theme: Theme = LIGHT) -> Spec:
+def code_line_chart(steps: Steps, stage: int) -> Chart:
     """The line of normalised numbers: every code point, and from stage 2 the weights on their way to the nearest."""
     top = 1.03 * max(abs(value) for value in steps.grid)
     pairs = zip(steps.normalised, steps.code_values, strict=True)
     weights = [{"place": before, "level": 1.0, "end": after, "floor": 0.25} for before, after in pairs]
-    thickness = 2.5 if len(steps.grid) < 20 else 0.8
-    tick = {"type": "tick", "thickness": thickness, "size": 26, "color": FORMAT_COLORS[steps.format]}
-    path = {"type": "rule", "color": theme.text, "strokeWidth": 1}
-    ends = {"x2": {"field": "end"}, "y2": {"field": "floor"}}
-    dot = {"type": "circle", "size": 55, "color": theme.text, "opacity": 1}
     points = [{"place": place, "level": 0.1} for place in steps.grid]
-    layers: list[Spec] = [{"data": {"values": points}, "mark": tick}]
+    shown = min(max(stage, 1), 3)  # nothing new is drawn before and after
+    return Chart(_code_line, (steps.format, top, len(points) < 20, shown), {"codes": points, "weights": weights})
+
+
+def _code_line(form: str, top: float, few: bool, stage: int) -> Spec:
+    tick = {"type": "tick", "thickness": 2.5 if few else 0.8, "size": 26, "color": FORMAT_COLORS[form]}
+    told = {"tooltip": tells(place=("normalised", ".4f"), end=("nearest code point", ".4f"))}
+    layers = [layer("codes", tick, tooltip=tells(place=("code point", ".4f")))]
     if stage >= 3:
-        layers.append({"data": {"values": weights}, "mark": path, "encoding": ends})
+        path = {"type": "rule", "strokeWidth": 1}
+        layers.append(layer("weights", path, x2={"field": "end"}, y2={"field": "floor"}, **told))
     if stage >= 2:
-        layers.append({"data": {"values": weights}, "mark": dot})
-    title = f"code points of {steps.format}"
+        layers.append(layer("weights", {"type": "circle", "size": 55, "opacity": 1, "style": "ink"}, **told))
     return {
+        "description": f"The code points of {form} on the line of normalised numbers, and the weights.",
         "height": 110,
         "encoding": {
-            "x": {"field": "place", "type": "quantitative", "title": title, "scale": {"domain": [-top, top]}},
-            "y": {"field": "level", "type": "quantitative", "axis": None, "scale": {"domain": [-0.2, 1.2]}},
-            "tooltip": {"field": "place", "type": "quantitative", "format": ".4f"},
+            "x": number("place", f"code points of {form}", scale={"domain": [-top, top]}),
+            "y": number("level", axis=None, scale={"domain": [-0.2, 1.2]}),
         },
         "layer": layers,
     }
 
 
-def stages_chart(steps: Steps, stage: int, theme: Theme = LIGHT) -> Spec:
+def stages_chart(steps: Steps, stage: int) -> Chart:
     """The numbers of one block up to stage `stage` (0 … 6): a row a stage, the last one marked."""
     count = len(steps.weights)
     boxes = []
@@ -112,25 +101,30 @@ def stages_chart(steps: Steps, stage: int, theme: Theme = LIGHT) -> Spec:
             left, right = place * width + 0.04, (place + 1) * width - 0.04
             box = {"left": left, "right": right, "middle": (left + right) / 2, "text": text}
             boxes.append(box | {"stage": STAGES[row], "fill": 0.55 if row == stage else 0.18})
+    return Chart(_stages, (steps.format, count), {"boxes": boxes})
+
+
+def _stages(form: str, count: int) -> Spec:
     scale = {"domain": [0, count], "nice": False}
     axis = {"labelFontSize": 13, "labelLimit": 140, "domain": False, "ticks": False}
-    y = {"field": "stage", "type": "nominal", "title": None, "axis": axis}
-    y["scale"] = {"domain": list(STAGES), "padding": 0.12}
     cell = {
-        "x": {"field": "left", "type": "quantitative", "axis": None, "scale": scale},
+        "x": number("left", axis=None, scale=scale),
         "x2": {"field": "right"},
-        "opacity": {"field": "fill", "type": "quantitative", "scale": None},
+        "opacity": number("fill", scale=None),
     }
-    text = {"x": {"field": "middle", "type": "quantitative", "scale": scale}, "text": {"field": "text"}}
-    words = {"type": "text", "fontSize": {"expr": "width < 400 ? 8.5 : 12"}, "color": theme.text}
-    mark = {"type": "rect", "color": FORMAT_COLORS[steps.format], "cornerRadius": 3}
+    words = {"type": "text", "fontSize": {"expr": "width < 400 ? 8.5 : 12"}}
+    mark = {"type": "rect", "color": FORMAT_COLORS[form], "cornerRadius": 3}
     return {
+        "description": "The numbers of one block step by step, a row for each step.",
         "height": 34 * len(STAGES),
-        "data": {"values": boxes},
-        "encoding": {"y": y},
+        "data": {"name": "boxes"},
+        "encoding": {
+            "y": name("stage", axis=axis, scale={"domain": list(STAGES), "padding": 0.12}),
+            "tooltip": tells(stage="step", text="number"),
+        },
         "layer": [
             {"mark": mark, "encoding": cell},
-            {"mark": words, "encoding": text},
+            {"mark": words, "encoding": {"x": number("middle", axis=None, scale=scale), "text": name("text")}},
         ],
     }
 

@@ -1,29 +1,42 @@
-"""Figures of rank: the floor of a known update, spectra, scaling, loss by rank, and dropout. All are Altair charts."""
+"""Figures of rank: the floor of a known update, spectra, scaling, loss by rank, and dropout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from peftcalc.plots.channels import (
+    LOG2,
+    TOP,
+    by_value,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    picked,
+    rule_at,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
 from peftcalc.plots.style import METHOD_STYLES
 
 if TYPE_CHECKING:
-    import altair
     import pandas as pd
-
-    from peftcalc.plots.style import Chart
 
 LORA = METHOD_STYLES["lora"].color
 FULL = METHOD_STYLES["full"].color
+RANDOM = "#b6539d"
 HEIGHT = 300
 
 
-def _ranks(values: Sequence[int] | None = None) -> altair.X:
+def _rank(*ticks: int) -> Spec:
     """A logarithmic axis of ranks to base 2."""
-    import altair as alt
+    axis = {"format": "d", "grid": False, **({"values": list(ticks)} if ticks else {})}
+    return number("rank", "rank of the adapter", scale=LOG2, axis=axis)
 
-    axis = alt.Axis(values=list(values) if values else alt.Undefined, format="d", grid=False)
-    return alt.X("rank:Q", title="rank of the adapter", scale=alt.Scale(type="log", base=2), axis=axis)
+
+def _ranks_of(frame: pd.DataFrame) -> tuple[int, ...]:
+    return tuple(int(rank) for rank in frame["rank"])
 
 
 def floor_chart(floor: pd.DataFrame, trained: pd.DataFrame) -> Chart:
@@ -33,22 +46,24 @@ def floor_chart(floor: pd.DataFrame, trained: pd.DataFrame) -> Chart:
         floor: columns rank, floor.
         trained: columns rank, loss; may be empty.
     """
-    import altair as alt
+    return Chart(_floor, _ranks_of(floor), {"floor": floor, "trained": trained})
 
-    ticks = floor["rank"].tolist()
-    y = alt.Y("floor:Q", title="relative squared error", scale=alt.Scale(domain=[0, 1]))
-    line = alt.Chart(floor).mark_line(color=FULL, strokeWidth=3, point=False).encode(x=_ranks(ticks), y=y)
-    bars = alt.Chart(floor).mark_area(color=FULL, opacity=0.15).encode(x=_ranks(ticks), y=y)
-    points = (
-        alt.Chart(trained)
-        .mark_point(shape="square", size=90, filled=True, color=LORA)
-        .encode(
-            x=_ranks(ticks),
-            y=alt.Y("loss:Q"),
-            tooltip=[alt.Tooltip("rank:Q"), alt.Tooltip("loss:Q", format=".3g", title="trained LoRA")],
-        )
-    )
-    return (bars + line + points).properties(height=HEIGHT)
+
+def _floor(*ranks: int) -> Spec:
+    x, y = _rank(*ranks), number("floor", "relative squared error", scale={"domain": [0, 1]})
+    predicted = tells(rank=("rank", "d"), floor=("predicted floor", ".3g"))
+    reached = tells(rank=("rank", "d"), loss=("trained LoRA", ".3g"))
+    line = {"type": "line", "color": FULL, "strokeWidth": 3, "point": {"color": FULL, "size": 30}}
+    square = {"type": "point", "shape": "square", "size": 90, "filled": True, "color": LORA, "opacity": 1}
+    return {
+        "description": "The predicted floor of the error by rank as a line, what trained adapters reached as squares.",
+        "height": HEIGHT,
+        "layer": [
+            layer("floor", {"type": "area", "color": FULL, "opacity": 0.15}, x=x, y=y),
+            layer("floor", line, x=x, y=y, tooltip=predicted),
+            layer("trained", square, x=x, y={**y, "field": "loss"}, tooltip=reached),
+        ],
+    }
 
 
 def energy_chart(frame: pd.DataFrame, rank: int) -> Chart:
@@ -58,26 +73,28 @@ def energy_chart(frame: pd.DataFrame, rank: int) -> Chart:
         frame: columns matrix, kind ("trained", "median", "random"), rank, share (0 to 1).
         rank: where the page's control stands.
     """
-    import altair as alt
-    import pandas as pd
+    return Chart(_energy, (), {"energies": frame, "here": [{"rank": rank}]})
 
-    def lines(kind: str, **look) -> Chart:
-        return (
-            alt.Chart(frame[frame["kind"] == kind])
-            .mark_line(**look)
-            .encode(
-                x=_ranks(),
-                y=alt.Y("share:Q", title="energy within this rank", axis=alt.Axis(format="%")),
-                detail="matrix:N",
-                tooltip=["matrix:N", "rank:Q", alt.Tooltip("share:Q", format=".1%")],
-            )
-        )
 
-    here = alt.Chart(pd.DataFrame({"rank": [rank]})).mark_rule(strokeDash=[4, 3], opacity=0.7).encode(x="rank:Q")
-    thin = lines("trained", color=FULL, strokeWidth=1, opacity=0.45)
-    thick = lines("median", color=FULL, strokeWidth=4)
-    random = lines("random", color="#b6539d", strokeWidth=3, strokeDash=[3, 3])
-    return (thin + random + thick + here).properties(height=HEIGHT)
+def _energy() -> Spec:
+    looks: dict[str, Spec] = {
+        "trained": {"color": FULL, "strokeWidth": 1, "opacity": 0.45},
+        "random": {"color": RANDOM, "strokeWidth": 3, "strokeDash": [3, 3]},
+        "median": {"color": FULL, "strokeWidth": 4},
+    }
+    lines = [_energies(kind, look) for kind, look in looks.items()]
+    return {
+        "description": "Share of each update's energy within a rank: thin a matrix, thick the median, dashed random.",
+        "height": HEIGHT,
+        "layer": [*lines, rule_at("here", x=_rank())],
+    }
+
+
+def _energies(kind: str, look: Spec) -> Spec:
+    told = tells(matrix="matrix", rank=("rank", "d"), share=("energy within it", ".1%"))
+    share = number("share", "energy within this rank", axis={"format": "%"})
+    lines = layer("energies", {"type": "line", **look}, x=_rank(), y=share, detail=name("matrix"), tooltip=told)
+    return {**lines, "transform": [{"filter": f"datum.kind == '{kind}'"}]}
 
 
 def scaling_chart(frame: pd.DataFrame, rank: int) -> Chart:
@@ -86,28 +103,25 @@ def scaling_chart(frame: pd.DataFrame, rank: int) -> Chart:
     Args:
         frame: columns rule ("α / r", "α / √r", "α = 2r"), rank, scaling.
     """
-    import altair as alt
-    import pandas as pd
+    return Chart(_scaling, (), {"rules": frame, "here": [{"rank": rank}]})
 
-    rules = ["α / r", "α / √r", "α = 2r"]
-    lines = (
-        alt.Chart(frame)
-        .mark_line(strokeWidth=3, point=True)
-        .encode(
-            x=_ranks(),
-            y=alt.Y("scaling:Q", title="scaling s", scale=alt.Scale(type="log", base=2), axis=alt.Axis(format="~g")),
-            color=alt.Color(
-                "rule:N",
-                title=None,
-                scale=alt.Scale(domain=rules, range=[LORA, "#168f74", FULL]),
-                legend=alt.Legend(orient="top", symbolType="stroke"),
-            ),
-            strokeDash=alt.StrokeDash("rule:N", scale=alt.Scale(domain=rules, range=[[1, 0], [7, 2], [2, 2]])),
-            tooltip=["rule:N", "rank:Q", alt.Tooltip("scaling:Q", format=".4g")],
-        )
+
+def _scaling() -> Spec:
+    colors = by_value({"α / r": LORA, "α / √r": "#168f74", "α = 2r": FULL})
+    dashes = by_value({"α / r": [1, 0], "α / √r": [7, 2], "α = 2r": [2, 2]})
+    lines = layer(
+        "rules",
+        {"type": "line", "strokeWidth": 3, "point": True},
+        params=[picked("rule")],
+        x=_rank(),
+        y=number("scaling", "scaling s", scale=LOG2, axis={"format": "~g"}),
+        color=name("rule", scale=colors, legend=TOP),
+        strokeDash=name("rule", scale=dashes),
+        opacity=faint_unless_picked(),
+        tooltip=tells(rule="rule", rank=("rank", "d"), scaling=("s", ".4g")),
     )
-    here = alt.Chart(pd.DataFrame({"rank": [rank]})).mark_rule(strokeDash=[4, 3], opacity=0.7).encode(x="rank:Q")
-    return (lines + here).properties(height=HEIGHT)
+    description = "The scaling factor s over rank by three rules, both axes logarithmic."
+    return {"description": description, "height": HEIGHT, "layer": [lines, rule_at("here", x=_rank())]}
 
 
 def loss_chart(frame: pd.DataFrame, full: float, unit: str) -> Chart:
@@ -117,19 +131,26 @@ def loss_chart(frame: pd.DataFrame, full: float, unit: str) -> Chart:
         frame: columns rank, mean, low, high.
         full: mean held-out loss of full fine-tuning.
     """
-    import altair as alt
-    import pandas as pd
+    return Chart(_loss, (unit, *_ranks_of(frame)), {"losses": frame, "full": [{"mean": full}]})
 
-    ticks = frame["rank"].tolist()
-    y = alt.Y("mean:Q", title=f"held-out loss ({unit})", scale=alt.Scale(zero=False))
-    base = alt.Chart(frame).encode(x=_ranks(ticks))
-    line = base.mark_line(color=LORA, strokeWidth=3, strokeDash=[7, 2]).encode(y=y)
-    marks = base.mark_point(shape="square", size=80, filled=True, color=LORA).encode(
-        y=y, tooltip=["rank:Q", alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("low:Q"), alt.Tooltip("high:Q")]
-    )
-    spread = base.mark_rule(color=LORA, strokeWidth=2).encode(y="low:Q", y2="high:Q")
-    level = alt.Chart(pd.DataFrame({"mean": [full]})).mark_rule(color=FULL, strokeWidth=2, strokeDash=[2, 3])
-    return (spread + line + marks + level.encode(y="mean:Q")).properties(height=HEIGHT)
+
+def _loss(unit: str, *ranks: int) -> Spec:
+    x, y = _rank(*ranks), number("mean", f"held-out loss ({unit})", scale={"zero": False})
+    told = {"rank": ("rank", "d"), "mean": ("mean", ".4f"), "low": ("interval from", ".4f"), "high": ("to", ".4f")}
+    level = {"type": "rule", "color": FULL, "strokeWidth": 2, "strokeDash": [2, 3]}
+    line = {"type": "line", "color": LORA, "strokeWidth": 3, "strokeDash": [7, 2]}
+    square = {"type": "point", "shape": "square", "size": 80, "filled": True, "color": LORA, "opacity": 1}
+    spread = {"type": "rule", "color": LORA, "strokeWidth": 2}
+    return {
+        "description": "Held-out loss by rank with intervals over seeds; full fine-tuning as a dotted level.",
+        "height": HEIGHT,
+        "layer": [
+            layer("losses", spread, x=x, y={**y, "field": "low"}, y2={"field": "high"}),
+            layer("losses", line, x=x, y=y),
+            layer("losses", square, x=x, y=y, tooltip=tells(**told)),
+            layer("full", level, y=y, tooltip=tells(mean=("full fine-tuning", ".4f"))),
+        ],
+    }
 
 
 def dropout_chart(frame: pd.DataFrame, highest: float) -> Chart:
@@ -139,23 +160,24 @@ def dropout_chart(frame: pd.DataFrame, highest: float) -> Chart:
         frame: columns curve ("training", "held out"), step, loss.
         highest: top of the vertical axis, the same for every rate.
     """
-    import altair as alt
+    return Chart(_dropout, (highest,), {"losses": frame})
 
-    curves = ["training", "held out"]
-    return (
-        alt.Chart(frame)
-        .mark_line(strokeWidth=3, point=alt.OverlayMarkDef(size=40), clip=True)
-        .encode(
-            x=alt.X("step:Q", title="step"),
-            y=alt.Y("loss:Q", title="nats a character", scale=alt.Scale(domain=[0, highest])),
-            color=alt.Color(
-                "curve:N",
-                title=None,
-                scale=alt.Scale(domain=curves, range=[LORA, "#d55e1f"]),
-                legend=alt.Legend(orient="top", symbolType="stroke"),
-            ),
-            strokeDash=alt.StrokeDash("curve:N", scale=alt.Scale(domain=curves, range=[[4, 3], [1, 0]])),
-            tooltip=["curve:N", "step:Q", alt.Tooltip("loss:Q", format=".3f")],
-        )
-        .properties(height=260)
-    )
+
+def _dropout(highest: float) -> Spec:
+    colors = by_value({"training": LORA, "held out": METHOD_STYLES["dora"].color})
+    dashes = by_value({"training": [4, 3], "held out": [1, 0]})
+    return {
+        "description": "Training and held-out loss by step for one rate of dropout.",
+        "height": 280,
+        "data": {"name": "losses"},
+        "params": [picked("curve"), zoom("x")],
+        "mark": {"type": "line", "strokeWidth": 3, "point": {"size": 40}, "clip": True},
+        "encoding": {
+            "x": number("step", "step"),
+            "y": number("loss", "nats a character", scale={"domain": [0, highest]}),
+            "color": name("curve", scale=colors, legend={**TOP, "columns": 1}),
+            "strokeDash": name("curve", scale=dashes),
+            "opacity": faint_unless_picked(),
+            "tooltip": tells(curve="curve", step=("step", "d"), loss=("loss", ".3f")),
+        },
+    }

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peftcalc.lazy import explained
-from peftcalc.methods import METHODS
 
 if TYPE_CHECKING:
-    import altair
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    Chart = altair.Chart | altair.LayerChart | altair.FacetChart | altair.HConcatChart | altair.VConcatChart
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,10 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     "qlora": MethodStyle("#168f74", (2, 2), "D", "diamond"),
     "qdora": MethodStyle("#b6539d", (9, 2, 1, 2, 1, 2), "P", "cross"),
 }
+
+
+SIGNED: dict[str, str] = {"below": "#2166ac", "above": "#b35806"}
+"""Hues of numbers below and above zero, told apart by the colour-blind; the ground is zero, and depth is size."""
 
 
 @dataclass(frozen=True)
@@ -88,27 +88,3 @@ def dress(axis: Axes, theme: Theme = LIGHT) -> None:
     for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
         label.set_color(theme.text)
         label.set_fontsize(12)
-
-
-def color_scale() -> altair.Scale:
-    """Altair's colour scale from method labels to colours."""
-    import altair
-
-    labels = [kind.label for kind in METHODS.values()]
-    return altair.Scale(domain=labels, range=[METHOD_STYLES[name].color for name in METHODS])
-
-
-def dash_scale() -> altair.Scale:
-    """Altair's line-dash scale for method labels."""
-    import altair
-
-    labels = [kind.label for kind in METHODS.values()]
-    return altair.Scale(domain=labels, range=[list(METHOD_STYLES[name].dash) for name in METHODS])
-
-
-def shape_scale() -> altair.Scale:
-    """Altair's mark scale for method labels."""
-    import altair
-
-    labels = [kind.label for kind in METHODS.values()]
-    return altair.Scale(domain=labels, range=[METHOD_STYLES[name].shape for name in METHODS])

@@ -11,70 +11,80 @@ from typing import TYPE_CHECKING, Any
 from peftcalc import units
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.methods import METHODS
+from peftcalc.plots.channels import (
+    LOG,
+    MARKS_ON_TOP,
+    ONE_LEGEND,
+    faint_unless_picked,
+    name,
+    number,
+    of_methods,
+    picked,
+    tells,
+    zoom,
+)
+from peftcalc.plots.chart import Chart, Spec
 from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHOD_LABELS = tuple(kind.label for kind in METHODS.values())
 FLOOR = 1e-6
 """On a logarithmic axis, what is below counts as reached."""
 
 
-def curves_spec(board: RaceResults) -> dict[str, Any]:
-    """The Vega-Lite chart of a race, without its data: training loss thin, held-out loss
-    with marks, on one pair of axes.
+def curves_chart(board: RaceResults) -> Chart:
+    """A race: training loss thin, held-out loss with marks, on one pair of axes.
 
-    It is the same at each look, so that the browser adds points in place of drawing anew.
+    Its specification is the same at each look, so that the browser adds points in place of drawing anew.
     """
-    labels = [METHODS[name].label for name in board.race.methods]
-    steps = board.race.settings(board.race.methods[0], board.race.seeds[0]).steps
-    scale = {"type": "log"} if is_logarithmic(board) else {"zero": False}
-    legend = {"orient": "top", "title": None, "columns": 3}
-    shared = {
-        "x": {"field": "step", "type": "quantitative", "title": "step", "scale": {"domain": [0, steps]}},
-        "y": {"field": "loss", "type": "quantitative", "title": f"loss ({_unit(board)})", "scale": scale},
-        "color": _by_method(labels, "color", legend),
-        "tooltip": [
-            {"field": "method", "type": "nominal"},
-            {"field": "curve", "type": "nominal"},
-            {"field": "step", "type": "quantitative"},
-            {"field": "loss", "type": "quantitative", "format": ".4g"},
-        ],
-    }
-    dashes = {"strokeDash": _by_method(labels, "dash", legend)}
-    shapes = {"shape": _by_method(labels, "shape", None)}
-    held_out, training = ({"filter": f"datum.curve == '{curve}'"} for curve in ("held out", "training"))
+    race = board.race
+    steps = race.settings(race.methods[0], race.seeds[0]).steps
+    return Chart(_curves, (_unit(board), steps, *race.methods), {"points": curve_points(board)})
+
+
+def _curves(unit: str, steps: int, *methods: str) -> Spec:
+    entries = {"values": [METHODS[method].label for method in methods]}
+    legend = {**MARKS_ON_TOP, **entries, "columns": {"expr": "width < 400 ? 3 : 5"}}
+    told = tells(method="method", curve="curve", step=("step", "d"), loss=(f"loss ({unit})", ".4g"))
+    color = name("method", scale=of_methods("color"), legend=legend)
+    dash = name("method", scale=of_methods("dash"), legend=None)
+    shape = name("method", scale=of_methods("shape"), legend=legend)
+    held_out, training = ([{"filter": f"datum.curve == '{curve}'"}] for curve in ("held out", "training"))
+    thin = {"mark": {"type": "line", "strokeWidth": 1, "clip": True}, "transform": training}
+    thick = {"mark": {"type": "line", "strokeWidth": 3, "clip": True}, "transform": held_out}
+    marks = {"mark": {"type": "point", "size": 80, "filled": True, "clip": True}, "transform": held_out}
+    plain, faint = {**color, "legend": None}, faint_unless_picked
+    params = [picked("method"), zoom("x", "y")]
     return {
+        "description": f"Loss ({unit}) by step of each method: thin in training, with marks held out.",
         "height": 380,
-        "encoding": shared,
+        **ONE_LEGEND,
+        "data": {"name": "points"},
+        "encoding": {
+            "x": number("step", "step", scale={"domain": [0, steps]}),
+            "y": number("loss", f"loss ({unit})", scale=LOG if _falls_far(unit) else {"zero": False}),
+            "tooltip": told,
+        },
         "layer": [
-            {"transform": [training], "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.45}},
-            {"transform": [held_out], "mark": {"type": "line", "strokeWidth": 3}, "encoding": dashes},
-            {"transform": [held_out], "mark": {"type": "point", "size": 80, "filled": True}, "encoding": shapes},
+            {**thin, "encoding": {"color": plain, "opacity": faint(0.45)}},
+            {**thick, "encoding": {"color": plain, "strokeDash": dash, "opacity": faint()}},
+            {**marks, "encoding": {"color": color, "shape": shape, "opacity": faint()}, "params": params},
         ],
     }
-
-
-def _by_method(labels: Sequence[str], what: str, legend: dict[str, Any] | None) -> dict[str, Any]:
-    """One colour, dash or mark for each method, and only for the methods of this race in the legend."""
-    looks = {
-        "color": [style.color for style in METHOD_STYLES.values()],
-        "dash": [list(style.dash) for style in METHOD_STYLES.values()],
-        "shape": [style.shape for style in METHOD_STYLES.values()],
-    }
-    scale = {"domain": list(METHOD_LABELS), "range": looks[what]}
-    shown = None if legend is None else {**legend, "values": list(labels)}
-    return {"field": "method", "type": "nominal", "scale": scale, "legend": shown}
 
 
 def is_logarithmic(board: RaceResults) -> bool:
     """Relative errors fall over many powers of ten; cross-entropies do not."""
-    return "relative" in _unit(board)
+    return _falls_far(_unit(board))
+
+
+def _falls_far(unit: str) -> bool:
+    return "relative" in unit
 
 
 def curve_points(board: RaceResults) -> list[dict[str, Any]]:
-    """The data of `curves_spec`, at most 200 points a curve."""
+    """The data of `curves_chart`, at most 200 points a curve."""
     points = board.curves()
     if is_logarithmic(board):
         points = [{**point, "loss": max(FLOOR, point["loss"])} for point in points]

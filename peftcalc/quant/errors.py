@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peftcalc.lazy import Drawn
 from peftcalc.quant.formats import Per
 from peftcalc.quant.inputs import as_tensor
 from peftcalc.quant.quantized import Quantized
@@ -19,7 +20,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
-class QuantizationError:
+class QuantizationError(Drawn):
     """The error `e = x̂ − x` of a quantized tensor.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peftcalc.lazy import upstairs
+from peftcalc.lazy import Drawn, upstairs
 from peftcalc.quant.absmax import IntegerGroups, dequantize_integers, unpack_integers
 from peftcalc.quant.blockwise import dequantize_4bit, unpack_4bit
 from peftcalc.quant.formats import Layout
@@ -19,7 +19,7 @@ from peftcalc.quant.nested import NestedScales
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Quantized:
+class Quantized(Drawn):
     """What `quantize` returns.
 
     Args:

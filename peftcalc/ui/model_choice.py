@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
 KEPT_CONFIGS = 16
 NO_TASK = "none"
+_UPLOADED = "_uploaded_config"
 
 
 def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShapes:
@@ -26,18 +27,34 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
 
     ids = catalogue_ids()
     chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
-    with st.expander("Another model: paste or upload its config.json, or name it on the hub"):
+    with st.popover("Another model …", width="stretch"):
+        st.markdown("Paste or upload its `config.json`, or name it on the hub.")
         st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
-        pasted = st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000)
-        uploaded = st.file_uploader("or upload it", type="json", key=f"{key}-file")
+        pasted = st.text_area(
+            "Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session"
+        )
+        st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
+        uploaded = st.session_state.get(_UPLOADED)
+        if uploaded is not None:
+            st.button("Forget the uploaded one", key=f"{key}-forget", on_click=_forget_upload)
         hub_id = state.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
     if uploaded is not None:
-        return _from_config(uploaded.getvalue())
+        return _from_config(uploaded)
     if pasted.strip():
         return _from_config(pasted)
     if hub_id.strip():
         return _from_name(hub_id.strip())
     return catalogue_shapes(chosen)
+
+
+def _keep_upload(key: str) -> None:
+    """The file's bytes go along to the other pages, which the control itself does not."""
+    file = st.session_state.get(f"{key}-file")
+    st.session_state[_UPLOADED] = file.getvalue() if file else None
+
+
+def _forget_upload() -> None:
+    st.session_state[_UPLOADED] = None
 
 
 def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+NOTES_PLACE = "_notes_place"
+PROJECTOR = "projector"
 
 Kind = Literal["exact", "estimated", "simulated", "measured", "stored run"]
 
@@ -20,9 +26,25 @@ _BADGES: dict[str, tuple[Literal["green", "blue", "violet", "orange", "gray"], s
 
 
 def open_page(question: str, answer: str) -> None:
-    """The page's heading and one short paragraph (at most 60 words in all come before the first control)."""
+    """The page's heading, one short paragraph (at most 60 words in all come before the first control), and between
+    the two the place where `state.link_notes` says what a link asked for in vain."""
     st.title(question, anchor=False)
+    st.session_state[NOTES_PLACE] = st.empty()
     st.markdown(answer)
+
+
+def controls_and_result(name: str, share: float = 0.3) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two containers side by side: controls, which stay in sight while the page scrolls, and what follows from them.
+
+    On a narrow screen the controls come first. `name` tells this pair from the page's others.
+    """
+    left, right = st.columns([share, 1 - share], gap="medium")
+    return left.container(key=f"controls-{name}", gap="small"), right.container(key=f"result-{name}", gap="small")
+
+
+def projector() -> bool:
+    """Whether the page is shown to a room: larger type, and only what a room needs."""
+    return bool(st.session_state.get(PROJECTOR, False))
 
 
 def badge(kind: Kind, detail: str = "") -> None:
@@ -51,11 +73,3 @@ def escape(text: str) -> str:
 def theme_name() -> Literal["light", "dark"]:
     """The visitor's theme, for figures that are drawn on the server."""
     return "dark" if st.context.theme.type == "dark" else "light"
-
-
-def legible_buttons() -> None:
-    """Dark words on the dark theme's light primary buttons: Streamlit's white ones have a contrast of 2.7, not 4.5."""
-    if theme_name() == "dark":
-        st.html(
-            "<style>[data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {color: #0b0f1a}</style>"
-        )

@@ -25,9 +25,18 @@ class PageEntry:
     section: str
     question: str
 
+    @property
+    def tab(self) -> str:
+        """What the browser's tab says.
+
+        >>> entry_at("train").tab
+        'Train · peftcalc'
+        """
+        return f"{self.title} · peftcalc"
+
 
 PAGES = (
-    PageEntry("home.py", "", "Home", ":material/home:", "", "What does fine-tuning cost?"),
+    PageEntry("home.py", "", "Story", ":material/auto_stories:", "", "What does fine-tuning cost?"),
     PageEntry(
         "parameters.py",
         "parameters",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +13,7 @@ import streamlit as st
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults, Track
 from peftcalc.plots import training
-from peftcalc.plots.style import THEMES
+from peftcalc.plots.work import curves_asked
 from peftcalc.ui import page, show
 
 WIDTH = 160
@@ -32,12 +33,7 @@ def note(text: str) -> None:
 
 def draw(board: RaceResults) -> None:
     """What is looked at again and again while a race runs."""
-    st.vega_lite_chart(
-        pd.DataFrame(training.curve_points(board), columns=["method", "curve", "step", "loss"]),
-        training.curves_spec(board),
-        width="stretch",
-        alt=training.curves_alt(board),
-    )
+    show.chart(training.curves_chart(board), training.curves_alt(board))
     st.table(pd.DataFrame(training.standings(board)).set_index("Method"), border="horizontal")
     for track in board.tracks.values():
         if track.last is not None and track.last.stopped:
@@ -124,19 +120,18 @@ def _take_away(board: RaceResults, job: Job | None) -> None:
         with st.container(horizontal=True, gap="small"):
             _download("Records, CSV", lambda: board.frame().to_csv(index=False), f"{name}.csv", "text/csv")
             _download("Records, JSON", lambda: _as_json(board), f"{name}.json", "application/json")
-            theme = THEMES[page.theme_name()]
-            for kind, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
-                _download(
-                    f"Figure, {kind.upper()}",
-                    lambda kind=kind: show.figure_bytes(training.curves_figure(board, theme), kind),
-                    f"{name}.{kind}",
-                    mime,
-                )
+            png, svg = (show.drawn_file(lambda: _curves(board), kind) for kind in ("png", "svg"))
+            _download("Figure, PNG", png, f"{name}.png", "image/png", show.DRAWN_ELSEWHERE)
+            _download("Figure, SVG", svg, f"{name}.svg", "image/svg+xml", show.DRAWN_ELSEWHERE)
         if job is not None:
             _adapters(board, job.folder)
         show.code(race.to_code(), f"{name}.py")
         note("One run alone, step by step:")
         show.code(race.settings(race.methods[-1], race.seeds[0]).to_code(), f"{name}-one-run.py")
+
+
+def _curves(board: RaceResults) -> dict[str, Any]:
+    return {"figure": "curves", **curves_asked(board)}
 
 
 def _as_json(board: RaceResults) -> str:
@@ -154,6 +149,8 @@ def _adapters(board: RaceResults, folder: Path) -> None:
             _download(f"{track.label}, seed {track.seed}", file.read_bytes, file.name, "application/zip")
 
 
-def _download(label: str, content, name: str, mime: str) -> None:
+def _download(label: str, content, name: str, mime: str, tip: str | None = None) -> None:
     """A button whose file is made when it is asked for."""
-    st.download_button(label, content, name, mime, on_click="ignore", icon=":material/download:", key=f"take-{name}")
+    st.download_button(
+        label, content, name, mime, on_click="ignore", icon=":material/download:", key=f"take-{name}", help=tip
+    )

@@ -1,19 +1,17 @@
-"""The script that runs on every visit: the frame and the navigation, then the page of the link."""
+"""The script that runs on every visit: the navigation, the frame, then the page of the link."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
-from peftcalc.ui import page as frame
-from peftcalc.ui.pages import PAGES, as_page
+from peftcalc.ui import shell, state
+from peftcalc.ui.pages import PAGES, as_page, entry_at
 
-st.set_page_config(page_title="peftcalc", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")
-frame.legible_buttons()
-
+shell.frame()
 sections = dict.fromkeys(entry.section for entry in PAGES)
 page = st.navigation(
-    {section: [as_page(entry) for entry in PAGES if entry.section == section] for section in sections}, expanded=True
+    {section: [as_page(entry) for entry in PAGES if entry.section == section] for section in sections}, position="top"
 )
+shell.dress(entry_at(page.url_path).tab)
+state.arrive(page.url_path)
 page.run()

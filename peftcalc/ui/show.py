@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from peftcalc.plots.figure_files import FileFormat, figure_bytes
 from peftcalc.plots.style import THEMES
-from peftcalc.ui import page
+from peftcalc.ui import background, page
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from peftcalc.plots.style import Chart
+    from peftcalc.plots.chart import Chart, Table
 
 
 def chart(chart: Chart, alt: str, key: str | None = None) -> None:
-    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. Words and rules have the theme's ink."""
-    import altair
+    """An interactive chart, drawn by the browser; its toolbar saves it as PNG. The page's theme and switch apply."""
+    spec = chart.specification(THEMES[page.theme_name()], page.projector())
+    spec.pop("description")  # `alt` says more, and Streamlit takes one of the two
+    spec["datasets"] = {name: _arrow(table) for name, table in chart.data.items()}
+    st.vega_lite_chart(spec, width="stretch", alt=alt, key=key)
 
-    ink = altair.MarkConfig(color=THEMES[page.theme_name()].text)
-    chart = chart.configure(text=ink, rule=ink)
-    st.altair_chart(chart, width="stretch", alt=alt, key=key)
+
+def _arrow(table: Table) -> Any:
+    """The bytes that the browser reads; what Arrow cannot take as it is, Streamlit mends."""
+    import pyarrow
+
+    try:
+        rows = pyarrow.Table.from_pylist(list(table)) if isinstance(table, Sequence) else _columns(table)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return table
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
 
 
-def figure(figure: Figure, alt: str, name: str) -> None:
-    """A drawn figure as scalable picture, with PNG and SVG to take away under `name`."""
+def _columns(frame: pd.DataFrame) -> Any:
+    """An Arrow table without pandas' index."""
+    import pyarrow
+
+    return pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+
+
+DRAWN_ELSEWHERE = "A worker process of this server draws it when you press."
+
+
+def figure(figure: Figure, alt: str, name: str, asked: Callable[[], dict[str, Any]]) -> None:
+    """A drawn figure as scalable picture, with PNG and SVG to take away under `name`.
+
+    Args:
+        figure: as it is shown.
+        alt: its alternative text.
+        name: of the files.
+        asked: called for what `peftcalc.plots.work` draws the same figure from, its theme left out.
+    """
     svg = getattr(figure, "drawn_svg", None) or figure_bytes(figure, "svg")
     figure.drawn_svg = svg  # pyright: ignore[reportAttributeAccessIssue]  # a cached figure is drawn once
     st.image(svg.decode(), alt=alt, width="stretch")
     with st.popover("Take this figure", icon=":material/download:", type="tertiary"):
-        # The PNG is drawn only when it is asked for: it costs more than the rest of the page.
+        png = drawn_file(asked, "png")
         st.download_button(
-            "PNG", lambda: figure_bytes(figure, "png"), f"{name}.png", "image/png", on_click="ignore", key=f"{name}.png"
+            "PNG", png, f"{name}.png", "image/png", on_click="ignore", key=f"{name}.png", help=DRAWN_ELSEWHERE
         )
         st.download_button("SVG", svg, f"{name}.svg", "image/svg+xml", on_click="ignore", key=f"{name}.svg")
 
 
-def figure_bytes(figure: Figure, file_format: str) -> bytes:
-    """The figure as an SVG (text stays text) or as a PNG of 200 dots an inch."""
-    import matplotlib
+def drawn_file(asked: Callable[[], dict[str, Any]], file_format: FileFormat) -> Callable[[], bytes]:
+    """A figure's file for a button: a worker draws it when it is pressed, since a PNG costs more than a page.
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format=file_format, dpi=200, metadata={"Date": None} if file_format == "svg" else None)
-    return buffer.getvalue()
+    Args:
+        asked: called for what `peftcalc.plots.work` draws it from, its theme left out.
+        file_format: "png" or "svg".
+    """
+    theme = page.theme_name()
+    return background.when_asked(
+        "figure", lambda: {**asked(), "theme": theme, "format": file_format}, f"figure.{file_format}"
+    )
 
 
 def table(frame: pd.DataFrame, name: str, alt: str = "", hide_index: bool = True, **columns: str) -> None:
@@ -70,9 +104,9 @@ def download_csv(frame: pd.DataFrame, name: str, label: str = "CSV") -> None:
     )
 
 
-def code(text: str, name: str, language: str = "python") -> None:
-    """Code to copy, and to save as `name`."""
-    st.code(text, language=language, wrap_lines=True)
+def code(text: str, name: str, language: str = "python", height: int | Literal["content"] = "content") -> None:
+    """Code to copy, and to save as `name`; of a `height` in pixels it scrolls."""
+    st.code(text, language=language, wrap_lines=True, height=height)
     st.download_button(
         "Save the code",
         text,

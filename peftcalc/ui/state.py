@@ -13,10 +13,52 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from peftcalc.ui.page import escape
+from peftcalc.ui.page import NOTES_PLACE, escape
 
 T = TypeVar("T")
+TRAVELLING = ("model", "model-hub", "gpu", "method")
+"""Keys of what is chosen once: these controls show on every page what the visitor chose on the page before."""
+_CHOSEN = "_chosen"
+_ARRIVING = "_arriving"
+_AT = "_at"
 _NOTES = "_link_notes"
+_NOTES_SHOWN = "_link_notes_shown"
+
+
+def arrive(path: str) -> None:
+    """Before a page runs: one that was just opened shows what the visitor chose before, unless a link says otherwise.
+
+    Streamlit keeps the value of a control while its page is shown and sometimes beyond, but not that of a link.
+    """
+    if st.session_state.get(_AT) != path:
+        st.session_state[_AT] = path
+        st.session_state[_ARRIVING] = dict(st.session_state.get(_CHOSEN, {}))
+        st.session_state.pop(_NOTES, None)
+
+
+def chosen(key: str, otherwise: T) -> T:
+    """What the visitor chose, on whichever page, under one of the `TRAVELLING` keys."""
+    return st.session_state.get(_CHOSEN, {}).get(key, otherwise)
+
+
+def _bring(key: str, options: Sequence[Any] | None = None, show: Callable[[Any], str] = str) -> None:
+    """Before one of the `TRAVELLING` controls is drawn for the first time on its page."""
+    arriving = st.session_state.get(_ARRIVING)
+    if not arriving or key not in arriving:
+        return
+    value = arriving.pop(key)
+    if key not in st.query_params and (options is None or value in options):
+        st.session_state[key] = value
+        st.query_params[key] = show(value)  # an address that is copied now says it too
+
+
+def _choose(key: str, value: Any, default: Any) -> None:
+    """Remember for the other pages; a default that nobody touched is no choice."""
+    if key not in TRAVELLING:
+        return
+    remembered = st.session_state.setdefault(_CHOSEN, {})
+    if key in remembered or value != default:
+        remembered[key] = value
 
 
 def slider(label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **kwargs: Any) -> T:
@@ -53,7 +95,7 @@ def several(
     )
     unknown = [text for text in given if text not in {show(option) for option in options}]
     if unknown:
-        _note(key, f"the link asked for {', '.join(unknown)}", ", ".join(show(option) for option in options), values)
+        note(key, f"the link asked for {', '.join(unknown)}", ", ".join(show(option) for option in options), values)
     return list(values)
 
 
@@ -62,7 +104,7 @@ def number(label: str, key: str, default: float, low: float, high: float, **kwar
     given = st.query_params.get(key)
     value = st.number_input(label, low, high, default, key=key, bind="query-params", **kwargs)
     if given is not None and not _same_number(given, value):
-        _note(key, f"the link asked for {given}", f"{low:g} to {high:g}", value)
+        note(key, f"the link asked for {given}", f"{low:g} to {high:g}", value)
     return value
 
 
@@ -73,7 +115,10 @@ def switch(label: str, key: str, default: bool = False, **kwargs: Any) -> bool:
 
 def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: Any) -> str:
     """A short text."""
-    return st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
+    _bring(key)
+    value = st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
+    _choose(key, value, default)
+    return value
 
 
 def set_controls(parameters: dict[str, Any]) -> None:
@@ -83,13 +128,21 @@ def set_controls(parameters: dict[str, Any]) -> None:
 
 
 def link_notes() -> None:
-    """After the page's controls: say which values of the link fell back, until their control is moved."""
+    """After the page's controls: say at its top which values of the link fell back, until their control is moved."""
     notes = st.session_state.get(_NOTES, {})
-    for key, (sentence, fallback) in list(notes.items()):
-        if key in st.session_state and st.session_state[key] == fallback:
-            st.info(escape(sentence), icon=":material/link_off:")
-        else:
+    for key, (_, fallback) in list(notes.items()):
+        if key not in st.session_state or st.session_state[key] != fallback:
             del notes[key]
+    place = st.session_state.get(NOTES_PLACE)
+    if place is None or not (notes or st.session_state.get(_NOTES_SHOWN)):
+        return
+    st.session_state[_NOTES_SHOWN] = bool(notes)
+    if not notes:
+        place.empty()
+        return
+    with place.container():
+        for sentence, _ in notes.values():
+            st.info(escape(sentence), icon=":material/link_off:")
 
 
 def _linked(
@@ -101,12 +154,16 @@ def _linked(
     show: Callable[[Any], str],
     **kwargs: Any,
 ) -> Any:
+    names = [show(option) for option in options]
+    _bring(key, options, show)
+    if key in st.session_state and st.session_state[key] not in options and st.session_state[key] not in names:
+        del st.session_state[key]  # another page's value, of a control of this name that has other options
     given = st.query_params.get(key)
     value = widget(label, options=options, key=key, format_func=_shown(show, options), bind="query-params", **kwargs)
-    names = [show(option) for option in options]
+    _choose(key, value, fallback)
     if given is not None and given not in names:
         allowed = ", ".join(names) if len(names) <= 12 else f"{names[0]} … {names[-1]}"
-        _note(key, f"the link asked for {key} = {given}", allowed, value)
+        note(key, f"the link asked for {key} = {given}", allowed, value)
     return fallback if value is None else value
 
 
@@ -116,7 +173,7 @@ def _shown(show: Callable[[Any], str], options: Sequence[Any]) -> Callable[[Any]
     return lambda option: option if isinstance(option, str) and option in names else show(option)
 
 
-def _note(key: str, asked: str, allowed: str, value: Any) -> None:
+def note(key: str, asked: str, allowed: str, value: Any) -> None:
     sentence = f"{asked[:120]}, which this page does not have ({allowed}); showing {value} instead."
     st.session_state.setdefault(_NOTES, {})[key] = (sentence[0].upper() + sentence[1:], value)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import streamlit as st
 
@@ -13,24 +14,41 @@ from peftcalc.recipes.training_script import TrainingSettings, training_script
 from peftcalc.ui import page, show
 
 
-def scripts(shapes: ModelShapes, method: Method, settings: TrainingSettings) -> None:
-    """Three forms of one choice, each in its tab."""
-    count, script, axolotl = st.tabs(["Count it", "Train it", "Axolotl"])
+def scripts(
+    shapes: ModelShapes,
+    method: Method,
+    settings: TrainingSettings,
+    height: int | Literal["content"] = "content",
+    more: Mapping[str, tuple[str, str]] | None = None,
+) -> None:
+    """The forms of one choice, each in its tab.
+
+    Args:
+        shapes, method, settings: what is trained, how, with which batch and precision.
+        height: pixels of the code, which scrolls where it is longer; "content" shows all of it.
+        more: further tabs, a text and the name to save it under by label.
+    """
+    more = more or {}
+    count, script, axolotl, *others = st.tabs(["Count it", "Train it", "Axolotl", *more])
     with count:
-        show.code(method.to_code(settings.task_type, shapes, settings.dtype, settings.num_labels), "lora_config.py")
+        text = method.to_code(settings.task_type, shapes, settings.dtype, settings.num_labels)
+        show.code(text, "lora_config.py", height=height)
     with script:
+        _or_why_not(lambda: training_script(method, shapes, settings), "finetune.py", "python", height)
         st.caption("The whole run with transformers' Trainer: put your data in the place of the example.")
-        _or_why_not(lambda: training_script(method, shapes, settings), "finetune.py", "python")
     with axolotl:
+        _or_why_not(lambda: axolotl_yaml(method, shapes, settings), "axolotl.yaml", "yaml", height)
         st.caption("Checked against Axolotl's schema; not run here.")
-        _or_why_not(lambda: axolotl_yaml(method, shapes, settings), "axolotl.yaml", "yaml")
+    for tab, (text, name) in zip(others, more.values(), strict=True):
+        with tab:
+            show.code(text, name, height=height)
 
 
-def _or_why_not(make: Callable[[], str], name: str, language: str) -> None:
+def _or_why_not(make: Callable[[], str], name: str, language: str, height: int | Literal["content"]) -> None:
     """The code, or the sentence that says why there is none."""
     try:
         text = make()
     except ValueError as error:
         st.caption(page.escape(str(error)))
         return
-    show.code(text, name, language)
+    show.code(text, name, language, height)

@@ -12,8 +12,10 @@ from adapter_files import BASE, CONFIG, TENSORS, edit_config, peft_load, write_a
 from streamlit.testing.v1 import AppTest
 
 import peftcalc as pc
+from peftcalc.doctor.strangers import inspect_given, smaller_adapter
 from peftcalc.models import hub
-from peftcalc.ui.doctor.upload import inspected, smaller_adapter
+
+pytestmark = pytest.mark.usefixtures("work_at_once")
 
 PAGE = Path(__file__).parents[2] / "pages" / "parameters.py"
 MINIMAL = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]}
@@ -95,12 +97,12 @@ def test_no_file_of_the_server_and_no_hub_is_asked(
     secret.write_text(json.dumps(BASE))
     for base in (str(secret), str(tmp_path), "someone/model", "../base", 7):
         edit_config(saved, base_model_name_or_path=base)
-        found = inspected.__wrapped__((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes(), None)  # pyright: ignore
+        found = inspect_given((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes(), None)
         assert (found.base, found.trainable) == (None, None)
         assert found.sound
 
 
 def test_a_flood_of_tensors_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peftcalc.ui.doctor.upload.MOST_TENSORS", 7)
+    monkeypatch.setattr("peftcalc.doctor.strangers.MOST_TENSORS", 7)
     with pytest.raises(ValueError, match="8 tensors; at most 7"):
-        inspected.__wrapped__("", (saved / TENSORS).read_bytes(), None)  # pyright: ignore
+        inspect_given("", (saved / TENSORS).read_bytes(), None)

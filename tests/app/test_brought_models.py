@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.models.load import load_model
-from peftcalc.ui import building
+from peftcalc.ui import background
 
 WORKER = (sys.executable, str(Path(__file__).with_name("building_worker.py")))
 
@@ -31,7 +31,7 @@ def page() -> None:
 
 @pytest.fixture(scope="module")
 def queue():
-    pool = JobQueue(WORKER, 1, building.LIMITS)
+    pool = JobQueue(WORKER, 1, background.LIMITS)
     until(lambda: pool.ready)
     yield pool
     pool.close()
@@ -39,9 +39,9 @@ def queue():
 
 @pytest.fixture
 def opened(queue, monkeypatch) -> AppTest:
-    kept = building._Kept()
-    monkeypatch.setattr(building, "queue", lambda: queue)
-    monkeypatch.setattr(building, "_kept", lambda: kept)
+    kept = background.Kept()
+    monkeypatch.setattr(background, "queue", lambda: queue)
+    monkeypatch.setattr(background, "kept", lambda: kept)
     return AppTest.from_function(page, default_timeout=60).run()
 
 
@@ -99,19 +99,19 @@ def test_a_visitor_who_leaves_ends_the_build(queue):
     job = queue.submit("ada", "build", [{"config": {"model_type": "gpt2", "peftcalc_test": "hang"}}])
     until(lambda: job.state == "running")
     busy = queue.process_ids
-    job.seen -= building.LIMITS.away
+    job.seen -= background.LIMITS.away
     queue.keep_house(time.monotonic())
     assert job.state == "stopped"
-    queue.keep_house(time.monotonic() + building.LIMITS.patience)
+    queue.keep_house(time.monotonic() + background.LIMITS.patience)
     until(lambda: queue.process_ids and queue.process_ids != busy)
     until(lambda: queue.ready)
 
 
 def test_the_last_models_are_kept_and_no_more():
-    kept = building._Kept()
+    kept = background.Kept()
     shapes = load_model("openai-community/gpt2")
-    for number in range(building.KEPT + 1):
+    for number in range(background.KEPT + 1):
         kept.put(str(number), shapes)
-        assert kept.get("0") or number == building.KEPT
+        assert kept.get("0") or number == background.KEPT
     assert kept.get("1") is None
-    assert len(kept.models) == building.KEPT
+    assert len(kept.answers) == background.KEPT

@@ -12,10 +12,13 @@ from safetensors.torch import save
 from streamlit.testing.v1 import AppTest
 
 import peftcalc as pc
+from peftcalc.quant.compared.formats import VARIANTS, picture, window
+from peftcalc.quant.compared.upload import read_upload
 from peftcalc.quant.precision import store
 from peftcalc.quant.samples import gaussian
 from peftcalc.ui.quantization import numbers as data
-from peftcalc.ui.quantization.upload import read_upload
+
+pytestmark = pytest.mark.usefixtures("work_at_once")
 
 PAGE = Path(__file__).parents[2] / "pages" / "quantization.py"
 
@@ -91,7 +94,7 @@ def test_one_outlier_ruins_one_scale_for_all_and_hardly_touches_blocks(page):
     for name, choice in (("calm", calm), ("loud", loud)):
         values = data.gaussian_values.__wrapped__(choice)
         for label in ("int8 per tensor", "int8 blocks"):
-            used[name, label] = data.picture.__wrapped__(choice, label, 64, data.window(values)).used
+            used[name, label] = picture(window(values), VARIANTS[label], 64).used
     assert used["calm", "int8 per tensor"] > 200
     assert used["loud", "int8 per tensor"] < 20
     assert used["loud", "int8 blocks"] > 250

@@ -132,6 +132,13 @@ def test_a_rank_pattern_gives_some_modules_their_own_rank() -> None:
     }
 
 
+@pytest.mark.parametrize("names", ["up", r".*\.down", "a.up", "mlp"])
+def test_a_pattern_of_names_is_held_against_one_layer_and_means_all(names: str) -> None:
+    """The same expression in a group is held against every layer."""
+    one, each = (LoRA(rank=2, rank_pattern={pattern: 5}) for pattern in (names, f"(?:{names})"))
+    assert count(dense(3), one).parts == count(dense(3), each).parts
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from served_app import CHROMIUM, CHROMIUM_FLAGS, running_app
+from views import Views, served_views
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,19 @@ def app_url() -> Iterator[str]:
 def cold_app_url() -> Iterator[str]:
     with running_app() as (url, _):
         yield url
+
+
+@pytest.fixture(scope="session")
+def views_url() -> Iterator[str]:
+    with served_views() as url:
+        yield url
+
+
+@pytest.fixture
+def views(browser, views_url) -> Iterator[Views]:
+    """A page for views, 1,000 pixels wide; no error may have reached its console."""
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    shown = Views(context.new_page(), views_url)
+    yield shown
+    context.close()
+    assert shown.errors == []

@@ -85,7 +85,7 @@ def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_
     opened = visit.visit(browser, f"{app_url}/parameters")
     page = opened.page
     try:
-        page.get_by_text("Another model: paste or upload its config.json").click()
+        page.get_by_text("Another model …").click()
         area = page.get_by_label("Paste a config.json")
         area.fill('{"model_type": "llama"')
         area.press("Control+Enter")
@@ -94,5 +94,23 @@ def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_
         area.press("Control+Enter")
         counted = pc.count({"model_type": "gpt2"}, pc.LoRA(rank=16))
         page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
+    finally:
+        page.context.close()
+
+
+def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/parameters?model=openai-community/gpt2")
+    page = opened.page
+    try:
+        for name in ("Memory", "Choose"):
+            page.get_by_text("Calculate", exact=True).first.click()
+            page.locator("a", has_text=name).last.click()
+            page.wait_for_url(f"**/{name.lower()}*")
+            page.wait_for_function(
+                "() => document.querySelector('.st-key-model input')?.value === 'openai-community/gpt2'",
+                timeout=visit.TIMEOUT,
+            )
+            opened.settle()
+            assert parse_qs(urlparse(page.url).query)["model"] == ["openai-community/gpt2"]
     finally:
         page.context.close()

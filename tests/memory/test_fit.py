@@ -14,7 +14,6 @@ from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import (
     ARTICLE,
     FIVE_METHODS,
-    _largest,
     fit,
     largest_batch,
     largest_models,
@@ -22,6 +21,7 @@ from peftcalc.memory.fit import (
     needed,
     refusals,
 )
+from peftcalc.memory.largest import searched
 
 MODEL = "meta-llama/Llama-3.2-1B"
 
@@ -29,7 +29,7 @@ MODEL = "meta-llama/Llama-3.2-1B"
 @hypothesis_settings(deadline=None, derandomize=True)
 @given(threshold=st.integers(0, 5000), limit=st.integers(1, 4000))
 def test_the_search_finds_the_largest_that_fits(threshold, limit):
-    assert _largest(lambda size: size <= threshold, limit) == min(threshold, limit)
+    assert searched(lambda size: size <= threshold, limit) == min(threshold, limit)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -13,6 +13,7 @@ from peftcalc.memory.fit import fit
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace, TimelinePoint
 from peftcalc.memory.serving import serving_table
 from peftcalc.plots import memory as plots
+from peftcalc.plots.serving import serving_chart
 from peftcalc.units import GIB
 
 MODEL = "meta-llama/Llama-3.2-1B"
@@ -91,7 +92,7 @@ def test_the_accuracy_figure_holds_every_prediction(error):
 
 
 def test_the_serving_figure_has_two_lines():
-    spec = plots.serving_chart(serving_table(MODEL, LoRA(rank=8), (1, 10))).to_dict()
+    spec = serving_chart(serving_table(MODEL, LoRA(rank=8), (1, 10))).to_dict()
     rows = next(iter(spec["datasets"].values()))
     assert {row["kind"] for row in rows} == {"one base, N adapters", "N whole models"}
     assert len(rows) == 4

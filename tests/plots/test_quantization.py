@@ -40,7 +40,7 @@ def test_colours_stand_out_in_light_and_dark(color, theme):
 
 def test_every_bit_is_drawn_once():
     numbers = [store(0.1, name) for name in NUMBER_FORMATS]
-    cells = bits_chart(numbers)["layer"][0]["data"]["values"]
+    cells = bits_chart(numbers).data["cells"]
     for number in numbers:
         drawn = sorted((cell["place"], cell["bit"]) for cell in cells if cell["format"] == number.format)
         assert "".join(bit for _, bit in drawn) == number.bit_string
@@ -50,19 +50,19 @@ def test_every_bit_is_drawn_once():
 def test_a_stage_shows_itself_and_what_came_before(name):
     taken = steps(WEIGHTS, name)
     for stage in range(len(STAGES)):
-        boxes = stages_chart(taken, stage)["data"]["values"]
+        boxes = stages_chart(taken, stage).data["boxes"]
         assert [box["stage"] for box in boxes if box["fill"] > 0.5] == [STAGES[stage]] * len(stage_cells(taken)[stage])
         assert {box["stage"] for box in boxes} == set(STAGES[: stage + 1])
-        assert len(code_line_chart(taken, stage)["layer"]) == 1 + (stage >= 2) + (stage >= 3)
+        assert len(code_line_chart(taken, stage).specification()["layer"]) == 1 + (stage >= 2) + (stage >= 3)
 
 
 def test_the_line_joins_each_weight_to_the_nearest_code_point():
     taken = steps(WEIGHTS, "nf4")
-    for line in code_line_chart(taken, 3)["layer"][1]["data"]["values"]:
+    for line in code_line_chart(taken, 3).data["weights"]:
         assert line["end"] == min(taken.grid, key=lambda point: abs(point - line["place"]))
 
 
 def test_small_multiples_have_one_vertical_axis():
     places = np.linspace(-1, 1, 5)
-    charts = [normalised_chart(places, places * 0 + share, places, "nf4", 40.0) for share in (1, 40)]
-    assert charts[0]["encoding"]["y"] == charts[1]["encoding"]["y"]
+    charts = [normalised_chart(places, places * 0 + share, places, "nf4", 40.0).specification() for share in (1, 40)]
+    assert charts[0]["layer"][0]["encoding"]["y"] == charts[1]["layer"][0]["encoding"]["y"]

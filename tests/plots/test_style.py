@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from peftcalc.methods import METHODS
-from peftcalc.plots.style import METHOD_STYLES, THEMES, color_scale, dash_scale, new_figure, shape_scale
+from peftcalc.plots.channels import of_methods
+from peftcalc.plots.style import METHOD_STYLES, THEMES, new_figure
 
 
 def luminance(color: str) -> float:
@@ -64,12 +65,8 @@ def test_the_server_is_set_up_for_a_class():
 
 
 def test_scales_are_in_the_order_of_the_methods():
-    assert (
-        color_scale().domain
-        == dash_scale().domain
-        == shape_scale().domain
-        == ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
-    )
+    for what in ("color", "dash", "shape"):
+        assert of_methods(what)["domain"] == ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
 
 
 def test_small_multiples_share_their_axes():

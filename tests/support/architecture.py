@@ -15,7 +15,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FOUNDATION = {"checks", "units", "methods", "targets", "lazy", "compiled", "app_folder", "outside_files"}
+FOUNDATION = {
+    "checks",
+    "units",
+    "methods",
+    "targets",
+    "lazy",
+    "compiled",
+    "app_folder",
+    "outside_files",
+    "bounded_memory",
+}
 
 MODELS = FOUNDATION | {"models"}
 COUNTING = MODELS | {"counting"}

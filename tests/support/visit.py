@@ -33,9 +33,7 @@ def visit(browser: Any, url: str, width: int = 1280, scheme: str = "light", heig
     opened = Visit(page)
 
     def note(message: Any) -> None:
-        # Streamlit's front end looks for its server below every part of the address and meets two 404s on its way.
-        probe = "/_stcore/" in message.location.get("url", "") and "404" in message.text
-        if message.type == "error" and not probe:
+        if message.type == "error":
             opened.errors.append(message.text)
 
     page.on("console", note)

@@ -28,11 +28,12 @@ _POWERS = ("gelu_new", "gelu_python_tanh", "gated-gelu")
 def saved_in_layers(setting: StepSetup) -> list[Saved]:
     """What all layers keep together, without checkpointing; bytes of one GPU's batch."""
     tokens, share = setting.options.tokens, setting.reached
+    reached = tokens if share == 1 else tokens * share
     body = [*_norms(setting), *saved_in_attention(setting), *_feed_forward(setting), *_dropouts(setting)]
     linears = (
         [*_trained_inputs(setting)] if setting.trained else [*_adapter_inputs(setting), *_parameter_adapters(setting)]
     )
-    scaled = [Saved(s.name, s.formula, s.bytes * tokens * share, s.source) for s in body]
+    scaled = [Saved(s.name, s.formula, s.bytes * reached, s.source) for s in body]
     scaled += [Saved(s.name, s.formula, s.bytes * tokens, s.source) for s in linears]
     return [term for term in (*scaled, *_weight_casts(setting)) if term.bytes]
 

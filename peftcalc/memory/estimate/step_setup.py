@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import Anatomy
@@ -36,7 +37,7 @@ class StepSetup:
         """True for full fine-tuning."""
         return not self.method.has_adapter
 
-    @property
+    @cached_property
     def adapters(self) -> dict[str, list[Part]]:
         """Adapters by the template of the module that they adapt."""
         found: dict[str, list[Part]] = {}
@@ -55,7 +56,7 @@ class StepSetup:
         """True when attention is not fused: by choice, or because the model has no other."""
         return self.options.attention == "eager" or self.body.written_out
 
-    @property
+    @cached_property
     def reached(self) -> float:
         """Share of the layers through which gradients flow: none below the first adapter.
 

@@ -113,11 +113,12 @@ def _cut(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
     if pasted.strip() and content is not None and found.method in ("LoRA", "DoRA"):
         st.download_button(
             f"Take the adapter of rank {rank}",
-            lambda: smaller_adapter(pasted, content, rank),
+            smaller_adapter(pasted, content, rank),
             f"adapter-rank-{rank}.zip",
             "application/zip",
             on_click="ignore",
             icon=":material/download:",
+            help="A worker process of this server cuts it when you press.",
         )
 
 

@@ -37,6 +37,7 @@ def arrows() -> None:
             f"A row turned by {turn} degrees and made {stretch:g} times as long, left by adding an arrow, right by an "
             "arc and a change of length.",
             "arrows",
+            lambda: {"figure": "arrows", "turn": turn, "stretch": stretch},
         )
     with st.expander("The formula, with these numbers, and as code"):
         _arrow_formula(turn, stretch, row)

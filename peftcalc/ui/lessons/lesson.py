@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
+from peftcalc.ui.lessons import predict
+from peftcalc.ui.page import projector
 from peftcalc.ui.state import set_controls
 
 
@@ -32,13 +34,30 @@ class TryThis:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A question to commit to before the answer is shown."""
+    """A question about the next change, to commit to before its answer can be seen."""
 
     question: str
     options: Sequence[str]
-    answer: Callable[[], str]
-    """Computes the right option, so that it cannot go stale."""
+    """What can be guessed; empty where a number is."""
+    answer: Callable[[], str | float]
+    """Computes the right option or the number, so that it cannot go stale."""
     explanation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Where the controls go with the guess, so that the page shows what came."""
+    unit: str = ""
+    within: float = 0.1
+    """A guessed number is right within this share of the answer."""
+
+    def right(self, guess: str | float) -> bool:
+        """Whether a guess is the answer.
+
+        >>> Prediction("6 · 7?", (), lambda: 42, "", within=0.05).right(41)
+        True
+        """
+        answer = self.answer()
+        if isinstance(answer, str) or isinstance(guess, str):
+            return guess == answer
+        return abs(guess - answer) <= self.within * abs(answer)
 
 
 @dataclass(frozen=True)
@@ -51,8 +70,8 @@ class Lesson:
 
 
 def show_presets(lesson: Lesson, page: str) -> None:
-    """A row of buttons that move the page's controls."""
-    with st.container(horizontal=True, gap="small"):
+    """One line of buttons that move the page's controls."""
+    with st.container(horizontal=True, gap="small", key=f"examples-{page}"):
         for index, preset in enumerate(lesson.presets):
             st.button(
                 preset.name,
@@ -64,41 +83,26 @@ def show_presets(lesson: Lesson, page: str) -> None:
 
 
 def show_try_this(lesson: Lesson, page: str) -> None:
-    """The prompts, two abreast: a button sets the controls; the claim is behind a click, to be predicted first."""
-    st.subheader("Try this", anchor=False)
-    for row in range(0, len(lesson.try_this), 2):
-        for column, index in zip(st.columns(2), (row, row + 1), strict=True):
-            if index < len(lesson.try_this):
-                with column.container(border=True, height="stretch"):
-                    _prompt(lesson.try_this[index], f"{page}-try-{index}")
+    """The prompts, one a line: a button sets the controls; the claim is behind a click, to be predicted first.
+
+    Before a room the teacher asks: with the projector they are left out.
+    """
+    if projector():
+        return
+    st.markdown("##### Try this")
+    for index, prompt in enumerate(lesson.try_this):
+        _prompt(prompt, f"{page}-try-{index}")
 
 
 def _prompt(prompt: TryThis, key: str) -> None:
-    st.markdown(f"{prompt.text} **{prompt.question}**")
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(f"{prompt.text} **{prompt.question}**")
         parameters = dict(prompt.parameters)
         st.button("Set it up", key=key, on_click=set_controls, args=(parameters,), icon=":material/play_arrow:")
         with st.popover("What happens", type="tertiary"):
             st.markdown(prompt.claim)
 
 
-def show_prediction(lesson: Lesson, page: str) -> None:
-    """Commit to a guess, then see."""
-    prediction = lesson.prediction
-    if prediction is None:
-        return
-    with st.container(border=True):
-        st.markdown(f"**Predict first.** {prediction.question}")
-        guess = st.radio(
-            prediction.question,
-            prediction.options,
-            index=None,
-            horizontal=True,
-            key=f"{page}-guess",
-            label_visibility="collapsed",
-        )
-        if guess is None:
-            return
-        answer = prediction.answer()
-        verdict = "Right." if guess == answer else f"Not quite: it is **{answer}**."
-        st.markdown(f"{verdict} {prediction.explanation}")
+def show_prediction(lesson: Lesson, page: str) -> bool:
+    """The lesson's question; True once it is answered, for what would give the answer away."""
+    return lesson.prediction is None or predict.ask(lesson.prediction, page)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peftcalc.ui.quantization.numbers import VARIANTS, Choice
+from peftcalc.quant.compared.formats import VARIANTS
+from peftcalc.ui.quantization.numbers import Choice
 
 
 def ranking_code(choice: Choice, block_size: int, labels: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ import streamlit as st
 
 from peftcalc import units
 from peftcalc.plots import quantization as plots
-from peftcalc.plots.style import THEMES
 from peftcalc.quant.model_bytes import ModelBytes, model_bytes
 from peftcalc.ui import model_choice, page, show, state
 from peftcalc.ui.lessons import lesson as lessons
@@ -40,7 +39,7 @@ def model_scale() -> None:
             second.metric("NF4, double quantized", units.gb(nested.total_bytes))
             third.metric("Saved by double quantization", units.gb(saved), help=f"{saved:,} bytes")
             show.chart(
-                plots.model_chart(_model_frame(rows, 2 * shapes.total), THEMES[page.theme_name()]),
+                plots.model_chart(_model_frame(rows, 2 * shapes.total)),
                 "; ".join(f"{name}: {units.gb(row.total_bytes)}" for name, row in rows.items()),
             )
             st.caption(

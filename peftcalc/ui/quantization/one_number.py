@@ -8,12 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc.plots import quantization_steps as plots
-from peftcalc.plots.style import THEMES
 from peftcalc.quant.precision import NUMBER_FORMATS, StoredNumber, from_bits, store
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import BITS
-from peftcalc.ui.quantization.draw import draw
 
 ABSMAXES = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 100.0)
 
@@ -33,8 +31,8 @@ def one_number() -> None:
         if name in stored:
             _bit_buttons(stored[name])
         rows = list(stored.values())
-        draw(
-            plots.bits_chart(rows, THEMES[page.theme_name()]),
+        show.chart(
+            plots.bits_chart(rows),
             f"The bits of {text} in each format: " + "; ".join(f"{row.format} {row.bit_string}" for row in rows) + ".",
         )
         show.table(_number_table(rows), "one-number-in-every-format", "What each format stores")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from peftcalc.plots import quantization_steps as plots
-from peftcalc.plots.style import THEMES
 from peftcalc.quant.steps import Steps, steps
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import STEPS
-from peftcalc.ui.quantization.draw import draw
 from peftcalc.ui.quantization.one_number import read_number
 
 
@@ -31,13 +29,12 @@ def step_by_step() -> None:
         taken = steps([read_number(part) for part in text.split(",") if part.strip()], scheme)
         page.badge("exact", "what quantize() returned")
         st.markdown(_explained(taken, stage))
-        theme = THEMES[page.theme_name()]
         points = (
             ", ".join(f"{value:.3g}" for value in taken.grid) if len(taken.grid) < 20 else f"{len(taken.grid)} of them"
         )
-        draw(plots.code_line_chart(taken, stage, theme), f"The code points of {scheme}: {points}.")
+        show.chart(plots.code_line_chart(taken, stage), f"The code points of {scheme}: {points}.")
         cells = plots.stage_cells(taken)[stage]
-        draw(plots.stages_chart(taken, stage, theme), f"{name}: {', '.join(cells)}.")
+        show.chart(plots.stages_chart(taken, stage), f"{name}: {', '.join(cells)}.")
         with st.expander("As code"):
             show.code(
                 f'from peftcalc.quant.steps import steps\n\nprint(steps({list(taken.weights)}, "{scheme}"))', "steps.py"

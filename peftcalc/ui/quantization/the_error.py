@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from peftcalc.plots import quantization as plots
-from peftcalc.plots.style import THEMES
+from peftcalc.quant.compared.formats import VARIANTS, WINDOW, Measured, Picture
+from peftcalc.quant.compared.upload import read_upload
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import DEFAULT_VARIANTS, EXPLORER
 from peftcalc.ui.quantization import numbers as data
 from peftcalc.ui.quantization.as_code import ranking_code
-from peftcalc.ui.quantization.draw import draw
-from peftcalc.ui.quantization.upload import read_upload
 
 CURVE_BLOCKS = (16, 64, 256, 1024, 4096)
 COUNTS = (16_384, 65_536, 262_144, 1_048_576)
@@ -31,15 +31,17 @@ MATRIX = "layers.0.self_attn.q_proj"
 def the_error() -> None:
     st.header("The error on many weights", anchor="the-error")
     lessons.show_presets(EXPLORER, "explorer")
-    labels = state.several("Formats", tuple(data.VARIANTS), "formats", DEFAULT_VARIANTS)
+    labels = state.several("Formats", tuple(VARIANTS), "formats", DEFAULT_VARIANTS)
     controls, result = st.columns([1, 3], gap="large")
     with page.errors_as_sentences():
         with controls:
-            choice, values, inputs = _chosen_numbers()
+            choice, values, inputs, content = _chosen_numbers()
             block = state.slider("Block size", data.BLOCKS, "block", 64)
         with result:
             if labels:
-                _explorer(choice, values, inputs, block, labels)
+                _explorer(
+                    choice, values, data.compared(choice, values, inputs, block, _sizes(labels, block), content), block
+                )
             else:
                 st.info("Choose at least one format.", icon=":material/info:")
     lessons.show_prediction(EXPLORER, "explorer")
@@ -47,13 +49,19 @@ def the_error() -> None:
     state.link_notes()
 
 
-def _chosen_numbers() -> tuple[data.Choice, Any, Any]:
-    """The choice, its numbers, and a layer's real inputs where the numbers are a layer's weight."""
+def _sizes(labels: list[str], block: int) -> dict[str, tuple[int, ...]]:
+    """The block sizes of each variant's curve: one where it has a size of its own or no blocks."""
+    free = {label for label in labels if VARIANTS[label].per == "block" and not VARIANTS[label].own_block}
+    return {label: CURVE_BLOCKS if label in free else (block,) for label in labels}
+
+
+def _chosen_numbers() -> tuple[data.Choice, Any, Any, bytes | None]:
+    """The choice, its numbers, a layer's real inputs where the numbers are its weight, and the visitor's file."""
     kind = state.menu("Numbers", KINDS, "data", KINDS[0])
     if kind == "Trained matrix":
         layers = data.trained_layers()
         name = state.menu("Layer of the shipped text model", tuple(layers), "matrix", MATRIX)
-        return data.Choice(kind, matrix=name), *layers[name]
+        return data.Choice(kind, matrix=name), *layers[name], None
     if kind == "Your file":
         return _uploaded(kind)
     outlier, outliers = 0, 0
@@ -64,25 +72,24 @@ def _chosen_numbers() -> tuple[data.Choice, Any, Any]:
         outliers = max(1, round(share * count))
     seed = state.slider("Other numbers (seed)", range(6), "noise", 0)
     choice = data.Choice(kind, count, float(outlier), outliers, seed)
-    return choice, data.gaussian_values(choice), None
+    return choice, data.gaussian_values(choice), None, None
 
 
-def _uploaded(kind: str) -> tuple[data.Choice, Any, Any]:
+def _uploaded(kind: str) -> tuple[data.Choice, Any, Any, bytes | None]:
     file = st.file_uploader("A .safetensors or .npy file", ["safetensors", "npy"], max_upload_size=data.LARGEST_FILE_MB)
     if file is None:
         st.caption(f"Up to {data.LARGEST_FILE_MB} MB. Only numbers are read, nothing is executed or kept.")
         choice = data.Choice(KINDS[0], COUNTS[1])
-        return choice, data.gaussian_values(choice), None
+        return choice, data.gaussian_values(choice), None, None
     content = file.getvalue()
     tensors = read_upload(file.name, content)
     name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
     choice = data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest(), file=file.name)
-    return choice, tensors[name], None
+    return choice, tensors[name], None, content
 
 
-def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels: list[str]) -> None:
-    rows = sorted((data.measure(choice, label, block, values, inputs) for label in labels), key=lambda row: row.rmse)
-    window = data.window(values)
+def _explorer(choice: data.Choice, values: Any, found: data.Compared, block: int) -> None:
+    rows = found.rows
     page.badge("measured", f"on {math.prod(values.shape):,} numbers, by quantization_error()")
     st.subheader("Ranking", anchor=False)
     ranking = pd.DataFrame(
@@ -90,20 +97,17 @@ def _explorer(choice: data.Choice, values: Any, inputs: Any, block: int, labels:
         columns=["variant", "format", "rmse", "text"],
     )
     spoken = ", ".join(f"{row.label} {row.rmse:.3g}" for row in rows)
-    show.chart(
-        plots.ranking_chart(ranking, THEMES[page.theme_name()]), f"Root mean square error, the best first: {spoken}."
-    )
-    pictures = {label: data.picture(choice, label, block, window) for label in labels}
-    _small_multiples(pictures)
-    _trade_off(choice, window, block, labels)
-    _where(pictures)
+    show.chart(plots.ranking_chart(ranking), f"Root mean square error, the best first: {spoken}.")
+    _small_multiples(found.pictures)
+    _trade_off(found, block)
+    _where(found.pictures)
     with st.expander("Every number, as a table and as code"):
         show.table(_ranking_table(rows), "quantization-error", "What each format loses")
         show.code(ranking_code(choice, block, [row.label for row in rows]), "quantization_error.py")
         st.latex(r"\mathrm{SQNR} = 10 \log_{10} \frac{\sum x^2}{\sum (\hat x - x)^2}")
 
 
-def _small_multiples(pictures: dict[str, data.Picture]) -> None:
+def _small_multiples(pictures: dict[str, Picture]) -> None:
     st.subheader("The numbers, and the codes they can become", anchor=False)
     st.caption(
         "Each number divided by the largest of those that share its scale. Red ticks are code points. One outlier with "
@@ -116,27 +120,26 @@ def _small_multiples(pictures: dict[str, data.Picture]) -> None:
             shown = pictures[label]
             column.markdown(f"**{label}**: {shown.used} of {len(shown.codes)} values used")
             with column:
-                draw(
-                    plots.normalised_chart(
-                        shown.places, shown.shares, shown.codes, data.VARIANTS[label].family, highest
-                    ),
+                show.chart(
+                    plots.normalised_chart(shown.places, shown.shares, shown.codes, VARIANTS[label].family, highest),
                     f"Histogram of the normalised numbers for {label}, with its {len(shown.codes)} code points.",
                 )
-    st.caption(f"The pictures show {data.WINDOW:,} numbers, the largest among them.")
+    st.caption(f"The pictures show {WINDOW:,} numbers, the largest among them.")
 
 
-def _trade_off(choice: data.Choice, window: Any, block: int, labels: list[str]) -> None:
+def _trade_off(found: data.Compared, block: int) -> None:
     st.subheader("Error against bits and block size", anchor=False)
+    labels = list(found.pictures)
 
     def point(label: str, size: int) -> tuple[str, str, str, float, float]:
-        variant = data.VARIANTS[label]
+        variant = VARIANTS[label]
         shown = f"{variant.own_block or size}" if variant.per == "block" else variant.per
-        return label, variant.family, shown, *data.measure_window(choice, label, size, window)
+        return label, variant.family, shown, *found.points[label, size]
 
     columns = ["variant", "format", "block", "bits", "rmse"]
-    chosen = {label for label in labels if data.VARIANTS[label].per == "block" and not data.VARIANTS[label].own_block}
-    sizes = {label: CURVE_BLOCKS if label in chosen else (block,) for label in labels}
-    curve = pd.DataFrame([point(label, size) for label in labels for size in sizes[label]], columns=columns)
+    curve = pd.DataFrame(
+        [point(label, size) for label, sizes in _sizes(labels, block).items() for size in sizes], columns=columns
+    )
     here = pd.DataFrame([point(label, block) for label in labels], columns=columns)
     show.chart(
         plots.trade_off_chart(curve, here),
@@ -145,13 +148,13 @@ def _trade_off(choice: data.Choice, window: Any, block: int, labels: list[str]) 
     )
 
 
-def _where(pictures: dict[str, data.Picture]) -> None:
+def _where(pictures: dict[str, Picture]) -> None:
     st.subheader("Where on the number line the error lies", anchor=False)
     frame = pd.concat(
         pd.DataFrame(
             {
                 "variant": label,
-                "format": data.VARIANTS[label].family,
+                "format": VARIANTS[label].family,
                 "place": shown.line_places,
                 "share": shown.line_shares,
             }
@@ -161,7 +164,7 @@ def _where(pictures: dict[str, data.Picture]) -> None:
     show.chart(plots.error_line_chart(frame), "The share of each format's squared error, by where the numbers lie.")
 
 
-def _ranking_table(rows: list[data.Measured]) -> pd.DataFrame:
+def _ranking_table(rows: Sequence[Measured]) -> pd.DataFrame:
     columns = ("format", "bits a number", "bytes", "RMSE", "mean error", "largest error", "SQNR, dB")
     frame = pd.DataFrame(
         [(r.label, r.bits_per_value, r.nbytes, r.rmse, r.mean_abs, r.max_abs, r.sqnr_db) for r in rows], columns=columns

@@ -1,0 +1,121 @@
+"""The controls of a page as its elements tell of them: any slider, number or menu, wherever it stands."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamlit.proto.Element_pb2 import Element
+from streamlit.proto.Slider_pb2 import Slider
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+KINDS = ("slider", "number_input", "selectbox")
+
+
+@dataclass(frozen=True)
+class Held:
+    """An element on the page, the fragment that drew it (empty for none), and the run that drew it last."""
+
+    element: Element
+    fragment: str
+    run: str
+
+    def is_a(self, kind: str, label: str) -> bool:
+        """True for an enabled element of this kind with these words in its label."""
+        return self.element.WhichOneof("type") == kind and label in self._own.label and not self._own.disabled
+
+    @property
+    def set_by_server(self) -> str:
+        """The id of a widget whose value the server has just set, else empty."""
+        return self._own.id if getattr(self._own, "set_value", False) else ""
+
+    @property
+    def _own(self) -> Any:
+        return getattr(self.element, self.element.WhichOneof("type") or "empty")
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control.
+
+    Attributes:
+        kind: one of `KINDS`; Streamlit's select sliders are sliders.
+        label: as the visitor reads it.
+        id: the widget's, which the server knows it by.
+        fragment: the fragment that it reruns; empty where the whole page runs again.
+        values: what it can be set to, as states to send.
+    """
+
+    kind: str
+    label: str
+    id: str
+    fragment: str
+    value: WidgetState | None
+    values: tuple[WidgetState, ...]
+
+    def another(self, chance: random.Random) -> WidgetState:
+        """A value that it does not have now."""
+        others = [state for state in self.values if state != self.value]
+        return chance.choice(others or list(self.values))
+
+
+def control_of(held: Held, sent: Mapping[str, WidgetState]) -> Control | None:
+    """The control that an element is; None for anything else, and for one that cannot be moved.
+
+    Args:
+        held: the element.
+        sent: the values that its visitor has given to widgets.
+    """
+    kind = held.element.WhichOneof("type")
+    if kind not in KINDS:
+        return None
+    own = getattr(held.element, kind)
+    first, values = {"slider": _slider, "number_input": _number, "selectbox": _menu}[kind](own)
+    if own.disabled or own.form_id or len(values) < 2:
+        return None
+    return Control(kind, own.label, own.id, held.fragment, sent.get(own.id, first), values)
+
+
+def _slider(own: Slider) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
+    """Both kinds of slider; one with two handles keeps the other at the end.
+
+    A select slider's value is sent as the text of its option, a slider's as a number.
+    """
+    state = WidgetState(id=own.id)
+    ends = own.default[1:]
+    if own.type == Slider.Type.SELECT_SLIDER:
+        values = []
+        for option in own.options:
+            shown = WidgetState(id=own.id)
+            shown.string_array_value.data.extend([option, *[own.options[-1]] * len(ends)])
+            values.append(shown)
+        state.string_array_value.data.extend(own.raw_value or [own.options[int(index)] for index in own.default])
+        return state, tuple(values)
+    steps = round((own.max - own.min) / own.step) if own.step else 0
+    kept = range(0, steps + 1, max(1, steps // 50))
+    values = []
+    for index in kept:
+        shown = WidgetState(id=own.id)
+        shown.double_array_value.data.extend([own.min + index * own.step, *ends])
+        values.append(shown)
+    state.double_array_value.data.extend(own.value or own.default)
+    return state, tuple(values)
+
+
+def _number(own: Any) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
+    """A few steps to either side of what it shows, within its bounds."""
+    here = own.value if own.set_value else own.default
+    low = own.min if own.has_min else here - 5 * own.step
+    high = own.max if own.has_max else here + 5 * own.step
+    around = (here + index * own.step for index in range(-5, 6))
+    values = (WidgetState(id=own.id, double_value=value) for value in around if low <= value <= high)
+    return WidgetState(id=own.id, double_value=here), tuple(values)
+
+
+def _menu(own: Any) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
+    chosen = own.raw_value if own.set_value else (own.options[own.default] if own.options else "")
+    return WidgetState(id=own.id, string_value=chosen), tuple(
+        WidgetState(id=own.id, string_value=option) for option in own.options
+    )

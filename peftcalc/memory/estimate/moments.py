@@ -1,0 +1,217 @@
+"""The few moments of a step at which its bytes can be highest, each with the terms that make it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from peftcalc.memory.estimate.activations import is_layer_norm, saved_in_layers
+from peftcalc.memory.estimate.head import head_bytes
+from peftcalc.memory.estimate.model_state import (
+    adapter_term,
+    gradient_term,
+    optimizer_buffer,
+    optimizer_term,
+    shard,
+    weight_terms,
+)
+from peftcalc.memory.estimate.sizes import total_of
+from peftcalc.memory.estimate.step_setup import Saved, StepSetup
+from peftcalc.memory.estimate.study import Study
+from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, PEFT, PEFT_DORA, QLORA, ZERO, Term
+from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.models.shapes import ModelShapes
+
+KEPT = 256
+"""Set-ups whose standing bytes are remembered; each is a handful of terms."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point of the step at which the bytes may be highest."""
+
+    name: str
+    phase: str
+    terms: tuple[Term, ...]
+
+    @property
+    def total(self) -> int:
+        return total_of([term.bytes for term in self.terms])
+
+
+def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
+    """The bytes of each moment, of which the peak is the largest; batch or sequence may be a `Size`."""
+    return [moment.total for moment in moments_of(known, options)[0]]
+
+
+def moments_of(known: Study, options: MemoryOptions) -> tuple[list[Moment], StepSetup]:
+    """All moments on one GPU, and what they were computed from."""
+    options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
+    setting = known.setup(options)
+    return [_sharded(moment, options) for moment in _moments(_standing_of(setting, known), setting)], setting
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What does not depend on the batch and the sequence."""
+
+    state: tuple[Term, ...]
+    """Weights, adapters, optimizer states, gathered weights."""
+    gradients: Term
+    head_gradient: tuple[Term, ...]
+    nearly_all: tuple[Term, ...]
+    root: Term
+    tied: Term
+    norm: int
+    dense: int
+
+
+def _standing_of(setting: StepSetup, known: Study) -> _Standing:
+    return _standing(known, setting.options.resized(1, 1))
+
+
+@lru_cache(maxsize=KEPT)
+def _standing(known: Study, options: MemoryOptions) -> _Standing:
+    """It stays from step to step, or belongs to one weight: read once for all sizes."""
+    model, counted, method, setting = known.model, known.counted, known.method, known.setup(options)
+    precision = setting.precision
+    weights = [*weight_terms(model, method, precision), adapter_term(counted, precision)]
+    gradients = gradient_term(counted, method, precision)
+    update = optimizer_buffer(counted, method, precision, options)
+    return _Standing(
+        state=(*weights, optimizer_term(counted, method, precision, options), *_gathered(model, setting)),
+        gradients=gradients,
+        head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
+        nearly_all=_part_of(gradients, gradients.bytes * (1 - 1 / known.body.layers), setting, always=True),
+        root=Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM),
+        tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD),
+        norm=norm_of_sum(setting),
+        dense=dequantized(setting, model),
+    )
+
+
+def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
+    """The moments among which the peak is, each with its terms."""
+    options, state, gradients = setting.options, standing.state, standing.gradients
+    earlier = (gradients,) if options.accumulation > 1 else ()
+    layers = saved_in_layers(setting)
+    saved = [*_kept(layers, setting), *_final(setting)]
+    head = head_bytes(setting.body, setting.precision, options, not setting.method.has_adapter)
+    loss = Term("logits_and_loss", "log-probabilities and their gradients", head.formula, head.bytes, head.source)
+    held = Term("logits_and_loss", "logits that the loop holds", "e · T · V", head.held, head.source)
+    work = _work(standing, setting)
+    one = _one_layer(layers, setting)
+    again = one if options.checkpointing else []
+    head_gradient = () if earlier else standing.head_gradient
+    nearly_all = earlier or standing.nearly_all
+    return [
+        Moment("loss", head.phase, (*state, *earlier, *saved, loss, held)),
+        Moment("last layer", "backward", (*state, *earlier, *head_gradient, *saved, *again, *work, held)),
+        Moment("first layer", "backward", (*state, *nearly_all, *one, *work, held)),
+        Moment("end of the backward pass", "backward", (*state, gradients, standing.tied, held)),
+        Moment("update", "optimizer", (*state, gradients, standing.root, held)),
+    ]
+
+
+def _work(standing: _Standing, setting: StepSetup) -> list[Term]:
+    """Temporary buffers of one layer at its highest point: DoRA's norm, a dequantized weight, or neither."""
+    norm, dense = standing.norm, standing.dense
+    ways = [
+        [("gradients of the MLP's hidden values", "T · (3·p·f + …)", backward_work(setting), AUTOGRAD)],
+        [
+            ("the down-projection's hidden values", "T · p·f", down_work(setting) if dense else 0, AUTOGRAD),
+            ("the largest 4-bit weight, dequantized", "e·in·out", dense, QLORA),
+        ],
+        [
+            ("the down-projection's input", "T · p·f", forward_work(setting), PEFT),
+            ("DoRA: the norm of W + s·B·A", "4·in² + 16·in·out", norm, PEFT_DORA),
+        ],
+    ]
+    chosen = max(ways, key=lambda way: sum(size for _, _, size, _ in way))
+    return [Term("temporary_buffers", *term) for term in chosen]
+
+
+def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False) -> tuple[Term, ...]:
+    """A part of the gradients: those that exist at some moment of full fine-tuning's backward pass."""
+    if setting.method.has_adapter and not always:
+        return ()
+    return (Term(whole.part, f"{whole.name} so far", whole.formula, round(size), whole.source),)
+
+
+def _outside(model: ModelShapes) -> int:
+    """Parameters of the head, whose gradient comes first."""
+    head = next((group for group in model.groups if group.template == model.output_embedding), None)
+    return sum(tensor.numel for tensor in head.tensors) if head else 0
+
+
+def _kept(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
+    """What is saved when the forward pass is over: everything, or with checkpointing the input of each layer."""
+    if not setting.options.checkpointing:
+        return [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in layers]
+    body, tokens = setting.body, setting.options.tokens
+    size = setting.precision.stream * body.width * tokens * body.layers
+    return [Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
+
+
+def _one_layer(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
+    """What one layer keeps: everything divided by the number of layers."""
+    depth = setting.body.layers
+    return [
+        Term(
+            "saved_activations",
+            f"{s.name}, one layer",
+            s.formula.replace("L · ", "", 1),
+            round(s.bytes / depth),
+            s.source,
+        )
+        for s in layers
+    ]
+
+
+def _final(setting: StepSetup) -> list[Term]:
+    """The last norm's input, what a trained head keeps of its own, and the head's weight where autocast casts it."""
+    body, precision, tokens = setting.body, setting.precision, setting.options.tokens
+    if not body.vocabulary:
+        return []
+    fused = any(is_layer_norm(group) for group in body.norms)
+    size = (4 if not fused or precision.autocast else precision.stream) * body.width
+    size += precision.stream * body.width * (1 if fused else 2) if not setting.method.has_adapter else 0
+    terms = [Term("saved_activations", "the last norm and the head's input", "T · 4·h", size * tokens, AUTOGRAD)]
+    if precision.autocast and precision.weight == 4:
+        cast = precision.dtype * body.vocabulary * body.width
+        terms.append(Term("saved_activations", "the head's weight, cast by autocast", "e · V·h", cast, AUTOGRAD))
+    return terms
+
+
+def _tied(model: ModelShapes, setting: StepSetup) -> int:
+    """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
+    head = next((g for g in model.groups if g.template == model.output_embedding), None)
+    is_tied = head is not None and any(tensor.tied_to for tensor in head.tensors)
+    if setting.method.has_adapter or not is_tied:
+        return 0
+    return setting.body.vocabulary * setting.body.width * setting.precision.weight
+
+
+def _gathered(model: ModelShapes, setting: StepSetup) -> list[Term]:
+    """With divided weights, two layers are gathered at a time: the one at work and the next."""
+    options = setting.options
+    if options.gpus == 1 or options.sharding != "zero3":
+        return []
+    inside = sum(group.parameters for group in model.groups if group.indices) / setting.body.layers
+    bits = 0.516 if setting.method.quantized else setting.precision.weight
+    return [Term("temporary_buffers", "weights of two layers, gathered", "2 · e · N/L", round(2 * inside * bits), ZERO)]
+
+
+def _sharded(moment: Moment, options: MemoryOptions) -> Moment:
+    """The same moment on one of several GPUs."""
+    if options.gpus == 1 or options.sharding == "ddp":
+        return moment
+    terms = tuple(
+        Term(t.part, t.name, f"({t.formula}) / GPUs", divided, t.source) if divided != t.bytes else t
+        for t in moment.terms
+        for divided in (shard(t.bytes, t.part, options),)
+    )
+    return Moment(moment.name, moment.phase, terms)

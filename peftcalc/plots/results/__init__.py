@@ -1,0 +1,1 @@
+"""How results draw and tell themselves in a notebook: `result.plot()` and the table that Jupyter shows."""

@@ -1,0 +1,243 @@
+// One row of a weight as an arrow: LoRA pushes its tip, DoRA turns it and then sets its length. (DoRA paper, section 3.2,
+// eq. 3 to 5.) Both end at the same tip; what the move was stays as a trail in the plane of ΔM against ΔD.
+import { number, numbers } from "./checks.js";
+import { button, figure } from "./controls.js";
+import { decompose, norm } from "./core.js";
+import { num, s } from "./elements.js";
+import { draggable, place } from "./hands.js";
+import { arrow } from "./look.js";
+
+const TRAIL = 160;
+const DEGREE = Math.PI / 180;
+const SHORTEST = 0.02;
+/** How far the tip goes, as a share of the reach: the compass's dial lies beyond it. */
+const FURTHEST = 0.86;
+/** How near the summit counts as there, as a share of the reach. */
+const NEAR = 0.04;
+const PANELS = [
+  { method: "lora", title: "LoRA adds ΔW", climb: "One push sets both at once" },
+  { method: "dora", title: "DoRA turns, then sets the length", climb: "A compass, then a stride" },
+];
+
+export default class Arrow {
+  static check(data) {
+    const pair = (name, value) => numbers(name, value, 2, 2, -1e3, 1e3);
+    const start = pair("start", data.start), tip = pair("tip", data.tip);
+    if (norm(start) === 0 || norm(tip) === 0) throw new RangeError("start and tip must not be zero: a zero row has no direction");
+    return { start, tip, reach: number("reach", data.reach, norm(start), 1e4), summit: pair("summit", data.summit), climb: number("climb", data.climb, 0, 1) };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.figures = [figure("ΔM, change of length"), figure("ΔD, 1 − cos of the turn"), figure("‖ΔW‖, what LoRA adds")];
+    this.climbing = button("As a climb", () => { this.climb = this.climb ? 0 : 1; frame.relay(); frame.release(); });
+    frame.bar.append(...this.figures.map(one => one.box), this.climbing);
+  }
+
+  receive(data) {
+    Object.assign(this, data);
+    this.trail = [];
+    this.m0 = norm(this.start);
+    this.a0 = Math.atan2(this.start[1], this.start[0]);
+  }
+
+  get state() { return { x: this.tip[0], y: this.tip[1], climb: this.climb }; }
+  set state({ x, y, climb }) {
+    this.tip = this.within([number("x", x, -1e4, 1e4), number("y", y, -1e4, 1e4)]);
+    this.climb = number("climb", climb, 0, 1);
+    this.trail = [];
+  }
+
+  // ---- moving ----
+
+  /** A tip that can be drawn and has a direction. */
+  within(tip) {
+    const length = norm(tip), most = this.reach * FURTHEST;
+    if (length < SHORTEST * this.m0) return length > 0 ? tip.map(v => (v * SHORTEST * this.m0) / length) : this.tip;
+    return length > most ? tip.map(v => (v * most) / length) : tip;
+  }
+  go(tip) {
+    this.trail.push(this.mark(this.tip));
+    if (this.trail.length > TRAIL) this.trail.shift();
+    this.tip = this.within(tip);
+    this.frame.draw();
+  }
+  /** A place where the tip has been: as a dot in the panels, and as one in the plane. */
+  mark(tip) {
+    const dot = ([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`;
+    return { tip, panel: dot([this.X(tip[0]), this.Y(tip[1])]), plane: dot(this.onPlane(decompose(this.start, tip, 1, 2))) };
+  }
+  polar(length, angle) { this.go([length * Math.cos(angle), length * Math.sin(angle)]); }
+  get angle() { return Math.atan2(this.tip[1], this.tip[0]); }
+  /** Degrees from W to W′, −180 to 180, counter-clockwise. */
+  get turn() { return Math.atan2(Math.sin(this.angle - this.a0), Math.cos(this.angle - this.a0)) / DEGREE; }
+
+  keys(event, dial) {
+    const many = event.shiftKey ? 10 : 1;
+    const turn = { ArrowLeft: 1, ArrowRight: -1, PageUp: 15, PageDown: -15 }[event.key], grow = dial ? undefined : { ArrowUp: 0.02, ArrowDown: -0.02 }[event.key];
+    if (event.key === "Home") this.go(this.start);
+    else if (turn) this.polar(norm(this.tip), this.angle + turn * many * DEGREE);
+    else if (grow) this.polar(norm(this.tip) + grow * many * this.m0, this.angle);
+    else return;
+    event.preventDefault();
+    this.frame.releaseSoon();
+  }
+
+  // ---- drawing ----
+
+  layout(width) {
+    const { projector } = this.frame, gap = 24, title = projector ? 58 : 50;
+    const across = width >= 760 ? 3 : width >= 520 ? 2 : 1;
+    const side = Math.floor(Math.min(across === 1 ? 310 : 340, (width - (across - 1) * gap) / across)), low = across === 1 ? 210 : side;
+    const at = [0, 1, 2].map(k => [(k % across) * (side + gap), Math.floor(k / across) * (side + title + 12)]);
+    const height = at[2][1] + low + title + 4;
+    this.side = side;
+    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height,
+      "aria-label": "Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction" });
+    this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
+    this.plane(...at[2], title, low);
+    this.trail = this.trail.map(({ tip }) => this.mark(tip));
+    this.climbing.setAttribute("aria-pressed", String(Boolean(this.climb)));
+    this.frame.stage.replaceChildren(this.drawing);
+  }
+
+  X(v) { return this.side / 2 + (v * this.side) / 2 / this.reach; }
+  Y(v) { return this.side / 2 - (v * this.side) / 2 / this.reach; }
+
+  panel({ method, title, climb }, which, x, y, head) {
+    const { side } = this, color = `var(--x-${method})`, middle = side / 2;
+    const field = s("g", { transform: `translate(${x},${y + head})` });
+    this.drawing.append(
+      s("text", { class: "title left", x, y: y + 12 }, title),
+      s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA"), field);
+    field.append(s("rect", { class: "axis", width: side, height: side, rx: 8 }));
+    if (this.climb) field.append(this.mountain());
+    else field.append(s("path", { class: "axis", d: `M${middle},6V${side - 6}M6,${middle}H${side - 6}` }));
+    const part = { field, method };
+    part.dots = s("path", { style: `fill:none;stroke:${color};stroke-width:4;stroke-linecap:round;opacity:.35` });
+    field.append(part.dots);
+    if (which) {
+      field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, style: `fill:none;stroke:${color};stroke-width:1.5;stroke-dasharray:2 5` }));
+      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, style: `fill:none;stroke:${color};stroke-width:1.5;opacity:.5` }));
+      part.arc = s("path", { style: `fill:none;stroke:${color};stroke-width:4` });
+      field.append(part.arc);
+    }
+    part.before = arrow(field, "var(--frozen)");
+    part.after = arrow(field, "var(--ink)");
+    part.step = arrow(field, color);
+    part.names = ["W", "W′", which ? "length" : "ΔW", which ? "turn" : ""].map(text => s("text", { class: "halo" }, text));
+    field.append(...part.names);
+    if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
+    part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
+    return part;
+  }
+
+  handle({ field, method }, label, dial) {
+    const ring = s("circle", { class: "ring", r: dial ? 9 : 11, style: dial ? `fill:var(--x-${method})` : null });
+    const made = s("g", { class: "x-handle", tabindex: 0, role: "slider", "aria-label": label, "aria-valuemin": -180, "aria-valuemax": 180,
+      "data-spot": `${method}${dial ? "-dial" : ""}` }, s("circle", { r: dial ? 18 : 22, style: "fill:transparent" }), ring);
+    field.append(made);
+    draggable(made, {
+      move: event => {
+        const { x, y } = place(event, field), to = [((x - this.side / 2) * 2 * this.reach) / this.side, (-(y - this.side / 2) * 2 * this.reach) / this.side];
+        if (norm(to) === 0) return;
+        if (dial) this.polar(norm(this.tip), Math.atan2(to[1], to[0]));
+        else this.go(to);
+      },
+      end: () => this.frame.release(),
+    });
+    made.addEventListener("keydown", event => this.keys(event, dial));
+    return made;
+  }
+
+  /** Height lines around a summit: the climb starts at the middle, W is the way that was planned. */
+  mountain() {
+    const x = this.X(this.summit[0]), y = this.Y(this.summit[1]), group = s("svg", { width: this.side, height: this.side, style: "overflow:hidden" });
+    for (let k = 5; k > 0; k--) group.append(s("ellipse", { class: "axis", cx: x, cy: y, rx: (k * this.side) / 11, ry: (k * this.side) / 14, style: `fill:color-mix(in srgb, var(--ink) ${(6 - k) * 2}%, transparent)` }));
+    group.append(s("path", { d: `M${x - 7},${y + 6}L${x},${y - 7}L${x + 7},${y + 6}Z`, style: "fill:var(--ink)" }), s("text", { class: "small halo", x, y: y - 18 }, "summit"),
+      s("text", { class: "small halo quiet", x: this.side / 2, y: this.side / 2 + 16 }, "camp"));
+    return group;
+  }
+
+  plane(x, y, head, height) {
+    const { side } = this, left = 34, floor = height - 24, group = s("g", { transform: `translate(${x},${y + head})` });
+    const across = v => left + (v * (side - left - 12)) / 2, top = Math.max(this.m0, this.reach * FURTHEST - this.m0), up = v => floor - (Math.min(v, top) * (floor - 14)) / top;
+    this.drawing.append(s("text", { class: "title left", x, y: y + 12 }, "How much, and which way"), s("text", { class: "small left quiet", x, y: y + 34 }, "each dot a place where the tip has been"), group);
+    group.append(s("path", { class: "axis", d: `M${left},10V${floor}H${side - 6}` }));
+    for (const v of [0, 0.5, 1, 1.5, 2]) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 13 }, num(v)));
+    for (let v = 0.5; v <= top; v += top > 4 ? 2 : 0.5) group.append(s("text", { class: "small quiet right", x: left - 7, y: up(v) }, num(v)));
+    group.append(s("text", { class: "small right", x: side - 8, y: floor - 12 }, "ΔD"), s("text", { class: "small left", x: left + 7, y: 16 }, "ΔM"));
+    let d = "";
+    for (let angle = 0; angle < 88; angle += 2) {
+      const cos = Math.cos(angle * DEGREE), grown = this.m0 * (1 / cos - 1);
+      if (grown <= top) d += `${d ? "L" : "M"}${across(1 - cos).toFixed(1)},${up(grown).toFixed(1)}`;
+    }
+    group.append(s("path", { d, style: "fill:none;stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4" }),
+      s("text", { class: "small quiet left halo", x: across(0.56), y: up(top * 0.8) }, "a push at a right angle"));
+    this.dots = s("path", { style: "fill:none;stroke:var(--ink);stroke-width:5;stroke-linecap:round;opacity:.35" });
+    this.here = s("circle", { r: 7, style: "fill:var(--ink);stroke:var(--ground);stroke-width:2" });
+    group.append(this.dots, this.here);
+    this.onPlane = ({ magnitude, direction }) => [across(direction), up(magnitude)];
+  }
+
+  paint() {
+    const { start, tip } = this, now = (this.change = decompose(start, tip, 1, 2)), m = now.m[0];
+    const turned = [this.m0 * Math.cos(this.angle), this.m0 * Math.sin(this.angle)], X = v => this.X(v), Y = v => this.Y(v);
+    const dots = this.trail.map(({ panel }) => panel).join("");
+    this.parts.forEach((part, which) => {
+      const from = which ? turned : start;
+      part.before.set(X(0), Y(0), X(start[0]), Y(start[1]));
+      part.after.set(X(0), Y(0), X(tip[0]), Y(tip[1]));
+      part.step.set(X(from[0]), Y(from[1]), X(tip[0]), Y(tip[1]));
+      part.dots.setAttribute("d", dots);
+      this.names(part, which, from, turned);
+      if (which) {
+        const r = X(this.m0) - X(0);
+        part.arc.setAttribute("d", `M${X(start[0])},${Y(start[1])}A${r},${r} 0 0 ${this.turn > 0 ? 0 : 1} ${X(turned[0])},${Y(turned[1])}`);
+        const rim = this.side / 2 - 13;
+        part.dial.setAttribute("transform", `translate(${X(0) + rim * Math.cos(this.angle)},${Y(0) - rim * Math.sin(this.angle)})`);
+        this.tell(part.dial, `turned ${num(this.turn, 0)} degrees`);
+      }
+      part.handle.setAttribute("transform", `translate(${X(tip[0])},${Y(tip[1])})`);
+      this.tell(part.handle, `turned ${num(this.turn, 0)} degrees, ${num(m / this.m0)} times as long`);
+    });
+    this.dots.setAttribute("d", this.trail.map(({ plane }) => plane).join(""));
+    const [x, y] = this.onPlane(now);
+    this.here.setAttribute("cx", x);
+    this.here.setAttribute("cy", y);
+    [now.magnitude, now.direction, Math.hypot(tip[0] - start[0], tip[1] - start[1])].forEach((value, k) => this.figures[k].set(value.toFixed(4)));
+  }
+  tell(handle, text) {
+    handle.setAttribute("aria-valuenow", Math.round(this.turn));
+    handle.setAttribute("aria-valuetext", text);
+  }
+
+  /** The words on the arrows, beside them and not on each other. */
+  names({ names }, which, from, turned) {
+    const { start, tip } = this, side = this.turn >= 0 ? 1 : -1;
+    const beside = (text, [x, y], [dx, dy], away) => {
+      const length = Math.hypot(dx, dy) || 1;
+      text.setAttribute("x", this.X(x) - (away * dy) / length);
+      text.setAttribute("y", this.Y(y) - (away * dx) / length);
+    };
+    const half = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], between = [tip[0] - from[0], tip[1] - from[1]];
+    beside(names[0], half([0, 0], start), start, -15 * side);
+    beside(names[1], half([0, 0], tip), tip, 16 * side);
+    beside(names[2], half(from, tip), which ? tip : between, which ? 30 * side : -18 * side);
+    names[2].style.display = norm(between) * this.side > 0.12 * this.reach * this.side ? "" : "none";
+    if (!which) return;
+    const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
+    beside(names[3], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
+    names[3].style.display = Math.abs(this.turn) > 14 ? "" : "none";
+  }
+
+  get picture() { return this.drawing; }
+  get sentence() {
+    const { start, tip } = this, m = norm(tip), pair = ([x, y]) => `(${num(x, 2)}, ${num(y, 2)})`;
+    const moved = `turned ${num(this.turn, 0)}°, ${num(m / this.m0)} times as long`;
+    if (!this.climb) return `${pair(start)} + ${pair([tip[0] - start[0], tip[1] - start[1]])} = ${pair(tip)} = ${num(m, 3)} · ${pair([tip[0] / m, tip[1] / m])}: ${moved}.`;
+    const far = Math.hypot(tip[0] - this.summit[0], tip[1] - this.summit[1]);
+    if (far <= NEAR * this.reach) return `At the summit: ${moved}. One push got there too, but it had to change which way and how far together.`;
+    return `Which way: turned ${num(this.turn, 0)}°. How far: ${num(m / this.m0)} times the planned way. Still ${num(far)} from the summit.`;
+  }
+}

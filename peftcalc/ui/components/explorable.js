@@ -1,0 +1,24 @@
+// The one door between Streamlit and the views: `mount.py` sends {view, …}, and what a visitor moved goes back once the
+// hand lets go. Streamlit calls this again on every run of the script and every change of theme.
+import { Frame } from "./shell.js";
+
+const VIEWS = {
+  product: () => import("./product.js"),
+  arrow: () => import("./arrow.js"),
+  codes: () => import("./codes.js"),
+  bits: () => import("./bits.js"),
+  weights: () => import("./weights.js"),
+  block: () => import("./block.js"),
+  swap: () => import("./swap.js"),
+};
+const frames = new WeakMap(); // by place on the page: several of one view live beside each other
+
+export default function explorable({ parentElement, data, setStateValue }) {
+  let frame = frames.get(parentElement);
+  if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
+  frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state));
+  return () => {
+    frame.remove();
+    frames.delete(parentElement);
+  };
+}

@@ -1,0 +1,106 @@
+"""The way from a page into the visitor's browser and back: data out, what a hand has moved in, both checked.
+
+Nothing is sent while a hand moves; one message comes when it lets go. The message is checked against the view's parts
+before anybody sees it, and written into the link: a component's own `history.replaceState` would never reach the
+server. What comes back in the next run's data is known to the browser and changes nothing there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from peftcalc.plots.style import METHOD_STYLES, SIGNED
+from peftcalc.ui import page
+from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_text
+
+NAME = "peftcalc.explorable"
+"""Declared in pyproject.toml, which Streamlit looks for in every installed package."""
+PROJECTOR = "projector"
+"""Of the session: whether everything is to be read from the last row."""
+
+COLORS = {**{name: style.color for name, style in METHOD_STYLES.items()}, **SIGNED}
+
+
+def mount(
+    view: str,
+    data: Mapping[str, Any],
+    parts: Parts,
+    key: str,
+    *,
+    start: State | None = None,
+    link: bool = True,
+    height: int | str = "content",
+) -> State:
+    """Show a view, and say what the visitor has moved in it.
+
+    Args:
+        view: a name in `explorable.js`.
+        data: what the view shows and where its parts stand at first; plain numbers, texts, lists and dictionaries.
+        parts: what can be moved in it.
+        key: of the session and of the link's parameter; unlike for each view on a page.
+        start: where parts stand while the link says nothing, other than in `data`; when it changes, the view goes
+            there.
+        link: whether what is moved is written into the link and read from it.
+        height: of the place, in pixels, or "content".
+
+    Returns:
+        The parts that stand elsewhere than in `data`.
+    """
+    begun = dict(start or {})
+    linked = _from_link(key, parts) if link else None
+    moved = begun if linked is None else linked
+    sent = {**payload(view, data, moved), "projector": bool(st.session_state.get(PROJECTOR))}
+    # As bytes: a dictionary would be searched for data frames and written as JSON twice.
+    written = json.dumps(sent, separators=(",", ":")).encode()
+    taken = functools.partial(_take, key, parts, link)
+    answer = _component()(key=key, data=written, height=height, on_moved_change=taken)
+    return moved if link else known(parts, answer.get("moved"), moved)
+
+
+def set_state(key: str, state: State) -> None:
+    """Move a linked view, from a button's callback: presets and "try this" prompts. An empty state is the beginning."""
+    if state:
+        st.query_params[key] = as_text(state)
+    elif key in st.query_params:
+        del st.query_params[key]
+
+
+def payload(view: str, data: Mapping[str, Any], state: State | None = None) -> dict[str, Any]:
+    """What `static.js` needs to show a view on a page without a server: the JSON of its script element."""
+    return {**data, "view": view, "colors": COLORS, "state": state or {}}
+
+
+@functools.cache
+def _component() -> Callable[..., Mapping[str, Any]]:
+    return st.components.v2.component(NAME, js="explorable.js", css="explorable.css")
+
+
+def _take(key: str, parts: Parts, link: bool) -> None:
+    """A hand has let go."""
+    state = known(parts, st.session_state[key].get("moved"), None)
+    if state is not None and link:
+        set_state(key, state)
+
+
+def known(parts: Parts, state: Any, otherwise: Any) -> Any:
+    """What a browser's message says, or `otherwise` where there is none or it is none of ours."""
+    try:
+        return otherwise if state is None else checked(parts, state)
+    except ValueError:
+        return otherwise
+
+
+def _from_link(key: str, parts: Parts) -> State | None:
+    text = st.query_params.get(key)
+    if text is None:
+        return None
+    try:
+        return from_text(parts, text)
+    except ValueError as error:
+        st.info(page.escape(f"The link's {key} is not shown: {error}."), icon=":material/link_off:")
+        return None

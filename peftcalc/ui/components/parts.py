@@ -1,0 +1,144 @@
+"""What a visitor can move in a view: types and bounds, for messages from the browser and for links alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from peftcalc.checks import one_of
+
+MOST_TEXT = 4000
+"""Characters of a link's value; longer ones are not read."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from `low` to `high`, whole or not."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def checked(self, name: str, value: Any) -> float:
+        """`value` if it is such a number.
+
+        >>> Number(1, 64, whole=True).checked("rank", 8.0)
+        8
+
+        Raises:
+            ValueError: it is not.
+        """
+        kind = "a whole number" if self.whole else "a number"
+        good = isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        if not good or (self.whole and value != int(value)):
+            raise ValueError(f"{name} must be {kind} from {self.low:g} to {self.high:g}, got {str(value)[:60]}")
+        return int(value) if value == int(value) else float(value)
+
+    def read(self, name: str, text: str) -> float:
+        """The number that a link's text says."""
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        return self.checked(name, value)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A list of at most `most` numbers, each from `low` to `high`."""
+
+    most: int
+    low: float
+    high: float
+
+    def checked(self, name: str, value: Any) -> list[float]:
+        """`value` if it is such a list.
+
+        >>> Numbers(3, -9, 9).checked("row", [1, 2.5])
+        [1, 2.5]
+
+        Raises:
+            ValueError: it is not.
+        """
+        if not isinstance(value, list | tuple) or len(value) > self.most:
+            raise ValueError(f"{name} must be a list of at most {self.most} numbers, got {str(value)[:60]}")
+        one = Number(self.low, self.high)
+        return [one.checked(f"{name}[{place}]", item) for place, item in enumerate(value)]
+
+    def read(self, name: str, text: str) -> list[float]:
+        """The numbers that a link's text says, with commas between them."""
+        if text.count(",") >= self.most:
+            raise ValueError(f"{name} must be a list of at most {self.most} numbers, got {text[:60]}")
+        one = Number(self.low, self.high)
+        return [one.read(f"{name}[{place}]", item) for place, item in enumerate(text.split(","))] if text else []
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few texts."""
+
+    options: tuple[str, ...]
+
+    def checked(self, name: str, value: Any) -> str:
+        """`value` if it is one of them.
+
+        Raises:
+            ValueError: it is not.
+        """
+        return one_of(name, value if isinstance(value, str) else str(value)[:60], self.options)
+
+    read = checked
+
+
+Part = Number | Numbers | Choice
+Parts = Mapping[str, Part]
+State = dict[str, Any]
+
+
+def checked(parts: Parts, state: Any) -> State:
+    """What a browser sent, if it is a state of these parts; those that are absent stand where they began.
+
+    >>> checked({"rank": Number(1, 8, whole=True)}, {"rank": 4})
+    {'rank': 4}
+
+    Raises:
+        ValueError: another type, an unknown part, or a value outside its range.
+    """
+    if not isinstance(state, Mapping):
+        raise ValueError(f"a state must be a mapping, got {type(state).__name__}")
+    return {name: parts[one_of("part", str(name)[:60], parts)].checked(name, state[name]) for name in state}
+
+
+def as_text(state: State) -> str:
+    """A state as it stands in a link; numbers with six digits after the point at most.
+
+    >>> as_text({"rank": 4, "row": [1, -2.5], "format": "nf4"})
+    'rank:4;row:1,-2.5;format:nf4'
+    """
+    return ";".join(f"{name}:{_said(value)}" for name, value in state.items())
+
+
+def from_text(parts: Parts, text: str) -> State:
+    """The state that a link's text says.
+
+    >>> from_text({"rank": Number(1, 8, whole=True)}, "rank:4")
+    {'rank': 4}
+
+    Raises:
+        ValueError: it is too long, or says a part that is unknown or outside its range.
+    """
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"a link's text must have at most {MOST_TEXT} characters, got {len(text)}")
+    state: State = {}
+    for pair in filter(None, text.split(";")):
+        name, _, value = pair.partition(":")
+        state[name] = parts[one_of("part", name[:60], parts)].read(name, value)
+    return state
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_said, value))
+    return value if isinstance(value, str) else f"{round(value, 6):.10g}"

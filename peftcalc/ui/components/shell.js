@@ -1,0 +1,221 @@
+// The frame around every view: what Streamlit says and hears, undo, words for screen readers, drawing once a frame.
+//
+// A view is a class, the default export of its module:
+//   static check(data)     returns what it needs of the data, checked (`checks.js`), or throws a sentence
+//   constructor(frame)     puts its controls into frame.bar, a legend into frame.foot
+//   receive(checked)       takes new data; called before the first layout and whenever the server asks something else
+//   get state()            what the visitor has moved, {name: number | text | list of numbers}; what lies in the link
+//   set state(state)       goes there: undo, reset, a preset or a link; may throw a sentence, which is then ignored
+//   layout(width)          draws what stands still, for so many pixels, into frame.stage
+//   paint()                puts the numbers into it; at most once a frame, after frame.draw()
+//   get picture()          the svg element to take away
+//   get sentence()         what the picture says now; it stands below it, and is read out when a hand lets go
+import { color } from "./checks.js";
+import { h } from "./elements.js";
+import { takeButtons } from "./take.js";
+
+const KEPT = 64; // states that undo goes back to
+
+/** A state as text: numbers with six digits after the point, as a link keeps them. */
+const packed = state => JSON.stringify(state, (_, value) => (typeof value === "number" ? Number(value.toFixed(6)) : value));
+
+export class Frame {
+  constructor(parent, views) {
+    this.views = views;
+    this.bar = h("div", { class: "x-bar" });
+    this.stage = h("div", { class: "x-stage" });
+    this.said = h("p", { class: "x-say" });
+    this.foot = h("div", { class: "x-foot" }, this.said);
+    this.spoken = h("div", { class: "x-spoken", role: "status", "aria-live": "polite" });
+    this.fault = h("p", { class: "x-fault", role: "alert" });
+    this.root = h("div", { class: "x", lang: document.documentElement.lang || "en" },
+      this.bar, this.stage, this.foot, this.spoken, this.fault);
+    parent.append(this.root);
+    this.past = [];      // states before this one, as JSON
+    this.unheard = [];   // states sent that no run of the script has answered yet
+    this.times = [];     // what frames cost, in milliseconds
+    this.sizes = new ResizeObserver(() => this.resize());
+    this.sizes.observe(this.stage);
+    this.root.addEventListener("keydown", event => this.keys(event));
+  }
+
+  remove() {
+    this.sizes.disconnect();
+    this.root.remove();
+  }
+
+  // ---- from the server ----
+
+  async receive(data, tell) {
+    this.tell = tell;
+    const { state = {}, view, colors, projector, ...rest } = data ?? {};
+    const stamp = JSON.stringify([view, rest]), wanted = JSON.stringify(state);
+    try {
+      for (const [name, value] of Object.entries(colors ?? {})) this.root.style.setProperty(`--x-${name.replace(/\W/g, "")}`, color(name, value));
+      if (Boolean(projector) !== this.root.classList.contains("projector")) {
+        this.root.classList.toggle("projector", Boolean(projector));
+        this.width = 0;
+        this.resize();
+      }
+      if (stamp !== this.stamp) await this.renew(view, rest, stamp, state, wanted);
+      else this.follow(state, wanted);
+      this.draw(); // also after a change of theme
+    } catch (error) {
+      this.fault.textContent = error.message;
+    }
+  }
+
+  async renew(name, data, stamp, state, wanted) {
+    this.stamp = stamp;
+    if (!Object.hasOwn(this.views, name)) throw new RangeError(`there is no view ${String(name).slice(0, 40)}`);
+    const { default: View } = await this.views[name]();
+    if (stamp !== this.stamp) return; // other data came while the module was on its way
+    const checked = View.check(data);
+    if (!this.view) {
+      this.view = new View(this);
+      this.foot.append(this.tools(name));
+    }
+    this.fault.textContent = "";
+    this.view.receive(checked);
+    this.start = packed(this.view.state); // what Reset returns to: the state without the link's
+    this.past = [];
+    this.unheard = [];
+    this.heard = wanted;
+    this.enter(state);
+    this.now = packed(this.view.state);
+    this.width = 0;
+    this.resize();
+    this.root.dataset.ready = name;
+  }
+
+  /** The same data again. Its state is the visitor's own, sent back, unless a preset or a link asks for another. */
+  follow(state, wanted) {
+    if (!this.view || wanted === this.heard) return;
+    this.heard = wanted;
+    const answered = this.unheard.lastIndexOf(wanted);
+    if (answered >= 0) {
+      this.unheard.splice(0, answered + 1);
+      return;
+    }
+    this.past.push(this.now);
+    this.enter(state);
+    this.now = packed(this.view.state);
+    this.relay();
+  }
+
+  enter(state) {
+    if (Object.keys(state).length === 0 && this.past.length === 0) return;
+    try {
+      this.view.state = { ...JSON.parse(this.start), ...state };
+    } catch (error) {
+      this.view.state = JSON.parse(this.start);
+      this.fault.textContent = error.message;
+    }
+  }
+
+  // ---- to the server: nothing while a hand moves, one message when it lets go ----
+
+  release() {
+    const now = packed(this.view.state);
+    this.draw();
+    if (now === this.now) return;
+    this.past = [...this.past.slice(-KEPT), this.now];
+    this.now = now;
+    this.send();
+  }
+
+  /** Let go once the keys have rested. */
+  releaseSoon(after = 600) {
+    clearTimeout(this.pause);
+    this.pause = setTimeout(() => this.release(), after);
+  }
+
+  send() {
+    const start = JSON.parse(this.start);
+    const moved = Object.fromEntries(Object.entries(JSON.parse(this.now))
+      .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(start[name])));
+    this.unheard = [...this.unheard.slice(-KEPT), JSON.stringify(moved)];
+    this.undoing.disabled = this.past.length === 0;
+    this.resetting.disabled = this.now === this.start;
+    this.speak(this.view.sentence);
+    this.tell?.(moved);
+  }
+
+  go(json) {
+    this.view.state = JSON.parse(json);
+    this.now = json;
+    this.relay();
+    this.send();
+  }
+  undo() { if (this.past.length) this.go(this.past.pop()); }
+  reset() {
+    if (this.now === this.start) return;
+    this.past.push(this.now);
+    this.go(this.start);
+  }
+
+  keys(event) {
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.shiftKey) return;
+    event.preventDefault();
+    this.undo();
+  }
+
+  tools(name) {
+    const button = (text, act) => {
+      const made = h("button", { type: "button", class: "x-take" }, text);
+      made.addEventListener("click", act);
+      made.disabled = true;
+      return made;
+    };
+    this.undoing = button("Undo", () => this.undo());
+    this.resetting = button("Reset", () => this.reset());
+    return h("div", { class: "x-tools" }, this.undoing, this.resetting, takeButtons(this, name));
+  }
+
+  // ---- drawing ----
+
+  get projector() { return this.root.classList.contains("projector"); }
+  /** Size of the smallest figures in a drawing, in pixels. */
+  get small() { return this.projector ? 16 : 12; }
+
+  resize() {
+    const width = Math.floor(this.stage.clientWidth);
+    if (!this.view || width < 40 || width === this.width) return;
+    this.width = width;
+    this.relay();
+  }
+
+  /** Draw what stands still anew, and keep the focus where it was. */
+  relay() {
+    if (!this.width) return;
+    const held = this.root.getRootNode().activeElement?.dataset?.spot;
+    this.view.layout(this.width);
+    this.paint();
+    if (held) this.spot(held)?.focus({ preventScroll: true });
+  }
+
+  /** The element that a view named so with data-spot, to find it again after a new layout. */
+  spot(name) { return this.stage.querySelector(`[data-spot="${CSS.escape(name)}"]`); }
+
+  draw() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    this.waiting = false;
+    if (!this.view || !this.width) return;
+    const began = performance.now();
+    this.view.paint();
+    if (this.said.textContent !== this.view.sentence) this.said.textContent = this.view.sentence;
+    this.times.push(performance.now() - began);
+    if (this.times.length > 600) this.times.shift();
+  }
+
+  /** Read out, once things rest. */
+  speak(text) {
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(() => { this.spoken.textContent = text; }, 400);
+  }
+}

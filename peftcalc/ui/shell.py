@@ -1,0 +1,38 @@
+"""What stands around every page: the tab's title, the projector's switch in the line of the navigation, the style."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+import streamlit as st
+
+from peftcalc.ui import page
+
+FOLDER = Path(__file__).parent
+
+
+def frame() -> None:
+    """Before the navigation: its pages' icons would be fetched from another server for the tab if there were none."""
+    st.set_page_config(page_icon=_icon(), layout="wide")
+
+
+def dress(tab: str) -> None:
+    """Before the page runs: what the browser's tab says, the projector's switch, the style."""
+    st.set_page_config(page_title=tab)
+    st.toggle("Projector", key=page.PROJECTOR, bind="query-params", help="Larger type for a room, less on the page")
+    st.html(style(page.theme_name(), page.projector()))
+
+
+@cache
+def _icon() -> str:
+    """The tab's picture as an address of its own: a file would be read and registered anew in every run."""
+    return f"data:image/svg+xml,{quote((FOLDER / 'icon.svg').read_text())}"
+
+
+@cache
+def style(theme: str, projector: bool) -> str:
+    """The style sheet of this theme, as an element; with the projector's rules when it is on."""
+    names = ["shell.css", *(["dark.css"] if theme == "dark" else []), *(["projector.css"] if projector else [])]
+    return "<style>" + "\n".join((FOLDER / "styles" / name).read_text() for name in names) + "</style>"

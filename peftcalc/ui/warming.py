@@ -1,0 +1,98 @@
+"""A server that has just started visits its own pages while nobody waits.
+
+    app = st.App(script, lifespan=warming.while_idle)
+
+The first visitor of a page pays for what it loads: libraries, the catalogue, the stored runs, figures that are drawn
+once. Each page is therefore opened once by the server itself, as a visitor who looks at nothing: through the same door
+as everybody, so that it warms whatever the page needs, now and after the page has changed. Before each page it waits
+until the process rests, and what a visitor asks for in between comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from peftcalc.ui.background import queue
+from peftcalc.ui.pages import PAGES
+
+if TYPE_CHECKING:
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from streamlit.runtime import Runtime
+
+LOOK_SECONDS = 0.25
+"""How long the process is watched before a page is opened."""
+RESTS = 0.2
+"""Share of a core below which the process rests: nobody's page is being made."""
+LONGEST_PAGE_SECONDS = 60.0
+LAST = "train"
+"""It starts the workers, which are in the way of other pages until they have loaded."""
+
+
+@contextlib.asynccontextmanager
+async def while_idle(app: Any) -> AsyncIterator[None]:
+    """The server's life: warming begins with it and ends with it at the latest."""
+    from streamlit.runtime import get_instance
+
+    del app
+    task = asyncio.create_task(warm(get_instance()))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def warm(runtime: Runtime) -> None:
+    """Open every page once, each when the process rests."""
+    for path in sorted((entry.path for entry in PAGES), key=lambda path: path == LAST):
+        while await _busy():
+            pass
+        try:
+            async with asyncio.timeout(LONGEST_PAGE_SECONDS):
+                await _open(runtime, path)
+        except Exception:  # a visitor meets the same, and is told
+            logging.getLogger(__name__).warning("the page /%s could not be warmed", path, exc_info=True)
+    while await _busy():
+        pass
+    await asyncio.to_thread(queue)  # its workers load for seconds what the first stranger's model needs
+
+
+async def _busy() -> bool:
+    wall, spent = time.monotonic(), time.process_time()
+    await asyncio.sleep(LOOK_SECONDS)
+    return time.process_time() - spent > RESTS * (time.monotonic() - wall)
+
+
+async def _open(runtime: Runtime, path: str) -> None:
+    """One page, in a session of its own that is closed again."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ClientState_pb2 import ClientState
+
+    nobody = _Nobody()
+    session = runtime.connect_session(nobody, user_info={})
+    try:
+        runtime.handle_backmsg(session, BackMsg(rerun_script=ClientState(page_name=path)))
+        await nobody.has_seen_it.wait()
+    finally:
+        runtime.close_session(session)
+
+
+class _Nobody:
+    """A visitor who hears only that the script has come to its end (Streamlit's `SessionClient`)."""
+
+    client_context = None
+    """No headers, no cookies, no address."""
+
+    def __init__(self) -> None:
+        self.has_seen_it = asyncio.Event()
+
+    def write_forward_msg(self, msg: ForwardMsg) -> None:
+        """Called in the server's event loop."""
+        if msg.WhichOneof("type") == "script_finished":
+            self.has_seen_it.set()

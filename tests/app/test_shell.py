@@ -1,0 +1,131 @@
+"""What all pages share: sections, predictions, what goes along from page to page, where notes about a link stand."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+from peftcalc.ui import front, shell
+from peftcalc.ui.lessons.lesson import Prediction
+from peftcalc.ui.pages import PAGES
+
+
+def two_sections() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import page, sections, state
+
+    def one() -> None:
+        st.session_state["ran"] = [*st.session_state.get("ran", []), "one"]
+        st.markdown(f"rank {state.slider('Rank', (1, 2, 4), 'rank', 1)}")
+
+    def two() -> None:
+        st.session_state["ran"] = [*st.session_state.get("ran", []), "two"]
+        st.markdown("the second")
+
+    page.open_page("A question?", "An answer.")
+    sections.show({"one": one, "two": two})
+
+
+def test_only_the_open_section_is_computed():
+    page = AppTest.from_function(two_sections).run()
+    assert page.session_state["ran"] == ["one"]
+    page = AppTest.from_function(two_sections)
+    page.query_params["section"] = "two"
+    assert page.run().session_state["ran"] == ["two"]
+
+
+def test_a_section_that_is_not_there_and_a_value_out_of_range_are_noted_at_the_top():
+    page = AppTest.from_function(two_sections)
+    page.query_params["section"], page.query_params["rank"] = "three", "99"
+    page.run()
+    assert sorted(note.value.partition(",")[0] for note in page.info) == [
+        "The link asked for rank = 99",
+        "The link asked for section = three",
+    ]
+    texts = [str(getattr(element, "value", "")) for element in page.main]
+    first_note = next(place for place, text in enumerate(texts) if "link asked" in text)
+    assert texts.index("A question?") < first_note < texts.index("An answer.")
+    page.select_slider(key="rank").set_value(2).run()
+    assert not any("rank" in note.value for note in page.info)
+
+
+def travelling() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import state
+
+    state.arrive(st.session_state.get("at", "first"))
+    if st.session_state.get("at") != "between":
+        state.menu("Card", ("T4", "H200"), "gpu", "T4")
+        state.slider("Rank", (1, 2), "rank", 1)
+
+
+def test_the_card_goes_along_to_another_page_and_a_rank_does_not():
+    page = AppTest.from_function(travelling)
+    page.query_params["gpu"] = "H200"
+    page.run()
+    page.session_state["at"] = "between"
+    page.run()
+    page.query_params.clear()
+    page.session_state["at"] = "second"
+    page.run()
+    assert page.selectbox(key="gpu").value == "H200"
+    assert page.query_params["gpu"] in ("H200", ["H200"])
+    page.selectbox(key="gpu").set_value("T4").run()
+    assert page.selectbox(key="gpu").value == "T4"
+
+
+def test_a_link_comes_before_what_was_chosen():
+    page = AppTest.from_function(travelling)
+    page.session_state["_chosen"] = {"gpu": "H200"}
+    page.query_params["gpu"] = "T4"
+    assert page.run().selectbox(key="gpu").value == "T4"
+
+
+def guessing() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import state
+    from peftcalc.ui.lessons import predict
+    from peftcalc.ui.lessons.lesson import Prediction
+
+    rank = state.slider("Rank", (1, 2, 4), "rank", 1)
+    question = Prediction("At rank 4?", (), lambda: 40.0, "Ten a rank.", {"rank": 4}, "numbers")
+    if predict.ask(question, "ten"):
+        st.markdown(f"the answer: {10 * rank}")
+
+
+def test_an_answer_opens_with_the_guess_which_stays_and_moves_the_controls():
+    page = AppTest.from_function(guessing).run()
+    assert not any("the answer" in text.value for text in page.markdown)
+    page.number_input(key="ten-guess").set_value(30.0).run()
+    shown = " ".join(text.value for text in page.markdown)
+    assert "the answer: 40" in shown
+    assert "You said: 30 numbers" in shown
+    assert "It is: 40 numbers" in shown
+    page.button(key="ten-again").click().run()
+    assert not any("the answer" in text.value for text in page.markdown)
+
+
+def test_a_number_is_right_within_its_share_and_an_option_only_as_it_is():
+    number = Prediction("?", (), lambda: 100.0, "", within=0.05)
+    assert number.right(104)
+    assert not number.right(106)
+    option = Prediction("?", ("a", "b"), lambda: "a", "")
+    assert option.right("a")
+    assert not option.right("b")
+
+
+def test_a_link_is_answered_with_the_pages_title_and_where_the_server_is():
+    train = next(entry for entry in PAGES if entry.path == "train")
+    text = front.html(train)
+    assert "<title>Train · peftcalc</title>" in text
+    assert "<title>Streamlit</title>" not in text
+    assert text.index("MAIN_PAGE_BASE_URL") < text.index('<script type="module"')
+    assert {route.path for route in front.routes()} == {f"/{entry.path}" for entry in PAGES if entry.path}
+
+
+def test_the_style_follows_theme_and_projector():
+    assert "font-size: 20px" in shell.style("light", True)
+    assert "font-size: 20px" not in shell.style("light", False)
+    assert shell.style("dark", False) != shell.style("light", False)

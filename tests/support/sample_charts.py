@@ -1,0 +1,164 @@
+"""An example of every chart of `peftcalc.plots` by its function's name, for the table of times and for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from peftcalc import DoRA, LoRA, QLoRA
+from peftcalc.geometry.spectrum import rank_of
+from peftcalc.lab.stored_runs import stored_run
+from peftcalc.memory.allowances import context_allowance, reserved_allowance
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
+from peftcalc.memory.serving import serving_table
+from peftcalc.plots import (
+    adapter,
+    direction,
+    home,
+    memory,
+    parameters,
+    quantization,
+    quantization_steps,
+    rank,
+    serving,
+    training,
+)
+from peftcalc.plots.chart import Chart
+from peftcalc.quant.precision import NUMBER_FORMATS, store
+from peftcalc.quant.steps import steps
+from peftcalc.units import GIB
+
+METHODS = ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
+MODEL = "meta-llama/Llama-3.2-1B"
+RANKS = [1, 2, 4, 8, 16, 32, 64]
+
+
+def sample_charts() -> dict[str, Callable[[], Chart]]:
+    """What makes each chart anew, with the rows of a real page."""
+    generator = np.random.default_rng(0)
+    return {**_of_counting(), **_of_memory(), **_of_ranks(generator), **_of_bits(generator), **_of_learning(generator)}
+
+
+def _of_counting() -> dict[str, Callable[[], Chart]]:
+    curves = pd.DataFrame(
+        [(10**k, r, 10**k, 2 * r * 10**k, 100 * r / 10**k) for k in range(1, 12) for r in RANKS],
+        columns=["total", "rank", "dimension", "trainable", "percent"],
+    )
+    counts = pd.DataFrame(
+        {"method": METHODS, "trainable": [8e9, 4e7, 4.2e7, 4e7, 4.2e7], "percent": 1.0, "text": "41.9 M · 0.52 %"}
+    )
+    gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
+    losses = pd.DataFrame([(m, s, 2.8 - s / 50) for m in METHODS for s in range(0, 50, 10)])
+    return {
+        "curve_chart": lambda: parameters.curve_chart(curves, 4 * 10**9),
+        "methods_chart": lambda: parameters.methods_chart(counts),
+        "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
+        "peaks_chart": lambda: home.peaks_chart(pd.DataFrame({"method": METHODS, "GiB": [75, 19, 19, 13, 13]})),
+        "losses_chart": lambda: home.losses_chart(losses.set_axis(["method", "step", "loss"], axis=1)),
+    }
+
+
+def _of_memory() -> dict[str, Callable[[], Chart]]:
+    bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), DoRA(rank=8), QLoRA(rank=8))}
+    cards = ["T4", "V100 16GB", "RTX 4090", "H100 80GB"]
+    verdicts = ["fits", "tight", "does not fit", "fits"]
+    fits = pd.DataFrame(
+        [(g, m, v, 20 * GIB, 24 * GIB, 4, 4096) for g, v in zip(cards, verdicts, strict=True) for m in METHODS],
+        columns=["gpu", "method", "verdict", "needed", "usable", "largest_batch", "largest_sequence"],
+    )
+    measured = pd.DataFrame({"id": ["a", "b"], "source": "https://example.org", "method": ["LoRA", "QLoRA"]})
+    measured = measured.assign(measured=[10 * GIB, 20 * GIB], predicted=[11 * GIB, 19 * GIB], error=[0.1, -0.05])
+    table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
+    trace = a_trace(400)
+    return {
+        "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB),
+        "timeline_chart": lambda: memory.timeline_chart(trace),
+        "fit_chart": lambda: memory.fit_chart(fits),
+        "accuracy_chart": lambda: memory.accuracy_chart(measured.assign(by="estimated")),
+        "serving_chart": lambda: serving.serving_chart(table),
+    }
+
+
+def a_trace(points: int) -> MemoryTrace:
+    """A step whose bytes rise to the middle and fall again."""
+    phases = ("load", "forward", "backward", "optimizer")
+    breakdowns = [MemoryBreakdown(base_weights=GIB, saved_activations=(50 - abs(i - 50)) << 20) for i in range(points)]
+    timeline = tuple(TimelinePoint(phases[4 * i // points], "aten.mm", b) for i, b in enumerate(breakdowns))
+    top = max(breakdowns, key=lambda breakdown: breakdown.total)
+    allowances = (reserved_allowance(top.total), context_allowance())
+    return MemoryTrace(top.total, "backward", "aten.mm", top, timeline, points, *allowances, (2,), 2)
+
+
+def _of_ranks(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
+    energy = rank_of(generator.standard_normal((64, 64))).energy
+    kinds = [("a", "trained"), ("b", "trained"), ("median", "median"), ("random", "random")]
+    energies = pd.DataFrame(
+        [(*kind, k + 1, float(share)) for kind in kinds for k, share in enumerate(energy)],
+        columns=["matrix", "kind", "rank", "share"],
+    )
+    floor = pd.DataFrame({"rank": RANKS, "floor": np.linspace(0.8, 0, len(RANKS))})
+    trained = pd.DataFrame({"rank": RANKS[:3], "loss": [0.8, 0.7, 0.55]})
+    rules = pd.DataFrame(
+        [(rule, r, 16 / r) for rule in ("α / r", "α / √r", "α = 2r") for r in RANKS],
+        columns=["rule", "rank", "scaling"],
+    )
+    losses = pd.DataFrame({"rank": RANKS, "mean": 0.3, "low": 0.2, "high": 0.4})
+    dropout = pd.DataFrame(
+        [(curve, s, 2 + s / 100) for curve in ("training", "held out") for s in range(0, 150, 25)],
+        columns=["curve", "step", "loss"],
+    )
+    return {
+        "floor_chart": lambda: rank.floor_chart(floor, trained),
+        "rank.energy_chart": lambda: rank.energy_chart(energies, 8),
+        "scaling_chart": lambda: rank.scaling_chart(rules, 8),
+        "loss_chart": lambda: rank.loss_chart(losses, 0.1, "nats"),
+        "dropout_chart": lambda: rank.dropout_chart(dropout, 4.0),
+    }
+
+
+def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
+    variants = [("NF4", "nf4"), ("int4 blocks", "int4"), ("int8 per tensor", "int8")]
+    curve = pd.DataFrame(
+        [(v, f, str(b), 4 + 32 / b, 0.1 + 1 / b) for v, f in variants for b in (16, 64, 256)],
+        columns=["variant", "format", "block", "bits", "rmse"],
+    )
+    ranking = pd.DataFrame(variants, columns=["variant", "format"]).assign(rmse=[0.01, 0.02, 0.03], text="20 dB")
+    places = np.linspace(-4, 4, 101)
+    errors = pd.concat([pd.DataFrame({"variant": v, "format": f, "place": places, "share": 1.0}) for v, f in variants])
+    held = pd.DataFrame({"format": ["NF4", "NF4"], "part": ["codes", "scales"], "order": [0, 1]})
+    taken = steps(generator.standard_normal(8).tolist(), "nf4")
+    numbers = [store(0.1, form) for form in NUMBER_FORMATS]
+    codes = np.linspace(-1, 1, 16)
+    return {
+        "normalised_chart": lambda: quantization.normalised_chart(places / 4, np.abs(places), codes, "nf4", 4.0),
+        "trade_off_chart": lambda: quantization.trade_off_chart(curve, curve[curve["block"] == "64"]),
+        "ranking_chart": lambda: quantization.ranking_chart(ranking),
+        "error_line_chart": lambda: quantization.error_line_chart(errors),
+        "model_chart": lambda: quantization.model_chart(held.assign(gigabytes=[4.0, 0.5], total=4.5, text=["4.5", ""])),
+        "bits_chart": lambda: quantization_steps.bits_chart(numbers),
+        "code_line_chart": lambda: quantization_steps.code_line_chart(taken, 3),
+        "stages_chart": lambda: quantization_steps.stages_chart(taken, 6),
+    }
+
+
+def _of_learning(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
+    moves = pd.DataFrame({"matrix": "first.0", "kind": "first", "checkpoint": np.linspace(0, 1, 40)})
+    moves = moves.assign(turn=generator.random(40), length=generator.random(40))
+    neurons = pd.DataFrame({"turn": generator.random(700), "length": generator.random(700)})
+    knock_out = pd.DataFrame(
+        [(m, r, 1 / r) for m in ("LoRA", "DoRA") for r in RANKS], columns=["method", "rank", "loss"]
+    )
+    kept = pd.DataFrame([(r, n, 10.0 * r) for r in RANKS for n in ("q_proj", "v_proj")])
+    updates = pd.DataFrame({"layer": range(32), "name": "q_proj", "module": "q_proj", "norm": 1.0})
+    board = stored_run("names").board
+    return {
+        "moves_chart": lambda: direction.moves_chart(moves, "dora", (1.0, 1.0), ("ΔD", "ΔM")),
+        "neurons_chart": lambda: direction.neurons_chart(neurons, "lora", (0.5, -0.1, 1.0)),
+        "knock_out_chart": lambda: direction.knock_out_chart(knock_out),
+        "updates_chart": lambda: adapter.updates_chart(updates.assign(effective_rank=2.5, rank=8)),
+        "adapter.energy_chart": lambda: adapter.energy_chart(kept.set_axis(["rank", "name", "percent"], axis=1), 4),
+        "curves_chart": lambda: training.curves_chart(board),
+    }
