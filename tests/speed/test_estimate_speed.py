@@ -177,6 +177,18 @@ def test_peft_casts_drops_out_scales_and_adds_around_a_float32_adapter():
     assert dropped - plain == pytest.approx(28 * tokens * 2 * 9 * 3072 / (SET.bandwidth * 2039e9))
 
 
+@pytest.mark.parametrize(
+    ("kernels", "norm", "rotary", "activation"),
+    [("eager", 36 + 64, 20 + 32, 10 + 18), ("fused", 4 + 6, 4 + 4, 10 + 18), ("liger", 4 + 6, 4 + 4, 6 + 10)],
+)
+def test_elementwise_operators_move_these_bytes_a_number(kernels, norm, rotary, activation):
+    terms = {t.name: t.seconds for t in speed(LLAMA, LoRA(), autocast=False, kernels=kernels).terms}
+    seconds = 28 * 2048 / (SET.bandwidth * 2039e9)  # of a byte in each layer, for every token
+    assert terms["norms"] == pytest.approx(2 * 3072 * norm * seconds)
+    assert terms["rotary embedding"] == pytest.approx((3072 + 1024) * rotary * seconds)
+    assert terms["activations"] == pytest.approx(8192 * activation * seconds)
+
+
 def test_causal_attention_takes_half_of_what_an_encoder_takes():
     causal, both = (
         next(
