@@ -54,7 +54,7 @@ class Asked:
 
     def fits(self, method: Method, card: Gpu, batch: int, sequence: int) -> bool:
         """Whether the card has the expected bytes at these sizes."""
-        peak = estimate_memory(self.model, method, batch, sequence, **self.options).total
+        peak = estimate_memory(self.model, method, batch, sequence, **{"card": card, **self.options}).total
         return needed(peak).expected_bytes <= card.usable_bytes
 
 
@@ -220,7 +220,8 @@ def largest_models(
 
 
 def _fit(asked: Asked, card: Gpu, method: Method) -> Fit:
-    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **asked.options)
+    options = {"card": card, **asked.options}
+    estimate = estimate_memory(asked.model, method, asked.batch, asked.sequence, **options)
     return Fit(method, card, needed(estimate.total), estimate, asked)
 
 
@@ -243,7 +244,8 @@ def _largest(fits: Callable[[int], bool], limit: int) -> int:
 
 
 def _largest_model(card: Gpu, method: Method, batch: int, sequence: int, options: tuple[tuple[str, Any], ...]) -> str:
-    for name, expected in _catalogue_needs(method, batch, sequence, options):
+    like = next((known for known in all_gpus() if known.architecture == card.architecture), card)
+    for name, expected in _catalogue_needs(method, batch, sequence, (*options, ("card", like))):
         if expected <= card.usable_bytes:
             return name
     return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
+from peftcalc.memory.cards import Gpu, gpu
 
 MAX_BATCH = 1_000_000
 MAX_SEQUENCE = 100_000_000
@@ -27,6 +28,14 @@ CHOICES: dict[str, dict[str, str]] = {
         "sdpa": "torch's fused attention: no matrix of sequence × sequence is kept.",
         "flash": "The flash-attention package: as sdpa, and always the flash kernel.",
         "eager": "Attention written out: the scores and probabilities, sequence × sequence for each head, are kept.",
+    },
+    "kernel": {
+        "auto": "The kernel that torch chooses for fused attention on the card, by its architecture, the type and the "
+        "mask; without a card, as on compute capability 8.0.",
+        "flash": "The flash kernel: queries, keys, values and output are kept in half precision; no mask is used.",
+        "efficient": "The memory-efficient kernel: keys and values are repeated for every query head.",
+        "math": "torch's fallback, written out in float32: the probabilities, sequence × sequence for each head, are "
+        "kept.",
     },
     "optimizer": {
         "adamw": "AdamW of torch: two moments of the trained weight's type, updated for all tensors at once.",
@@ -76,6 +85,8 @@ class MemoryOptions:
         sequence: tokens of each.
         accumulation: forward and backward passes before one optimizer step.
         gpus: data-parallel GPUs over which `sharding` divides.
+        card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
+            capability 8.0.
 
     Raises:
         ValueError: a value that is not among the choices or out of its range.
@@ -89,6 +100,7 @@ class MemoryOptions:
     dtype: str = "bfloat16"
     checkpointing: bool = False
     attention: str = "sdpa"
+    kernel: str = "auto"
     optimizer: str = "adamw"
     autocast: bool = True
     float32_masters: bool = False
@@ -100,6 +112,7 @@ class MemoryOptions:
     accumulation: int = 1
     gpus: int = 1
     sharding: str = "ddp"
+    card: str | Gpu | None = None
 
     def __post_init__(self) -> None:
         limits = {"batch": MAX_BATCH, "sequence": MAX_SEQUENCE, "accumulation": MAX_BATCH, "gpus": MAX_GPUS}
@@ -110,6 +123,13 @@ class MemoryOptions:
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.card is not None:
+            object.__setattr__(self, "card", gpu(self.card))
+
+    @property
+    def chosen_card(self) -> Gpu | None:
+        """The card as a record; None where none is given."""
+        return self.card if isinstance(self.card, Gpu) else None
 
     @property
     def tokens(self) -> int:
@@ -132,7 +152,7 @@ class MemoryOptions:
 
 
 def make_options(**options: Any) -> MemoryOptions:
-    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option."""
+    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option, with the nearest."""
     for name in options:
         one_of("option", name, [field.name for field in fields(MemoryOptions)])
     return MemoryOptions(**options)

@@ -118,7 +118,7 @@ def _kept_input(linear: Linear, setting: StepSetup, own: bool) -> int:
     """Bytes a number that a trained layer keeps of its input beyond what is kept anyway."""
     precision = setting.precision
     if linear.reads == HEADS:
-        return precision.attention if setting.written_out else 0
+        return 0 if setting.keeps_output else precision.attention
     if linear.reads == MLP_HIDDEN:
         return 0 if _keeps_output(setting) else precision.product
     return precision.dtype if own else precision.stream
@@ -171,7 +171,7 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
         return 0
     if precision.own_copy or method.dropout:
         return precision.adapter_input
-    fused_output = linear.reads == HEADS and not setting.written_out
+    fused_output = linear.reads == HEADS and setting.keeps_output
     if linear.source in seen or fused_output or (linear.reads == MLP_HIDDEN and _keeps_output(setting)):
         return 0
     seen.add(linear.source)

@@ -25,10 +25,11 @@ from peftcalc.memory.estimate.model_state import (
     weight_terms,
 )
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, PEFT, PEFT_DORA, QLORA, ZERO, Term
+from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, CUBLAS, PEFT, PEFT_DORA, QLORA, ZERO, Term
 from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
+from peftcalc.memory.kernels import SOURCE, compute_capability, matrix_workspaces
 from peftcalc.memory.model_config import language_config
-from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.precision import precision_of
 from peftcalc.memory.records import PARTS, MemoryBreakdown
 from peftcalc.methods import Method
@@ -47,6 +48,8 @@ class MemoryEstimate(MemoryBreakdown):
     phase: str = "backward"
     """The phase in which the peak is expected, one of `peftcalc.memory.records.PHASES`."""
     moments: tuple[tuple[str, int], ...] = ()
+    kernel: str = ""
+    """What computes attention: "eager", "flash", "efficient" or "math"; where layers differ, all of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know: where the formulas are less certain, a sequence beyond the model's context."""
 
@@ -93,7 +96,7 @@ def estimate_memory(
     >>> estimate.total == sum(term.bytes for term in estimate.terms)
     True
     """
-    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    setup = make_options(batch=batch, sequence=sequence, **options)
     model = load_model(shapes)
     counted = count(model, method)
     body = anatomy(model)
@@ -108,6 +111,7 @@ def estimate_memory(
         terms=tuple(term for term in highest.terms if term.bytes),
         phase=highest.phase,
         moments=tuple((moment.name, moment.total) for moment in moments),
+        kernel=" and ".join(setting.kernels),
         notes=tuple(_notes(model, body, setting)),
     )
 
@@ -116,11 +120,13 @@ def _moments(model: ModelShapes, counted: Count, setting: StepSetup) -> list[_Mo
     """The moments among which the peak is, each with its terms."""
     options, precision, method, body = setting.options, setting.precision, setting.method, setting.body
     weights = [*weight_terms(model, method, precision), adapter_term(counted, precision)]
-    state = [*weights, optimizer_term(counted, method, precision, options), *_gathered(model, setting)]
+    own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
+    state = [*weights, optimizer_term(counted, method, precision, options), own, *_gathered(model, setting)]
     gradients = gradient_term(counted, method, precision)
     earlier = [gradients] if options.accumulation > 1 else []
     layers = saved_in_layers(setting)
-    saved = [*_kept(layers, setting), *_final(setting)]
+    mask = _mask(setting)
+    saved = [*_kept(layers, setting), *_final(setting), mask]
     head = head_bytes(body, precision, options, not method.has_adapter)
     loss = Term("logits_and_loss", "log-probabilities and their gradients", head.formula, head.bytes, head.source)
     held = Term("logits_and_loss", "logits that the loop holds", "e · T · V", head.held, head.source)
@@ -135,7 +141,7 @@ def _moments(model: ModelShapes, counted: Count, setting: StepSetup) -> list[_Mo
     return [
         _Moment("loss", head.phase, (*state, *earlier, *saved, loss, held)),
         _Moment("last layer", "backward", (*state, *earlier, *head_gradient, *saved, *again, *work, held)),
-        _Moment("first layer", "backward", (*state, *nearly_all, *one, *work, held)),
+        _Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, held)),
         _Moment("end of the backward pass", "backward", (*state, gradients, tied, held)),
         _Moment("update", "optimizer", (*state, gradients, root, held)),
     ]
@@ -211,6 +217,15 @@ def _final(setting: StepSetup) -> list[Term]:
     return terms
 
 
+def _mask(setting: StepSetup) -> Term:
+    """The mask of all layers, which each is handed: of the hidden states' type where attention is written out."""
+    options = setting.options
+    reads = setting.masked_share and any(setting.kernel_of(x, True) != "flash" for x in setting.body.attentions)
+    size = setting.precision.stream if setting.written_out else 1 if reads else 0
+    total = size * options.batch * options.sequence**2
+    return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)
+
+
 def _tied(model: ModelShapes, setting: StepSetup) -> int:
     """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
     head = next((g for g in model.groups if g.template == model.output_embedding), None)
@@ -242,11 +257,28 @@ def _sharded(moment: _Moment, options: MemoryOptions) -> _Moment:
     return _Moment(moment.name, moment.phase, terms)
 
 
+def _kernel_notes(setting: StepSetup) -> Iterable[str]:
+    """Where attention does not run as the option's name promises."""
+    options, card = setting.options, setting.options.chosen_card
+    where = f" on {card.name}" if card else ""
+    if "math" in setting.kernels and options.kernel == "auto":
+        held = "float32" if setting.precision.attention == 4 else options.dtype
+        yield (
+            f"attention runs on torch's MATH kernel{where}, which keeps sequence × sequence: no fused kernel takes "
+            f"{held} with these heads there ({SOURCE}); kernel= overrules it"
+        )
+    if options.attention == "flash" and not setting.written_out and compute_capability(card) < (8, 0):
+        yield f"the flash-attention package needs compute capability 8.0 or later; it does not run{where}"
+    if card and compute_capability(card)[0] in (9, 10) and set(setting.kernels) <= {"flash", "efficient"}:
+        yield f"torch may choose cuDNN's attention{where}; it is taken to hold what the {setting.kernels[0]} kernel holds"
+
+
 def _notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Iterable[str]:
     """What makes this estimate less certain."""
     context = language_config(model.config).get("max_position_embeddings")
     if isinstance(context, int) and setting.options.sequence > context:
         yield f"{setting.options.sequence:,} tokens are more than this model's context of {context:,}"
+    yield from _kernel_notes(setting)
     if body.unknown:
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
     if model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):

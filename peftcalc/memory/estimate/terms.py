@@ -21,6 +21,9 @@ ZERO = "ZeRO paper (arXiv:1910.02054), section 5"
 CHECKPOINT = "torch.utils.checkpoint; Chen et al. 2016 (arXiv:1604.06174)"
 LOSS = "transformers, loss/loss_utils.py, ForCausalLMLoss; torch's cross_entropy keeps log-probabilities"
 FLASH = "FlashAttention-2 (arXiv:2307.08691), algorithm 1: output and one log-sum-exp a row are kept"
+MATH = "torch, aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_product_attention_math"
+CUBLAS = "torch, aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize"
+SOFTMAX = "torch, aten/src/ATen/native/cuda/SoftMax.cu, softmax_backward_cuda_out"
 LIGER = "Liger Kernel (arXiv:2410.10989), section 3.2"
 
 

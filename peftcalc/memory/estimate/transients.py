@@ -6,7 +6,7 @@ against the layer with everything saved: what has been freed by then is taken of
 
 from __future__ import annotations
 
-from peftcalc.memory.estimate.anatomy import MLP_HIDDEN, MLP_INPUT
+from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention
 from peftcalc.memory.estimate.model_state import is_quantized
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.methods import LoRA
@@ -91,11 +91,21 @@ def _results(setting: StepSetup) -> int:
     return _ROWS_OF_RESULTS * width if any(_adapted(setting)) else 2 * setting.precision.stream * width
 
 
+def _freed_behind(setting: StepSetup, block: Attention) -> int:
+    """Bytes a token of what lies between attention and MLP: the norm's float32 input, the output adapter's input."""
+    templates = {linear.group.template for linear in setting.body.linears if linear.reads == HEADS}
+    kept = setting.adapters_keep_inputs and bool(templates & set(setting.adapters))
+    adapted = block.query * setting.precision.adapter_input if kept else 0
+    return 4 * setting.body.width + adapted
+
+
 def _attention_work(setting: StepSetup) -> int:
     """Bytes a token that attention's backward pass holds, less what the MLP has freed by then.
 
     Gradients of queries, keys and values, the flash kernel's float32 sum of query gradients, and key and value
-    gradients of every query head; written out, gradients of the probabilities, whose half-precision copy is free.
+    gradients of every query head. Written out, softmax's backward pass holds the gradient of the probabilities, its
+    product with them (`grad * output`, torch's SoftMax.cu) and the gradient of the scores; a half-precision copy of the
+    probabilities is free by then. torch's MATH kernel does all of it in float32.
     """
     precision, body = setting.precision, setting.body
     freed = 3 * precision.product * hidden_width(setting)
@@ -103,12 +113,14 @@ def _attention_work(setting: StepSetup) -> int:
         freed += precision.adapter_input * (hidden_width(setting) + 2 * body.width)
     works = []
     for block in body.attentions:
-        if setting.written_out:
-            probabilities = 8 - (precision.attention if precision.attention < 4 else 0)
-            works.append(probabilities * block.heads * setting.options.sequence - freed)
-            continue
-        width = -(-(block.query // block.heads) // 32) * 32
-        shared = 2 * block.query if block.key < block.query else 0
-        gradients = precision.attention * (block.query + block.key + block.value + shared)
-        works.append(4 * block.heads * (width + 1) + gradients - freed)
+        for masked in {setting.masked_share == 1, setting.masked_share > 0}:
+            kernel = setting.kernel_of(block, masked)
+            if kernel in ("eager", "math"):
+                softmax = 8 if kernel == "eager" and precision.attention < 4 else 12
+                works.append(softmax * block.heads * setting.options.sequence - freed - _freed_behind(setting, block))
+                continue
+            width = -(-(block.query // block.heads) // 32) * 32
+            shared = 2 * block.query if block.key < block.query else 0
+            gradients = precision.attention * (block.query + block.key + block.value + shared)
+            works.append(4 * block.heads * (width + 1) + gradients - freed)
     return max(works)

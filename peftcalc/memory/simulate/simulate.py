@@ -138,6 +138,7 @@ def _trace_record(
         context_allowance=context_allowance(),
         traced_layers=depths,
         layers=layers,
+        kernel=" and ".join(course.kernels),
         notes=notes,
         seconds=seconds,
     )

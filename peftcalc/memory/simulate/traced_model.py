@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.simulate.course import Course, course_of
+from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
 from peftcalc.memory.simulate.cuda_rules import CudaRules
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
@@ -34,7 +36,7 @@ def trace_at_depth(
     settings = settings_of(shapes.config, layers)
     model: Any = build_model(settings, shapes.architecture, method, options)
     ledger = StorageLedger(deadline)
-    rules = CudaRules(options.autocast)
+    rules = CudaRules(options)
     if options.checkpointing:
         enable_checkpointing(model, lambda: _recomputation(ledger, rules), trains_embedding=not method.has_adapter)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -53,7 +55,10 @@ def trace_at_depth(
     except Exception as error:  # any operator of any architecture may refuse tensors without values
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{shapes.id} cannot be traced: {type(error).__name__}: {reason}") from error
-    return course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
+    course = course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
+    course.parts[:, PART_NAMES.index("temporary_buffers")] += matrix_workspaces(options.chosen_card)
+    kernels = tuple(sorted(rules.kernels)) or ("eager",)
+    return replace(course, kernels=kernels)
 
 
 @contextlib.contextmanager
