@@ -3,9 +3,10 @@
     python benchmarks/memory_measured.py TABLE.csv [--simulate] [--only TEXT]
 
 The table has the columns id, card, model (an id or a configuration as JSON), method, rank, alpha, dropout, targets,
-double_quant, batch, sequence, options (JSON), measured_allocated (bytes) and setup. A row is answered on its own card.
-What its stack did that the table's options do not name is added by `ADDED`, read in each source's own scripts. The bars of the project: fused attention on one GPU mean 1 %, worst 4 %; written out 1.5 % and 4 %; experts
-10 %; two GPUs mean 8 %, worst 15 %.
+double_quant, batch, sequence, options (JSON), measured_allocated (bytes), setup and source. A row is answered on its
+own card. What its stack did that the table's options do not name is added by `ADDED`, read in each source's scripts.
+The bars of the project: fused attention on one GPU mean 1 %, worst 4 %; written out 1.5 % and 4 %; experts 10 %; two
+GPUs mean 8 %, worst 15 %.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from peftcalc.methods import Method, make_method
 ADDED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     # scripts/measure.py repeats keys and values before torch's attention and allows no MATH kernel
     ("fitcheck-llm", '"attention": "sdpa"', {"kernel": "efficient"}),
+    # transformers 4.48: experts with linear layers of their own, and its loss; Granite's own loss copies less
+    ("refs/a100_80gb.csv", '"loss": "standard"', {"loss": "shifted", "experts": "4bit"}),
+    # the loop of the runs keeps autocast open over the backward pass
+    ("2603.22276", "", {"autocast_scope": "step"}),
 )
 """Words of a row's source, words of its options, and the choices that its stack makes."""
 

@@ -2,10 +2,10 @@
 
 torch tries its fused kernels in order and takes the first whose conditions hold; where none does, its MATH kernel is
 left, which writes attention out in float32 and keeps the probabilities, sequence × sequence for each head. The
-conditions, read in aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of torch 2.5 to 2.13 (`can_use_flash_attention`,
-`can_use_mem_efficient_attention`), stand in `RULES`. transformers decides before torch whether keys and values are
-repeated for every query head: without a mask it leaves that to the kernel (`use_gqa_in_sdpa`, transformers 4.56 to
-5.23), which only flash can do.
+conditions stand in `RULES`, read in aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of torch 2.5 to 2.13
+(`can_use_flash_attention`, `can_use_mem_efficient_attention`). transformers decides before torch whether keys and
+values are repeated for every query head: without a mask it leaves that to the kernel (`use_gqa_in_sdpa`, transformers
+4.56 to 5.23), which only flash can do.
 
 Left open by the sources:
 
@@ -91,10 +91,10 @@ def attention_kernel(
     capability = compute_capability(card)
     for rule in RULES:
         has_type = dtype in rule.dtypes and (dtype != "bfloat16" or capability >= (8, 0))
-        has_heads = rule.shares_heads or not grouped
-        if capability >= rule.since and has_type and has_heads and (rule.takes_mask or not masked):
-            if rule.kernel != "flash" or (value_width in (0, width) and _flash_trains(capability, width)):
-                return rule.kernel
+        has_heads = (rule.shares_heads or not grouped) and (rule.takes_mask or not masked)
+        has_width = rule.kernel != "flash" or (value_width in (0, width) and _flash_trains(capability, width))
+        if capability >= rule.since and has_type and has_heads and has_width:
+            return rule.kernel
     return "math"
 
 

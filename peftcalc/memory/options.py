@@ -48,8 +48,21 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "loss": {
         "standard": "The logits of all positions are made, copied to float32 and kept for the backward pass.",
+        "shifted": "The standard loss of earlier releases of transformers 4 (4.48 among them): the float32 logits are "
+        "copied once more, shifted by one position.",
         "chunked": "Logits are made for 1,024 positions at a time, and once more in the backward pass; none are kept.",
         "fused": "Logits and gradients are made in chunks in the forward pass, as Liger's kernel does; none are kept.",
+    },
+    "autocast_scope": {
+        "forward": "Autocast is left after the forward pass, as under transformers' Trainer: the half-precision copies "
+        "of trained weights that it caches are there while the loss is computed, and gone in the backward pass.",
+        "step": "Autocast stays open over the backward pass: with checkpointing the cached copies stay until the last "
+        "layer has been computed again.",
+    },
+    "experts": {
+        "float": "Fused stacks of experts stay in half precision: bitsandbytes quantizes linear layers only.",
+        "4bit": "Experts are quantized like the linear layers, as where each expert has linear layers of its own "
+        "(transformers 4).",
     },
     "sharding": {
         "ddp": "Every GPU holds everything; each takes its own batch.",
@@ -65,12 +78,12 @@ SWITCHES: dict[str, str] = {
     "float32_masters": "Full fine-tuning keeps its weights in float32 and multiplies in the dtype under autocast "
     "(mixed precision); without it the weights themselves have the dtype (pure).",
     "adapters_float32": "Adapters are trained in float32 over a half-precision base, as peft does by default.",
-    "kbit_upcast": "peft's `prepare_model_for_kbit_training` casts what is not quantized (embeddings, head, norms) to "
-    "float32.",
+    "kbit_upcast": "peft's `prepare_model_for_kbit_training` casts what is not quantized (embeddings, head, norms, "
+    "but no experts) to float32.",
     "padding": "Sequences of a batch are padded, so attention gets a mask: keys and values are repeated for every "
     "query head, and the memory-efficient kernel takes the place of flash. A single sequence needs no padding.",
-    "keep_outputs": "The training loop holds the model's output until the step ends, and with it the logits; "
-    "transformers' Trainer lets them go.",
+    "keep_outputs": "The training loop holds the model's output until the step ends, and with it the logits (those of "
+    "the last chunk where the loss is chunked); transformers' Trainer lets them go.",
     "checkpointing": "Only the input of each layer is kept, and the layer is computed again in the backward pass.",
 }
 """Options that are on or off, each with one sentence of what "on" does."""
@@ -112,6 +125,8 @@ class MemoryOptions:
     accumulation: int = 1
     gpus: int = 1
     sharding: str = "ddp"
+    autocast_scope: str = "forward"
+    experts: str = "float"
     card: str | Gpu | None = None
 
     def __post_init__(self) -> None:

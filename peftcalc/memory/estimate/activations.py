@@ -13,7 +13,7 @@ from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, Anatomy, Linear
 from peftcalc.memory.estimate.saved_attention import saved_in_attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import AUTOGRAD, PEFT, PEFT_DORA
+from peftcalc.memory.estimate.terms import AUTOGRAD, CACHE, PEFT, PEFT_DORA, Term
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModuleGroup
@@ -176,6 +176,15 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
         return 0
     seen.add(linear.source)
     return precision.adapter_input
+
+
+def cached_copies(setting: StepSetup) -> Term:
+    """The copies of trained weights that autocast caches while it is open, where no layer keeps them anyway."""
+    copies = (
+        [term for term in _weight_casts(setting) if "autocast" in term.name] if setting.options.checkpointing else []
+    )
+    size = round(sum(term.bytes for term in copies))
+    return Term("saved_activations", "copies of trained weights, cached by autocast", "e · N_trained", size, CACHE)
 
 
 def _weight_casts(setting: StepSetup) -> Iterator[Saved]:

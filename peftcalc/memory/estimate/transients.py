@@ -7,7 +7,7 @@ against the layer with everything saved: what has been freed by then is taken of
 from __future__ import annotations
 
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention
-from peftcalc.memory.estimate.model_state import is_quantized
+from peftcalc.memory.estimate.model_state import is_expert_stack, is_quantized
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes
@@ -37,7 +37,12 @@ def dequantized(setting: StepSetup, shapes: ModelShapes) -> int:
     if not setting.method.quantized:
         return 0
     linears = [group for group in shapes.groups if group.indices and is_quantized(group, shapes)]
-    return setting.precision.dtype * max((g.in_features * g.out_features for g in linears), default=0)
+    largest = max((g.in_features * g.out_features for g in linears), default=0)
+    if setting.options.experts == "4bit":
+        stacks = [t for group in shapes.groups for t in group.tensors if is_expert_stack(t, group)]
+        each = [t.numel // t.shape[0] // (2 if t.name.startswith("gate_up") else 1) for t in stacks]
+        largest = max([largest, *each])
+    return setting.precision.dtype * largest
 
 
 def hidden_width(setting: StepSetup) -> int:

@@ -19,6 +19,8 @@ def forward_function(model: Any, inputs: dict[str, torch.Tensor], loss: str) -> 
     Raises:
         ValueError: a chunked or fused loss of a model that has no head of its own.
     """
+    if loss == "shifted":
+        return _shifted(model, inputs)
     if loss == "standard":
 
         def standard() -> tuple[torch.Tensor, Any]:
@@ -32,9 +34,37 @@ def forward_function(model: Any, inputs: dict[str, torch.Tensor], loss: str) -> 
     if head is None or body is None or body is whole:
         raise ValueError(f"a {loss} loss needs a model with an output head, and {type(whole).__name__} has none")
     of_hidden = _chunked if loss == "chunked" else _fused
-    labels = inputs["labels"]
-    others = {name: value for name, value in inputs.items() if name != "labels"}
-    return lambda: (of_hidden(body(**others).last_hidden_state, head, labels), None)
+    labels, others = inputs["labels"], _without_labels(inputs)
+
+    def in_chunks() -> tuple[torch.Tensor, Any]:
+        hidden = body(**others).last_hidden_state
+        output = _last_logits(hidden, head) if loss == "chunked" else None
+        return of_hidden(hidden, head, labels), output
+
+    return in_chunks
+
+
+def _shifted(model: Any, inputs: dict[str, torch.Tensor]) -> Callable[[], tuple[torch.Tensor, Any]]:
+    """Cross-entropy as in earlier releases of transformers 4: float32 logits, and a copy that is shifted."""
+    labels, others = inputs["labels"], _without_labels(inputs)
+
+    def forward() -> tuple[torch.Tensor, Any]:
+        output = model(**others)
+        logits = output.logits.float()
+        shifted, targets = logits[..., :-1, :].contiguous(), labels[..., 1:].contiguous()
+        return functional.cross_entropy(shifted.flatten(0, 1), targets.flatten()), output
+
+    return forward
+
+
+def _without_labels(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in inputs.items() if name != "labels"}
+
+
+@torch.no_grad()
+def _last_logits(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+    """Logits of the last chunk, for a loop that holds what it was given."""
+    return head(hidden.flatten(0, 1)[-CHUNK:])
 
 
 def loss_of_output(output: Any) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftcalc.memory.kernels import matrix_workspaces
@@ -66,6 +67,7 @@ def _recomputation(ledger: StorageLedger, rules: CudaRules) -> Iterator[None]:
     """`Tensor.backward` suspends the rules while it runs: a layer that is computed again needs them anew."""
     with rules, ledger.recomputation():
         yield
+        torch.clear_autocast_cache()  # autograd's own thread leaves its outermost autocast here
 
 
 def _prepare_bitsandbytes(method: Method) -> None:

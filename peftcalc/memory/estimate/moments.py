@@ -1,0 +1,147 @@
+"""The moments of a step at which its bytes can be highest, each as a list of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from peftcalc.counting.counts import Count
+from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
+from peftcalc.memory.estimate.head import head_moments, held_logits
+from peftcalc.memory.estimate.model_state import (
+    adapter_term,
+    gradient_term,
+    optimizer_buffer,
+    optimizer_term,
+    weight_terms,
+)
+from peftcalc.memory.estimate.sharding import Moment, gathered, sharded_buffer, whole_gradients
+from peftcalc.memory.estimate.step_setup import Saved, StepSetup
+from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, CUBLAS, PEFT, PEFT_DORA, QLORA, Term
+from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
+from peftcalc.memory.kernels import matrix_workspaces
+from peftcalc.models.shapes import ModelShapes
+
+
+def step_moments(model: ModelShapes, counted: Count, setting: StepSetup) -> list[Moment]:
+    """The moments among which the peak is, each with its terms."""
+    options, precision, method, body = setting.options, setting.precision, setting.method, setting.body
+    weights = [*weight_terms(model, method, precision, options), adapter_term(counted, precision)]
+    own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
+    resting = [*weights, optimizer_term(counted, method, precision, options), own]
+    state = [*resting, *gathered(model, setting)]
+    gradients = gradient_term(counted, method, precision)
+    earlier = [gradients] if options.accumulation > 1 else []
+    layers = saved_in_layers(setting)
+    mask = _mask(setting)
+    saved = [*_kept(layers, setting), *_final(setting), mask]
+    forward, backward = head_moments(body, precision, options, not method.has_adapter)
+    held = held_logits(body, precision, options)
+    cached = cached_copies(setting)
+    open_after = [cached] if options.autocast_scope == "step" else []
+    update = optimizer_buffer(counted, method, precision, options)
+    root = Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM)
+    tied = Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD)
+    ways = _ways(model, setting)
+    work = max(ways, key=lambda way: sum(term.bytes for term in way))
+    one = _one_layer(layers, setting)
+    again = one if options.checkpointing else []
+    head_gradient = [] if earlier else _part_of(gradients, _outside(model) * precision.weight, setting)
+    nearly_all = earlier or _part_of(gradients, gradients.bytes * (1 - 1 / body.layers), setting, always=True)
+    layer = [*whole_gradients(model, setting), held]
+    last = (*state, *earlier, *head_gradient, *saved, *again, *layer)
+    return [
+        Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
+        Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
+        Moment("last layer, again", "backward", (*last, *ways[-1], *open_after)),
+        Moment("last layer", "backward", (*last, *work)),
+        Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
+        Moment("end of the backward pass", "backward", (*resting, gradients, tied, held)),
+        Moment("update", "optimizer", (*resting, gradients, sharded_buffer(root, options), held)),
+    ]
+
+
+def _ways(model: ModelShapes, setting: StepSetup) -> list[list[Term]]:
+    """Temporary buffers of one layer at the points that can be its highest; that of its forward pass comes last."""
+    norm, dense = norm_of_sum(setting), dequantized(setting, model)
+    ways = [
+        [("gradients of the MLP's hidden values", "T · (3·p·f + …)", backward_work(setting), AUTOGRAD)],
+        [
+            ("the down-projection's hidden values", "T · p·f", down_work(setting) if dense else 0, AUTOGRAD),
+            ("the largest 4-bit weight, dequantized", "e·in·out", dense, QLORA),
+        ],
+        [
+            ("the down-projection's input", "T · p·f", forward_work(setting), PEFT),
+            ("DoRA: the norm of W + s·B·A", "4·in² + 16·in·out", norm, PEFT_DORA),
+        ],
+    ]
+    return [[Term("temporary_buffers", *term) for term in way] for way in ways]
+
+
+def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False) -> list[Term]:
+    """A part of the gradients: those that exist at some moment of full fine-tuning's backward pass."""
+    if setting.method.has_adapter and not always:
+        return []
+    return [Term(whole.part, f"{whole.name} so far", whole.formula, round(size), whole.source)]
+
+
+def _outside(model: ModelShapes) -> int:
+    """Parameters of the head, whose gradient comes first."""
+    head = next((group for group in model.groups if group.template == model.output_embedding), None)
+    return sum(tensor.numel for tensor in head.tensors) if head else 0
+
+
+def _kept(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
+    """What is saved when the forward pass is over: everything, or with checkpointing the input of each layer."""
+    if not setting.options.checkpointing:
+        return [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in layers]
+    body, tokens = setting.body, setting.options.tokens
+    size = setting.precision.stream * body.width * tokens * body.layers
+    return [Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
+
+
+def _one_layer(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
+    """What one layer keeps: everything divided by the number of layers."""
+    depth = setting.body.layers
+    return [
+        Term(
+            "saved_activations",
+            f"{s.name}, one layer",
+            s.formula.replace("L · ", "", 1),
+            round(s.bytes / depth),
+            s.source,
+        )
+        for s in layers
+    ]
+
+
+def _final(setting: StepSetup) -> list[Term]:
+    """The last norm's input, what a trained head keeps of its own, and the head's weight where autocast casts it."""
+    body, precision, tokens = setting.body, setting.precision, setting.options.tokens
+    if not body.vocabulary:
+        return []
+    fused = any(is_layer_norm(group) for group in body.norms)
+    size = (4 if not fused or precision.autocast else precision.stream) * body.width
+    size += precision.stream * body.width * (1 if fused else 2) if not setting.method.has_adapter else 0
+    terms = [Term("saved_activations", "the last norm and the head's input", "T · 4·h", size * tokens, AUTOGRAD)]
+    if precision.autocast and precision.weight == 4:
+        cast = precision.dtype * body.vocabulary * body.width
+        terms.append(Term("saved_activations", "the head's weight, cast by autocast", "e · V·h", cast, AUTOGRAD))
+    return terms
+
+
+def _mask(setting: StepSetup) -> Term:
+    """The mask of all layers, which each is handed: of the hidden states' type where attention is written out."""
+    options = setting.options
+    reads = setting.masked_share and any(setting.kernel_of(x, True) != "flash" for x in setting.body.attentions)
+    size = setting.precision.stream if setting.written_out else 1 if reads else 0
+    total = size * options.batch * options.sequence**2
+    return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)
+
+
+def _tied(model: ModelShapes, setting: StepSetup) -> int:
+    """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
+    head = next((g for g in model.groups if g.template == model.output_embedding), None)
+    is_tied = head is not None and any(tensor.tied_to for tensor in head.tensors)
+    if setting.method.has_adapter or not is_tied:
+        return 0
+    return setting.body.vocabulary * setting.body.width * setting.precision.weight
