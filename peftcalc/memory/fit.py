@@ -12,6 +12,7 @@ from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.options import make_options
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
@@ -213,6 +214,7 @@ def largest_models(
     with explained("the largest models as a table"):
         import pandas as pd
 
+    make_options(batch=batch, sequence=sequence, **options)
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
     key = tuple(sorted(options.items()))
     rows = {card.name: {m.label: _largest_model(card, m, batch, sequence, key) for m in methods} for card in chosen}

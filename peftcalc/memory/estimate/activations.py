@@ -89,7 +89,7 @@ def _feed_forward(setting: StepSetup) -> Iterator[Saved]:
     for experts in body.experts:
         hidden = 3 * experts.width + body.width + (body.width + experts.width if setting.trained else 0)
         formula = "L · T · visits · p·(3·f + h)"
-        kept = size * experts.visits * hidden * experts.repeats + 4 * experts.count * experts.repeats
+        kept = setting.hidden_bytes * experts.visits * hidden * experts.repeats + 4 * experts.count * experts.repeats
         yield Saved("the experts that each token visits", formula, kept, AUTOGRAD)
 
 

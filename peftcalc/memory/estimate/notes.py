@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.estimate.model_state import is_expert_stack
@@ -40,6 +40,8 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
     if model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
         yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
+    if isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
+        yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
     if body.pieces:
         yield f"an image is {body.pieces:,} pieces, whatever the sequence"
     yield from _expert_notes(model, setting)

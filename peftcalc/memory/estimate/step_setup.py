@@ -56,6 +56,12 @@ class StepSetup:
         """True when attention is not fused: by choice, or because the model has no other."""
         return self.options.attention == "eager" or self.body.written_out
 
+    @property
+    def hidden_bytes(self) -> int:
+        """p: of a number between an MLP's products; fused experts that stay in half precision answer in their own."""
+        fused = bool(self.body.experts) and self.method.quantized and self.options.experts == "float"
+        return self.precision.dtype if fused else self.precision.product
+
     def kernel_of(self, block: Attention, masked: bool) -> str:
         """What computes this attention: "eager" where it is written out, else one of torch's kernels."""
         if self.written_out:

@@ -71,7 +71,7 @@ def backward_work(setting: StepSetup) -> int:
     of_adapter = precision.adapter_input if setting.adapters_keep_inputs else 0
     kept = of_adapter if down else precision.product if setting.trained else 0
     gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
-    factors = (3 if gated else 2) * precision.product - kept
+    factors = (3 if gated else 2) * setting.hidden_bytes - kept
     adapters = 2 * precision.adapter_output - kept if up else 0
     reading = precision.adapter if down else 0
     work = hidden_width(setting) * max(factors, adapters, reading) + _results(setting)
@@ -113,7 +113,7 @@ def _attention_work(setting: StepSetup) -> int:
     probabilities is free by then. torch's MATH kernel does all of it in float32.
     """
     precision, body = setting.precision, setting.body
-    freed = 3 * precision.product * hidden_width(setting)
+    freed = 3 * setting.hidden_bytes * hidden_width(setting)
     if any(_adapted(setting)) and setting.adapters_keep_inputs:
         freed += precision.adapter_input * (hidden_width(setting) + 2 * body.width)
     works = []

@@ -46,7 +46,9 @@ def trace_at_depth(
         with mode, quiet():
             run_step(
                 model,
-                forward_function(model, training_inputs(model, settings, options), options.loss),
+                forward_function(
+                    model, training_inputs(model, settings, options), options.loss, lambda: _rules_again(rules)
+                ),
                 options,
                 ledger,
                 rules,
@@ -60,6 +62,13 @@ def trace_at_depth(
     course.parts[:, PART_NAMES.index("temporary_buffers")] += matrix_workspaces(options.chosen_card)
     kernels = tuple(sorted(rules.kernels)) or ("eager",)
     return replace(course, kernels=kernels)
+
+
+@contextlib.contextmanager
+def _rules_again(rules: CudaRules) -> Iterator[None]:
+    """The rules where a chunk of the loss is computed again: `Tensor.backward` suspends them."""
+    with rules:
+        yield
 
 
 @contextlib.contextmanager

@@ -35,6 +35,8 @@ def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
     settings = config_object(config)
     settings.use_cache = False
     settings.get_text_config().use_cache = False
+    if getattr(settings, "is_encoder_decoder", False) and getattr(settings, "decoder_start_token_id", None) is None:
+        settings.decoder_start_token_id = 0
     if layers is not None:
         language = settings.get_text_config()
         depth = language.num_hidden_layers
@@ -140,9 +142,16 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
     """The transformers model of this class, in float32."""
     model_class = class_called(architecture)
     written_out = options.attention == "eager" or not getattr(model_class, "_supports_sdpa", False)
-    settings._attn_implementation = "eager" if written_out else register_attention()
+    name = "eager" if written_out else register_attention()
+    settings._attn_implementation = name
     with bounded("the model of this config"):
-        return model_class(settings)
+        try:
+            return model_class(settings)
+        except KeyError:  # an older family looks its attention up in a table of its own
+            settings._attn_implementation = "eager" if written_out else "sdpa"
+            model = model_class(settings)
+            model.config._attn_implementation = name
+            return model
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:
@@ -171,14 +180,12 @@ def quantize_linears(model: Any, method: QLoRA, dtype: torch.dtype, device: str 
     model.is_quantized = True
 
 
-def four_bit_linear(
-    weight: torch.Tensor, method: QLoRA, dtype: torch.dtype, device: str, has_bias: bool = False
-) -> Any:
+def four_bit_linear(weight: torch.Tensor, method: QLoRA, dtype: torch.dtype, device: str, bias: bool = False) -> Any:
     """A `Linear4bit` over this weight (out, in)."""
     from bitsandbytes.nn import modules as bitsandbytes
 
     out_features, in_features = weight.shape
-    linear: Any = bitsandbytes.Linear4bit(in_features, out_features, has_bias, dtype, method.double_quant, method.quant)
+    linear: Any = bitsandbytes.Linear4bit(in_features, out_features, bias, dtype, method.double_quant, method.quant)
     four_bit: Any = bitsandbytes.Params4bit
     linear.weight = four_bit(
         weight, compress_statistics=method.double_quant, quant_type=method.quant, module=linear
