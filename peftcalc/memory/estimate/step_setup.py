@@ -70,6 +70,8 @@ class StepSetup:
             return self.options.kernel
         if self.options.attention == "flash":
             return "flash"
+        if self.body.broadcasts and block.key < block.query:
+            return "math"
         width = block.query // max(block.heads, 1)
         dtype = "float32" if self.precision.attention == 4 else self.options.dtype
         grouped = block.key < block.query and shares_heads(masked, width)

@@ -6,6 +6,8 @@ decisions depend on the device and change memory; this mode takes them as CUDA d
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -87,6 +89,7 @@ class CudaRules(TorchFunctionMode):
         if kernel == "auto":
             width = query.shape[-1]
             kernel = attention_kernel(self.card, name, grouped, attn_mask is not None, width, value.shape[-1])
+            kernel = "math" if grouped and not enable_gqa else kernel
         self.kernels.add(kernel)
         if kernel == "flash":
             if query.dtype not in _HALF:  # as transformers casts before the flash-attention package
@@ -123,6 +126,21 @@ def register_attention() -> str:
     AttentionInterface.register(name, sdpa_attention_forward)
     AttentionMaskInterface.register(name, mask)
     return name
+
+
+@contextlib.contextmanager
+def own_mask(settings: Any) -> Iterator[None]:
+    """While open, a model that knows attention only as "sdpa" gets the mask of `register_attention` as well."""
+    from transformers import AttentionMaskInterface
+
+    known: Any = AttentionMaskInterface._global_mapping
+    before = known["sdpa"]
+    if settings._attn_implementation == "sdpa":
+        known["sdpa"] = known[register_attention()]
+    try:
+        yield
+    finally:
+        known["sdpa"] = before
 
 
 def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
-from peftcalc.memory.simulate.cuda_rules import CudaRules
+from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
@@ -43,7 +43,7 @@ def trace_at_depth(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     to_fake(model, mode)
     try:
-        with mode, quiet():
+        with mode, quiet(), own_mask(settings):
             run_step(
                 model,
                 forward_function(

@@ -149,9 +149,7 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
             return model_class(settings)
         except KeyError:  # an older family looks its attention up in a table of its own
             settings._attn_implementation = "eager" if written_out else "sdpa"
-            model = model_class(settings)
-            model.config._attn_implementation = name
-            return model
+            return model_class(settings)
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:
