@@ -38,7 +38,12 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
     yield from _kernel_notes(setting)
     if body.unknown:
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
-    if model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
+    if positions := model.config.get("max_source_positions"):
+        yield (
+            f"the encoder hears {positions:,} positions, whatever the sequence; here it is taken to hear as many as the "
+            "decoder reads: simulate_memory knows both"
+        )
+    elif model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
         yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
     if isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
         yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
