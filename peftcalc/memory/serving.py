@@ -66,8 +66,8 @@ def serving(shapes: ModelShapes | Any, method: LoRA, tasks: int, dtype: str = "b
     model = load_model(shapes)
     options = MemoryOptions(dtype=dtype, kbit_upcast=False)
     size = DTYPE_BYTES[dtype]
-    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options)))
-    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options)))
+    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options), options))
+    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options), options))
     adapter = size * count(model, method).adapter
     return Serving(
         tasks=tasks,

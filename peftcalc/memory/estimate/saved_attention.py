@@ -27,7 +27,10 @@ def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
     formula = "L · T · (4·q·H·d + 4·H)" if repeated else "L · T · (q·(2·H·d + 2·K·d) + 4·H)"
     yield Saved("queries, keys, values and output of attention", formula, kept, FLASH)
     written = [(repeats, block) for repeats, block, kernel in runs if kernel == "math"]
-    inputs = sum(12 * repeats * block.query for repeats, block in written)
+    own = body.broadcasts
+    inputs = sum(
+        4 * repeats * (block.query + block.key + block.value if own else 3 * block.query) for repeats, block in written
+    )
     yield Saved("queries, keys and values of attention in float32", "L · T · 12·H·d", inputs, MATH)
     scores = sum(4 * repeats * block.heads * setting.options.sequence for repeats, block in written)
     yield Saved("probabilities of attention, float32", "L · T · 4·H·S", scores, MATH)
