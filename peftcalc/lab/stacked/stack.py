@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.runs.loop import EXPLODED, divergence, learning_rate_at
-from peftcalc.lab.runs.optimizer import FACTOR, set_rate
-from peftcalc.lab.stacked.layers import Slices, StackedLinear, Trained
-from peftcalc.lab.stacked.rows import Rows
+from peftcalc.lab.runs.optimizer import set_rate
+from peftcalc.lab.stacked.building import stacked
 from peftcalc.lab.student import Student
 from peftcalc.lab.tasks.problem import Evaluation, StackableProblem
-from peftcalc.methods import LoRA
-
-FULL, UPDATED, DECOMPOSED = range(3)
 
 Told = list[tuple[int, StepRecord]]
 """Records of one step, each with the place of its run among those asked for."""
@@ -42,19 +37,16 @@ class Stack(Iterator[Told]):
     """
 
     def __init__(self, asked: Sequence[RunSettings], peaks: Sequence[int] | None = None) -> None:
-        self.order = sorted(range(len(asked)), key=lambda index: _kind(asked[index]))
+        students = [Student(one) for one in asked]
+        self.module = asked[0].record.build(asked[0].seed, **asked[0].options).module
+        self.order, parts = stacked(self.module, students, [one.method for one in asked])
         self.settings = [asked[index] for index in self.order]
         self.peaks = [peaks[index] if peaks else 0 for index in self.order]
-        students = [Student(one) for one in self.settings]
-        self.problems = [_stackable(student) for student in students]
-        self.trainable = [student.trainable for student in students]
-        self.trained_bytes = [student.trained_bytes for student in students]
-        self.module, self.layers = stacked_module(self.settings, students)
-        self.leaves = [leaf for layer in self.layers for leaf in layer.parameters() if leaf.requires_grad]
-        rows = allotted(self.layers)
-        for layer in self.layers:
-            layer.begin()
-        self.rows, self.optimizer = _optimizer(self.settings, rows)
+        self.problems = [_stackable(students[index]) for index in self.order]
+        self.trainable = [students[index].trainable for index in self.order]
+        self.trained_bytes = [students[index].trained_bytes for index in self.order]
+        self.layers = parts.layers
+        self.rows, self.optimizer = parts.optimizer(self.settings)
         self.tokens = self.problems[0].tokens(self.problems[0].batch(self.settings[0].batch, torch.Generator()))
         self.draws = {one.seed: torch.Generator().manual_seed(one.seed) for one in self.settings}
         count = self.settings[0].evaluations
@@ -78,7 +70,7 @@ class Stack(Iterator[Told]):
     @torch.no_grad()
     def evaluate(self) -> list[Evaluation]:
         """What each model comes to on data that training never sees."""
-        self._compose()
+        self._refresh()
         inputs = self.problems[0].held_out()
         outputs = self.module(inputs.expand(len(self.problems), *inputs.shape))
         return [problem.judged(output) for problem, output in zip(self.problems, outputs, strict=True)]
@@ -88,11 +80,9 @@ class Stack(Iterator[Told]):
         """
         inputs, answers = self._batch()
         started = time.perf_counter()
-        self._compose()
+        self._refresh()
         losses = self.problems[0].losses(self.module(inputs), answers, self.problems)
-        found = iter(torch.autograd.grad(losses.sum(), self.leaves))
-        for layer in self.layers:
-            layer.pull_back(*(next(found) for leaf in layer.parameters() if leaf.requires_grad))
+        losses.sum().backward()
         values = losses.tolist()
         for place, loss in enumerate(values):
             if not math.isfinite(loss):
@@ -110,9 +100,10 @@ class Stack(Iterator[Told]):
         inputs, answers = (torch.stack([drawn[one.seed][part] for one in self.settings]) for part in (0, 1))
         return inputs, answers
 
-    def _compose(self) -> None:
+    @torch.no_grad()
+    def _refresh(self) -> None:
         for layer in self.layers:
-            layer.compose()
+            layer.refresh()
 
     def _stop(self, place: int) -> None:
         """This model is trained no further."""
@@ -148,65 +139,6 @@ class Stack(Iterator[Told]):
 
     def _trouble(self, place: int, loss: float) -> str | None:
         return divergence(loss, self.limits[place], self.step, self.settings[place].learning_rate)
-
-
-def stacked_module(settings: Sequence[RunSettings], students: Sequence[Student]) -> tuple[nn.Module, list[StackedLinear]]:
-    """The task's own module with K linear layers in the place of each, and those layers."""
-    module = settings[0].record.build(settings[0].seed, **settings[0].options).module
-    kinds = [_kind(one) for one in settings]
-    slices = Slices(len(kinds), kinds.count(FULL), kinds.count(DECOMPOSED))
-    layers = []
-    for name in [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]:
-        layer = StackedLinear([student.module.get_submodule(name) for student in students], slices)
-        module.set_submodule(name, layer)
-        layers.append(layer)
-    return module, layers
-
-
-def allotted(layers: Sequence[StackedLinear]) -> tuple[Rows, Rows, Rows]:
-    """Rows for what is trained in full, for A, and for B and the magnitudes; each layer knows its parts of them."""
-    slices = layers[0].slices
-    shapes = [layer.shapes() for layer in layers]
-    full = Rows(slices.full, [shape for own, _, _ in shapes for shape in own])
-    a = Rows(slices.adapted, [shape for _, own, _ in shapes for shape in own])
-    b = Rows(slices.adapted, [shape for _, _, own in shapes for shape in own])
-    for whole in ("parts", "part_grads"):
-        of_full, of_a, of_b = (iter(getattr(rows, whole)) for rows in (full, a, b))
-        for layer in layers:
-            weight, bias = next(of_full), next(of_full) if layer.bias is not None else None
-            own = Trained(weight, bias, next(of_a), next(of_b), next(of_b))
-            setattr(layer, "trained" if whole == "parts" else "gradients", own)
-    return full, a, b
-
-
-def _optimizer(
-    settings: Sequence[RunSettings], rows: tuple[Rows, Rows, Rows]
-) -> tuple[list[list[Tensor]], torch.optim.AdamW]:
-    """The rows of each model that are trained, and one AdamW with a group for each rate and weight decay."""
-    full, a, b = rows
-    groups: dict[tuple[float, float], list[Tensor]] = defaultdict(list)
-    trained: list[list[Tensor]] = []
-    for place, one in enumerate(settings):
-        method, rate = one.method, one.learning_rate
-        if isinstance(method, LoRA):
-            adapter = place - len(full.values)
-            own = {rate * method.lr_ratio: [b.row(adapter)]}
-            if not method.freeze_a:
-                own.setdefault(rate, []).append(a.row(adapter))
-        else:
-            own = {rate: [full.row(place)]}
-        for its_rate, parts in own.items():
-            groups[its_rate, one.weight_decay] += parts
-        trained.append([row for parts in own.values() for row in parts])
-    given = [
-        {"params": parts, "lr": rate, "weight_decay": decay, FACTOR: rate} for (rate, decay), parts in groups.items()
-    ]
-    return trained, torch.optim.AdamW(given, fused=True)
-
-
-def _kind(settings: RunSettings) -> int:
-    """The order of a stack: in full, with an update, and decomposed."""
-    return DECOMPOSED if settings.method.decomposed else UPDATED if settings.method.has_adapter else FULL
 
 
 def _stackable(student: Student) -> StackableProblem:
