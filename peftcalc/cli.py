@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from peftcalc.lazy import explained
 
-COMMANDS = ("square", "count", "models", "memory", "fit", "advise", "quantize", "train", "adapter", "app")
+COMMANDS = ("square", "count", "models", "memory", "fit", "advise", "quantize", "train", "sweep", "adapter", "app")
 
 
 class _OneLineParser(argparse.ArgumentParser):

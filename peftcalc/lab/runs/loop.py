@@ -31,9 +31,7 @@ class Loop:
     def __init__(self, settings: RunSettings, student: Student) -> None:
         self.settings, self.student, self.problem = settings, student, student.problem
         self.batches = torch.Generator().manual_seed(settings.seed)
-        self.optimizer = optimizer_of(
-            student.module, settings.method, settings.learning_rate, settings.weight_decay
-        )
+        self.optimizer = optimizer_of(student.module, settings.method, settings.learning_rate, settings.weight_decay)
         self.seconds, self.tokens, self.peak_bytes = 0.0, 0, 0
         self.limit = math.inf
         self.step = 0

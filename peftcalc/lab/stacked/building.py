@@ -19,6 +19,7 @@ from peftcalc.lab.stacked.rows import Rows
 from peftcalc.lab.student import Student
 from peftcalc.methods import LoRA, Method
 
+
 @dataclass(frozen=True)
 class Parts:
     """What a stack trains: its layers, and the rows of each block: of all numbers, or of A and of the others."""
@@ -102,7 +103,9 @@ def _parts(layers: list[StackedLinear], blocks: list[slice]) -> Parts:
         others = Rows(size, [shape for update in updates for shape in update.shapes_B])
         a, b = ([iter(rows.parts), iter(rows.part_grads)] for rows in (of_A, others))
         for update in updates:
-            update.take(*([next(own[0]) for _ in shapes] for own, shapes in ((a, update.shapes_A), (b, update.shapes_B))))
+            update.take(
+                *([next(own[0]) for _ in shapes] for own, shapes in ((a, update.shapes_A), (b, update.shapes_B)))
+            )
             update.take_gradients(
                 *([next(own[1]) for _ in shapes] for own, shapes in ((a, update.shapes_A), (b, update.shapes_B)))
             )

@@ -36,7 +36,11 @@ def train_all(
     for group in stacks(asked, most):
         records: dict[int, list[StepRecord]] = {index: [] for index in group}
         own = [asked[index] for index in group]
-        told = ([(0, record)] for record in Run(own[0])) if len(own) == 1 else Stack(own, [_peak(one, peaks) for one in own])
+        told = (
+            ([(0, record)] for record in Run(own[0]))
+            if len(own) == 1
+            else Stack(own, [_peak(one, peaks) for one in own])
+        )
         for step in told:
             for place, record in step:
                 records[group[place]].append(record)

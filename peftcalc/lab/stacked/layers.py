@@ -91,7 +91,10 @@ class _StackedProduct(torch.autograd.Function):
                 torch.sum(grad[full], dim=1, out=layer.grad_bias)
         if any(isinstance(update, Decomposed) for update in layer.updates):
             grad = grad.clone()
-        inner = [update.backward(grad[update.models], x[update.models], layer.bias_of(update.models)) for update in layer.updates]
+        inner = [
+            update.backward(grad[update.models], x[update.models], layer.bias_of(update.models))
+            for update in layer.updates
+        ]
         if not ctx.needs_input_grad[0]:
             return None, None, None
         grad_x = torch.bmm(grad, layer.weight)

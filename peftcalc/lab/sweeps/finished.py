@@ -1,5 +1,4 @@
-"""A run that has come to its end, and a file of them: one line of JSON each, so that a sweep can go on. No torch here.
-"""
+"""A run that has come to its end, and a file of them: one line of JSON each, so that a sweep goes on. No torch here."""
 
 from __future__ import annotations
 

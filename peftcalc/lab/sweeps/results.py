@@ -42,7 +42,15 @@ class Cell:
     @property
     def label(self) -> str:
         """`DoRA(rank=4), learning_rate 0.01`"""
-        return ", ".join([repr(self.method), *(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.options.items())])
+        return ", ".join(
+            [
+                repr(self.method),
+                *(
+                    f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+                    for name, value in self.options.items()
+                ),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,9 @@ class SweepResults:
         for run in self.runs:
             values = tuple(getattr(run.settings, name, run.settings.options.get(name)) for name in names)
             groups.setdefault((run.method, values), []).append(run)
-        cells = [_cell(method, dict(zip(names, values, strict=True)), runs) for (method, values), runs in groups.items()]
+        cells = [
+            _cell(method, dict(zip(names, values, strict=True)), runs) for (method, values), runs in groups.items()
+        ]
         return sorted(cells, key=lambda cell: cell.validation.mean)
 
     def pareto(self, cost: str = "trainable") -> list[Cell]:
