@@ -76,7 +76,7 @@ class Stack(Iterator[Told]):
         return [problem.judged(output) for problem, output in zip(self.problems, outputs, strict=True)]
 
     def _train_step(self) -> list[float]:
-        """Forward, backward, update of all; each model's loss before its update. One that is not finite changes nothing."""
+        """Forward, backward, update of all; each model's loss before it. One that is not finite changes nothing."""
         inputs, answers = self._batch()
         started = time.perf_counter()
         self._refresh()

@@ -58,7 +58,7 @@ class SweepResults:
     """Finished runs of one sweep.
 
     >>> from peftcalc.lab.sweeps.sweep import sweep
-    >>> results = SweepResults.of(sweep("rank", {"methods": ["full", "lora"], "rank": [1, 4]}, seeds=2, steps=40))
+    >>> results = SweepResults.of(sweep("rank", {"methods": ["full", "lora"], "rank": [1, 4]}, seeds=2, steps=200))
     >>> [cell.method for cell in results.pareto()]
     [LoRA(rank=1), LoRA(rank=4), Full()]
     """
