@@ -68,7 +68,8 @@ class LoRA(Method):
         rank_pattern, alpha_pattern: per-module ranks and alphas, keyed by name suffix or regular expression.
         layers_to_transform, layers_pattern: restrict to these layer indices (of that list of layers).
         target_parameters: names of `nn.Parameter`s to adapt (stacked experts), as in peft.
-        init: how A and B start: "default", "gaussian", "pissa", "pissa_niter_N" or "olora", see `peftcalc.methods.starts`.
+        init: how A and B start: "default", "gaussian", "pissa", "pissa_niter_N" or "olora", see
+            `peftcalc.methods.starts`.
         freeze_a: train B alone and leave A at its start (LoRA-FA, section 3.2); an embedding's A, which starts at
             zero, is trained all the same, as by peft's `create_lorafa_optimizer`.
         lr_ratio: λ, how many times A's learning rate B has (LoRA+, section 5), as have all other vectors that are

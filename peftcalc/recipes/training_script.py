@@ -13,7 +13,15 @@ from peftcalc.recipes.model_class import AS_THE_MODEL, model_class
 from peftcalc.recipes.model_source import ModelSource, model_source
 from peftcalc.recipes.objective import Objective
 from peftcalc.recipes.objectives import objective
-from peftcalc.recipes.python_code import DTYPES, adapter_lines, dtype_lines, from_weights, import_lines, loraplus_lines, plus
+from peftcalc.recipes.python_code import (
+    DTYPES,
+    adapter_lines,
+    dtype_lines,
+    from_weights,
+    import_lines,
+    loraplus_lines,
+    plus,
+)
 
 TESTED_WITH = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
 """The releases with which the scripts were run; bitsandbytes besides, for 4 bits."""
@@ -222,7 +230,6 @@ def _training(method: Method, settings: TrainingSettings, learning: Objective) -
         "save_strategy": '"no"',
         "report_to": '"none"',
     }
-    given = ", optimizers=(optimizer, None)" if plus(method) else ""
     lines = [
         *([SCALER] if method.has_adapter and settings.dtype in (None, "float16") else []),
         "on_card = torch.cuda.is_available()",
@@ -230,7 +237,8 @@ def _training(method: Method, settings: TrainingSettings, learning: Objective) -
         *(f"    {name}={value}," for name, value in arguments.items()),
         ")",
         *_own_optimizer(method, settings),
-        f"trainer = {learning.trainer}(model=model, args=arguments, train_dataset=examples, data_collator=collate{given})",
+        f"trainer = {learning.trainer}(model=model, args=arguments, train_dataset=examples, data_collator=collate"
+        f"{', optimizers=(optimizer, None)' if plus(method) else ''})",
         "result = trainer.train()",
         f'trainer.save_model("{output}")',
         f'print(f"training loss {{result.training_loss:.4f}} after {{result.global_step}} steps, saved in {output}")',

@@ -10,6 +10,7 @@ from peftcalc.lab.comparison import Interval
 from peftcalc.lab.run_settings import run_settings
 from peftcalc.lab.sweeps.finished import FinishedRun, line_of, read_finished, write_finished
 from peftcalc.lab.sweeps.grid import MAX_RUNS, grid_settings
+from peftcalc.lab.sweeps.maps import alpha_map, rate_map
 from peftcalc.lab.sweeps.results import SweepResults
 
 
@@ -119,3 +120,18 @@ def test_cells_take_the_seeds_together_and_the_front_is_what_nothing_beats():
     axis = results.plot()
     assert axis.get_xlabel() == "trained parameters"
     assert len(axis.lines[-1].get_xdata()) == 2
+
+
+def test_maps_have_a_point_for_each_combination():
+    """Rank 4 holds an update of rank 4 and rank 1 does not; a rate ten times too low has not come as far."""
+    points = {
+        (cell.method, cell.options["learning_rate"]): cell
+        for cell in rate_map(ranks=[1, 4, None], rates=[3e-3, 3e-2], seeds=2, task="rank", steps=150)
+    }
+    assert len(points) == 6
+    best = {method: points[method, 3e-2].validation.mean for method in (pc.LoRA(rank=1), pc.LoRA(rank=4), pc.Full())}
+    assert best[pc.LoRA(rank=1)] > 0.7 > 0.1 > best[pc.LoRA(rank=4)]
+    assert all(points[method, 3e-3].validation.mean > loss for method, loss in best.items())
+    cells = list(alpha_map(alphas=[4, 16], rates=[1e-2], rank=4, seeds=2, task="rank", steps=40))
+    slow, fast = sorted(cells, key=lambda cell: cell.method.alpha)
+    assert fast.validation.mean < slow.validation.mean
