@@ -9,6 +9,7 @@ import torch
 
 import peftcalc as pc
 from peftcalc.adapters.attach import adapted
+from peftcalc.adapters.layers.dora import DoRALinear
 from peftcalc.lab.run_settings import run_settings
 from peftcalc.lab.stacked.engine import train_all
 from peftcalc.lab.stacked.stack import Stack
@@ -157,13 +158,15 @@ def test_a_row_whose_update_undoes_it_is_formed():
     """‖W‖² + 2s W·BA + s²‖BA‖² has then lost its digits: see `adapters.layers.dora.row_norm`."""
     run = Run(settings("rank", pc.DoRA(rank=1, alpha=1), width=8))
     (_, layer), *_ = adapted(run.module)
+    assert isinstance(layer, DoRALinear)
     with torch.no_grad():
         layer.A.copy_(layer.base.weight[:1])
         layer.B.zero_()[0] = -1 + 1e-4
         update = Decomposed(slice(0, 1), [layer])
         update.A, update.B = layer.A[None], layer.B[None]
+        reference = layer.norm()
         found = update.row_norm(layer.base.weight[None])[0]
-    torch.testing.assert_close(found, layer.norm(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found, reference, rtol=1e-6, atol=0)
     assert 0 < found[0] < 1e-3 * found[1]
 
 
