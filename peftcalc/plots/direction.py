@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 START = np.array([1.4, 0.5])
 """The frozen row of the arrow, two numbers long."""
 RANDOM = "#8a6d00"
-PANEL_HEIGHT = 190
+PANEL_HEIGHT = 150
 """Four panels, two by two, stand on one screen."""
 KINDS = ("input", "first", "second", "output")
 """The digits network's matrices by their place; each has its own mark."""
@@ -141,7 +141,7 @@ def _knock_out(*ranks: int) -> Spec:
     point = {"type": "point", "size": 90, "filled": True}
     return {
         "description": "Loss left over against rank, LoRA and DoRA.",
-        "height": 300,
+        "height": 240,
         **ONE_LEGEND,
         "layer": [
             layer("losses", {"type": "line", "strokeWidth": 3}, **shared, color=plain, strokeDash=dash),

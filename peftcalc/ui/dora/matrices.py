@@ -25,7 +25,6 @@ QUESTION = "moves"
 
 
 def matrices() -> None:
-    lessons.show_presets(MOVES, QUESTION)
     controls, result = page.controls_and_result(QUESTION, 0.24)
     with controls:
         decay = state.choice("Weight decay", data.DECAYS, "decay", 0.0, lambda value: f"{value:g}")
@@ -41,6 +40,7 @@ def matrices() -> None:
             _draw(moves.stored_matrix_panels(ending, norm, relative), ending, relative)
             moves.stored_badge()
         _guess_and_what_came()
+    lessons.show_presets(MOVES, QUESTION)
     _verdict(decay, norm, relative)
     show.folded(
         "The formula, with these numbers, and as code",
@@ -71,8 +71,8 @@ def _draw(panels: Panels, ending: str, relative: bool) -> None:
     count = max(panel.points for panel in panels.of.values())
     st.caption(
         f"A mark is a matrix at a checkpoint, later ones darker: {count} points from 12 matrices a panel. Circle: "
-        "input layer; squares, triangles: first and second layer of each block; diamond: output. Shared axes; r with a 95 % "
-        "interval."
+        "input layer; squares, triangles: first and second layer of each block; diamond: output. Shared axes; r with a "
+        "95 % interval."
     )
     show.download_csv(
         pd.concat([panel.frame.assign(panel=name) for name, panel in panels.of.items()]), f"moves-{ending}"

@@ -92,7 +92,7 @@ def two_by_two(panels: Panels, draw: Callable[[str, Panel], None], question: str
     """
     first, second = st.columns(2, gap="medium"), st.columns(2, gap="medium")
     for place, (name, panel) in zip([*first, *second], panels.of.items(), strict=True):
-        with place:
+        with place.container(gap="xsmall"):
             if name != "random" or predict.guessed(question) is not None:
                 draw(name, panel)
             elif data.MOVES.prediction is not None:

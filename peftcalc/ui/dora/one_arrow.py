@@ -15,8 +15,8 @@ from peftcalc.ui.lessons.dora import ARROW
 
 
 def one_arrow() -> None:
-    lessons.show_presets(ARROW, "arrow")
     moved = arrow(key="arrow")
+    lessons.show_presets(ARROW, "arrow")
     data = arrow_data()
     tip = moved.get("x", data["tip"][0]), moved.get("y", data["tip"][1])
     show.folded(
