@@ -29,6 +29,8 @@ from peftcalc.plots.style import METHOD_STYLES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from peftcalc.plots.chart import Table
+
 START = np.array([1.4, 0.5])
 """The frozen row of the arrow, two numbers long."""
 RANDOM = "#8a6d00"
@@ -56,7 +58,7 @@ def look_of(method: str) -> tuple[str, str]:
     return METHODS[method].label, METHOD_STYLES[method].color
 
 
-def moves_chart(frame: pd.DataFrame, method: str, highest: tuple[float, float], labels: tuple[str, str]) -> Chart:
+def moves_chart(frame: Table, method: str, highest: tuple[float, float], labels: tuple[str, str]) -> Chart:
     """ΔM against ΔD of one method: a mark for each place in the network, later checkpoints darker.
 
     Args:
@@ -86,7 +88,7 @@ def _moves(method: str, widest: float, highest: float, turn: str, length: str) -
     }
 
 
-def neurons_chart(frame: pd.DataFrame, method: str, limits: tuple[float, float, float]) -> Chart:
+def neurons_chart(frame: Table, method: str, limits: tuple[float, float, float]) -> Chart:
     """Each neuron's relative change of length against its turn, with the curve of rows that only turn at right angles.
 
     Args:

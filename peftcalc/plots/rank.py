@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LORA = METHOD_STYLES["lora"].color
 FULL = METHOD_STYLES["full"].color
 RANDOM = "#b6539d"
-HEIGHT = 260
+HEIGHT = 210
 
 
 def _rank(*ticks: int) -> Spec:
@@ -53,7 +53,7 @@ def directions_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
 def _directions() -> Spec:
     return {
         "description": "Share of an update's energy in each of its directions.",
-        "height": 230,
+        "height": HEIGHT,
         "data": {"name": "directions"},
         "mark": {"type": "bar", "color": FULL, "size": 40},
         "encoding": {

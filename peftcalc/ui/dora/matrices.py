@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import pandas as pd
 import streamlit as st
 
 from peftcalc.geometry.direction import pure_turning
@@ -68,15 +67,13 @@ def _draw(panels: Panels, ending: str, relative: bool) -> None:
     """Four panels with shared axes, and what can be taken away."""
     labels = "ΔD", "ΔM, relative" if relative else "ΔM"
     moves.two_by_two(panels, functools.partial(_matrix_panel, panels.limits, labels), QUESTION)
-    count = max(panel.points for panel in panels.of.values())
+    count = max(len(panel.rows) for panel in panels.of.values())
     st.caption(
         f"A mark is a matrix at a checkpoint, later ones darker: {count} points from 12 matrices a panel. Circle: "
         "input layer; squares, triangles: first and second layer of each block; diamond: output. Shared axes; r with a "
         "95 % interval."
     )
-    show.download_csv(
-        pd.concat([panel.frame.assign(panel=name) for name, panel in panels.of.items()]), f"moves-{ending}"
-    )
+    show.download_csv(panels.table, f"moves-{ending}")
 
 
 def _matrix_panel(limits: tuple[float, float], labels: tuple[str, str], name: str, panel: Panel) -> None:
@@ -85,7 +82,7 @@ def _matrix_panel(limits: tuple[float, float], labels: tuple[str, str], name: st
     st.markdown(f"**{label}** {page.escape(panel.told)}{paper}")
     loss = f" Held-out loss {panel.loss:.3f}." if name in data.PAPER else ""
     show.chart(
-        plots.moves_chart(panel.frame, name, limits, labels), f"{label}: ΔM against ΔD, {panel.told}{paper}.{loss}"
+        plots.moves_chart(panel.rows, name, limits, labels), f"{label}: ΔM against ΔD, {panel.told}{paper}.{loss}"
     )
 
 

@@ -28,10 +28,10 @@ Records = Sequence[Mapping[str, Any]]
 class Panel:
     """One method's points, and what is said of them."""
 
-    frame: pd.DataFrame
+    rows: list[dict[str, Any]]
+    """As a chart takes them: a table of pandas would be turned into them in every run."""
     told: str
     """Their correlation with its interval."""
-    points: int
     loss: float
     """Held out, at the last checkpoint."""
 
@@ -43,6 +43,8 @@ class Panels:
     of: Mapping[str, Panel]
     limits: tuple[float, ...]
     """Largest ΔD, then the ends of ΔM: one for matrices, lowest and highest for neurons."""
+    table: pd.DataFrame
+    """Of all panels, to take away."""
 
 
 def matrix_panels(records: Records, ending: str, norm: str, relative: bool) -> Panels:
@@ -50,7 +52,7 @@ def matrix_panels(records: Records, ending: str, norm: str, relative: bool) -> P
     found = {panel: points(records, panel, ending, norm, relative) for panel in PANELS}
     everything = [point for panel in found.values() for point in panel]
     limits = 1.05 * max(p["turn"] for p in everything), 1.05 * max(p["length"] for p in everything)
-    return Panels({panel: _panel(some, last_loss(records, panel, ending)) for panel, some in found.items()}, limits)
+    return _panels(records, ending, found, limits)
 
 
 def neuron_panels(records: Records, ending: str) -> Panels | None:
@@ -61,7 +63,7 @@ def neuron_panels(records: Records, ending: str) -> Panels | None:
     everything = [point for panel in found.values() for point in panel]
     lengths = [point["length"] for point in everything]
     limits = 1.05 * max(p["turn"] for p in everything), min(1.1 * min(lengths), -0.05), 1.1 * max(lengths)
-    return Panels({panel: _panel(some, last_loss(records, panel, ending)) for panel, some in found.items()}, limits)
+    return _panels(records, ending, found, limits)
 
 
 @functools.lru_cache(maxsize=KEPT)
@@ -76,10 +78,18 @@ def stored_neuron_panels(ending: str) -> Panels | None:
     return neuron_panels(stored_lesson(STORED).records, ending)
 
 
+def _panels(
+    records: Records, ending: str, found: Mapping[str, list[dict[str, Any]]], limits: tuple[float, ...]
+) -> Panels:
+    table = pd.DataFrame([{"panel": panel, **point} for panel, some in found.items() for point in some])
+    panels = {panel: _panel(some, last_loss(records, panel, ending)) for panel, some in found.items()}
+    return Panels(panels, limits, table)
+
+
 def _panel(found: list[dict[str, Any]], loss: float) -> Panel:
     answer = correlated(found)
     told = f"r = {answer.r:+.2f} [{answer.low:+.2f}, {answer.high:+.2f}]" if answer else "too few points for r"
-    return Panel(pd.DataFrame(found), told, len(found), loss)
+    return Panel(found, told, loss)
 
 
 def two_by_two(panels: Panels, draw: Callable[[str, Panel], None], question: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import pandas as pd
 import streamlit as st
 
 from peftcalc.geometry.direction import pure_turning
@@ -50,16 +49,14 @@ def _own() -> Panels | None:
 def _draw(panels: Panels, ending: str) -> None:
     moves.two_by_two(panels, functools.partial(_neuron_panel, panels.limits), "moves")
     st.caption("A dot is a row of any of the twelve matrices. Shared axes; r with a 95 % interval over matrices.")
-    show.download_csv(
-        pd.concat([panel.frame.assign(panel=name) for name, panel in panels.of.items()]), f"neurons-{ending}"
-    )
+    show.download_csv(panels.table, f"neurons-{ending}")
 
 
 def _neuron_panel(limits: tuple[float, float, float], name: str, panel: Panel) -> None:
     label, _ = plots.look_of(name)
     st.markdown(f"**{label}** {page.escape(panel.told)}")
     show.chart(
-        plots.neurons_chart(panel.frame, name, limits),
+        plots.neurons_chart(panel.rows, name, limits),
         f"{label}: relative change of length of each neuron against its turn, {panel.told}; dashed: 1/cos θ − 1.",
     )
 

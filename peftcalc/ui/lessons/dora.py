@@ -60,6 +60,7 @@ def over_bases(
     return spread(stored_lesson("dora-moves").records, panel, endings, norm, relative)
 
 
+@functools.lru_cache(maxsize=4)
 def knock_out(task: str) -> dict[tuple[str, int], float]:
     """From the stored run: mean loss over seeds by method and rank."""
     found: dict[tuple[str, int], list[float]] = {}

@@ -128,11 +128,11 @@ _SOFTER = ("It stays", "It halves", "It falls to a quarter of it")
 
 SCALING = Lesson(
     presets=(
-        Preset("QLoRA paper: 16 / 64", {"alpha": 16, "r": 64, "rslora": False, "volume": {"rank": 4, "alpha": 1}}),
+        Preset("QLoRA paper: 16 / 64", {"alpha": 16, "r": 64, "rslora": False, "volume": {"alpha": 0.5}}),
         Preset("α = r", {"alpha": 64, "r": 64, "rslora": False, "volume": {}}),
-        Preset("The article: α = 2r", {"alpha": 32, "r": 16, "rslora": False, "volume": {"rank": 4, "alpha": 8}}),
+        Preset("The article: α = 2r", {"alpha": 32, "r": 16, "rslora": False, "volume": {"alpha": 4}}),
         Preset("16 / 256, rank-stabilised", {"alpha": 16, "r": 256, "rslora": True, "volume": {}}),
-        Preset("Silent", {"volume": {"rank": 4, "alpha": 0}}),
+        Preset("Silent", {"volume": {"alpha": 0}}),
     ),
     prediction=Prediction(
         "α stays 16, and the rank is raised from 64 to 256. What happens to the factor before B A?",

@@ -17,9 +17,10 @@ from peftcalc.ui.lessons.rank import ALPHAS, SCALING, SCALING_RANKS
 
 
 def alpha() -> None:
+    st.markdown("Alpha is a volume: **s = α / r** multiplies all of B A. Move Alpha below, and ΔW fades or glows.")
+    example = worked_example(rank=2, seed=1)
+    product(example.W, example.B, example.A, rank=2, alpha=2, key="volume")
     lessons.show_presets(SCALING, "scaling")
-    example = worked_example(rank=4, seed=1)
-    product(example.W, example.B, example.A, rank=4, alpha=4, key="volume")
     st.markdown("##### At the ranks of large models")
     controls, result = page.controls_and_result("scaling")
     with controls:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from peftcalc.geometry.spectrum import Spectrum
-from peftcalc.lab.comparison import interval
+from peftcalc.lab.comparison import Interval, interval
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.plots import rank as plots
@@ -43,9 +44,7 @@ def real_update() -> None:
 def _spectrum(task: str, rank: int, guessed: bool) -> None:
     """What full fine-tuning changed; before the guess only what chance would have."""
     st.markdown("**What full fine-tuning changed**")
-    kinds = ("trained", "median", "random") if guessed else ("random",)
-    frame, matrices = _energies(task)
-    frame = frame[frame["kind"].isin(kinds)]
+    frame, matrices = _energies(task, guessed)
     trained, random = (data.energy_within(task, rank, kind) for kind in ("trained", "random"))
     if guessed:
         st.markdown(
@@ -64,8 +63,8 @@ def _spectrum(task: str, rank: int, guessed: bool) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _energies(task: str) -> tuple[pd.DataFrame, int]:
-    """A row a matrix, kind and rank, and the number of matrices."""
+def _energies(task: str, guessed: bool) -> tuple[pd.DataFrame, int]:
+    """A row a matrix, kind and rank (before the guess of random matrices only), and the number of matrices."""
     records = [record for record in stored_lesson("rank-spectrum").records if record["task"] == task]
     largest = max(len(record["singular_values"]) for record in records)
     shares = {kind: np.ones((len(records), largest)) for kind in ("trained", "random")}  # a smaller matrix ends at 1
@@ -78,28 +77,48 @@ def _energies(task: str) -> tuple[pd.DataFrame, int]:
              ("random", "random", np.median(shares["random"], axis=0))]  # fmt: skip
     ranks = np.arange(1, largest + 1)
     tables = [pd.DataFrame({"matrix": name, "kind": kind, "rank": ranks, "share": row}) for name, kind, row in parts]
-    return pd.concat(tables, ignore_index=True), len(records)
+    return pd.concat(tables if guessed else tables[-1:], ignore_index=True), len(records)
 
 
-def _losses(task: str) -> None:
-    st.markdown("**What each rank reached**")
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Held-out losses of a task: by rank with intervals, of full fine-tuning, and the gain of the highest rank."""
+
+    by_rank: pd.DataFrame
+    full: float
+    gain: Interval
+
+
+@functools.lru_cache(maxsize=4)
+def _reached(task: str) -> Reached:
     losses = data.real_losses(task)
     rows = []
     for rank in data.REAL_RANKS:
         found = interval(losses[str(rank)])
         low, high = found.mean - found.half_width, found.mean + found.half_width
         rows.append({"rank": rank, "mean": found.mean, "low": low, "high": high, "seeds": found.count})
-    frame, full = pd.DataFrame(rows), interval(losses["full"])
-    gain = interval([low - high for low, high in zip(losses["1"], losses[str(data.REAL_RANKS[-1])], strict=True)])
-    sure = "beyond chance at 95 %" if gain.mean > gain.half_width else "which may be chance"
+    highest = losses[str(data.REAL_RANKS[-1])]
+    gain = interval([low - high for low, high in zip(losses["1"], highest, strict=True)])
+    return Reached(pd.DataFrame(rows), interval(losses["full"]).mean, gain)
+
+
+def _losses(task: str) -> None:
+    st.markdown("**What each rank reached**")
+    reached = _reached(task)
+    gain, means = reached.gain, dict(zip(data.REAL_RANKS, reached.by_rank["mean"].tolist(), strict=True))
+    first, last = data.REAL_RANKS[0], data.REAL_RANKS[-1]
     st.markdown(
-        f"Held-out loss {rows[0]['mean']:.3f} at rank 1, {rows[-1]['mean']:.3f} at rank {rows[-1]['rank']}; "
-        f"full fine-tuning {full.mean:.3f} (dotted). Paired by seed the gain is "
-        f"{gain.mean:.3f} ± {gain.half_width:.3f} (n = {gain.count}), {sure}."
+        f"Held-out loss **{means[first]:.3f}** at rank {first}, **{means[last]:.3f}** at rank {last}; "
+        f"full fine-tuning {reached.full:.3f} (dotted)."
     )
     show.chart(
-        plots.loss_chart(frame, full.mean, TASKS[task].unit),
-        "Held-out loss by rank: " + ", ".join(f"rank {row['rank']}: {row['mean']:.3f}" for row in rows) + ".",
+        plots.loss_chart(reached.by_rank, reached.full, TASKS[task].unit.removeprefix("cross-entropy in ")),
+        "Held-out loss by rank: " + ", ".join(f"rank {rank}: {mean:.3f}" for rank, mean in means.items()) + ".",
     )
-    st.caption("Bars: 95 % intervals over seeds (Student's t), unpaired. A model of below a million parameters.")
-    show.download_csv(frame, f"loss-by-rank-{task}")
+    sure = "beyond chance at 95 %" if gain.mean > gain.half_width else "which may be chance"
+    st.caption(
+        f"Paired by seed the gain from rank {first} to {last} is {gain.mean:.3f} ± {gain.half_width:.3f} "
+        f"(n = {gain.count}), {sure}. Bars: 95 % intervals over seeds (Student's t), unpaired. A model of below a "
+        "million parameters."
+    )
+    show.download_csv(reached.by_rank, f"loss-by-rank-{task}")
