@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 START = np.array([1.4, 0.5])
 """The frozen row of the arrow, two numbers long."""
 RANDOM = "#8a6d00"
-PANEL_HEIGHT = 150
+PANEL_HEIGHT = 210
 """Four panels, two by two, stand on one screen."""
 KINDS = ("input", "first", "second", "output")
 """The digits network's matrices by their place; each has its own mark."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LORA = METHOD_STYLES["lora"].color
 FULL = METHOD_STYLES["full"].color
 RANDOM = "#b6539d"
-HEIGHT = 210
+HEIGHT = 240
 
 
 def _rank(*ticks: int) -> Spec:
