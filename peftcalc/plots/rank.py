@@ -193,7 +193,7 @@ def _dropout(highest: float) -> Spec:
     dashes = by_value({"training": [4, 3], "held out": [1, 0]})
     return {
         "description": "Training and held-out loss by step for one rate of dropout.",
-        "height": 230,
+        "height": 290,
         "data": {"name": "losses"},
         "params": [picked("curve"), zoom("x")],
         "mark": {"type": "line", "strokeWidth": 3, "point": {"size": 40}, "clip": True},
@@ -223,7 +223,7 @@ def _capacity(images: tuple[str, ...], *ranks: int) -> Spec:
     dashes = by_value(dict(zip(images, ([1, 0], [4, 3]), strict=False)))
     return {
         "description": "Training accuracy on random labels by rank.",
-        "height": 200,
+        "height": 230,
         "data": {"name": "accuracies"},
         "params": [picked("images")],
         "mark": {"type": "line", "strokeWidth": 3, "point": {"size": 60}},
@@ -250,7 +250,7 @@ def best_rates_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
 def _best_rates(*ranks: int) -> Spec:
     return {
         "description": "Best learning rate by rank.",
-        "height": 200,
+        "height": 230,
         "data": {"name": "rates"},
         "mark": {"type": "line", "strokeWidth": 3, "color": LORA, "point": {"size": 60, "color": LORA}},
         "encoding": {

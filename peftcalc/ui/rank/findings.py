@@ -8,10 +8,10 @@ import streamlit as st
 
 from peftcalc.plots import rank as plots
 from peftcalc.ui import page, show
-from peftcalc.ui.lessons.findings import BEST_RATES, FINDINGS, LEARNED_BY_HEART, MEASURED
+from peftcalc.ui.lessons.findings import BEST_RATES, CAPACITY, FINDINGS, LEARNED_BY_HEART, LEARNING_RATE, MEASURED
 
 if TYPE_CHECKING:
-    from peftcalc.ui.lessons.findings import Outcome
+    from peftcalc.ui.lessons.findings import Finding, Outcome
 
 LOOKS: dict[Outcome, tuple[Literal["green", "orange", "gray"], str]] = {
     "reproduces": ("green", ":material/check:"),
@@ -23,7 +23,7 @@ LOOKS: dict[Outcome, tuple[Literal["green", "orange", "gray"], str]] = {
 def findings() -> None:
     st.markdown(
         "What others have found about rank since 2024, tried again with models of below a million parameters. Guess "
-        "each answer before you open it."
+        "each answer below before you open it."
     )
     heart, rates = st.columns(2, gap="medium")
     with heart:
@@ -35,15 +35,20 @@ def findings() -> None:
         ]
         told = "; ".join(f"{row['images']}, rank {row['rank']}: {row['accuracy']:g}" for row in rows)
         show.chart(plots.capacity_chart(rows), f"Training accuracy on random labels by rank. {told}.")
+        _came(CAPACITY)
     with rates:
         st.markdown("**The best learning rate hardly knows the rank**")
         best = [{"rank": rank, "rate": rate} for rank, rate in BEST_RATES.items()]
         told = "; ".join(f"rank {row['rank']}: {row['rate']:.2g}" for row in best)
         show.chart(plots.best_rates_chart(best), f"Best learning rate by rank. {told}.")
+        _came(LEARNING_RATE)
     page.badge("measured", MEASURED)
     for finding in FINDINGS:
         with st.expander(finding.question, type="compact"):
-            color, icon = LOOKS[finding.outcome]
-            st.badge(finding.outcome, color=color, icon=icon)
-            st.markdown(finding.figures)
-            st.caption(finding.source)
+            _came(finding)
+
+
+def _came(finding: Finding) -> None:
+    color, icon = LOOKS[finding.outcome]
+    st.badge(finding.outcome, color=color, icon=icon)
+    st.markdown(f"{finding.figures} :small[({finding.source})]")
