@@ -43,7 +43,7 @@ def text(test: AppTest) -> str:
 
 
 def charts(test: AppTest) -> int:
-    return len(test.get("arrow_vega_lite_chart"))
+    return len(test.get("vega_lite_chart"))
 
 
 @pytest.mark.parametrize("guessed", [False, True])

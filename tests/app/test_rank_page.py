@@ -83,7 +83,7 @@ def test_an_answer_opens_with_the_guess(section, hidden):
 
 
 def test_the_scaling_of_other_ranks_opens_with_the_guess():
-    charts = [len(opened("alpha", guessed).get("arrow_vega_lite_chart")) for guessed in (False, True)]
+    charts = [len(opened("alpha", guessed).get("vega_lite_chart")) for guessed in (False, True)]
     assert charts == [0, 1]
 
 
