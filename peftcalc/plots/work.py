@@ -11,7 +11,6 @@ from peftcalc.counting.worked_example import worked_example
 from peftcalc.lab.race import Race
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.models.shapes import ModelShapes
-from peftcalc.plots.direction import arrows_figure
 from peftcalc.plots.figure_files import figure_bytes
 from peftcalc.plots.parameters import block_figure, update_figure
 from peftcalc.plots.style import METHOD_STYLES, THEMES, Theme
@@ -32,11 +31,6 @@ def block(asked: Mapping[str, Any], theme: Theme) -> Figure:
     return block_figure(shapes, set(asked["lit"]), METHOD_STYLES[asked["method"]].color, theme)
 
 
-def arrows(asked: Mapping[str, Any], theme: Theme) -> Figure:
-    """`turn` in degrees and `stretch`."""
-    return arrows_figure(asked["turn"], asked["stretch"], theme)
-
-
 def curves(asked: Mapping[str, Any], theme: Theme) -> Figure:
     """`race` and `records`, as `curves_asked` writes them."""
     board = RaceResults(Race.from_dict(asked["race"]))
@@ -47,7 +41,6 @@ def curves(asked: Mapping[str, Any], theme: Theme) -> Figure:
 FIGURES: dict[str, Callable[[Mapping[str, Any], Theme], Figure]] = {
     "update": update,
     "block": block,
-    "arrows": arrows,
     "curves": curves,
 }
 

@@ -80,10 +80,9 @@ def test_every_figure_is_drawn_from_what_json_says_of_it(name: str, tmp_path: Pa
             "lit": ["transformer.h.{}.attn.c_attn"],
             "method": "dora",
         },
-        "arrows": {"turn": 30, "stretch": 1.25},
         "curves": curves_asked(stored_run("names").board),
     }[name]
-    file_format = "png" if name == "arrows" else "svg"
+    file_format = "png" if name == "curves" else "svg"
     parameters = json.loads(json.dumps({"figure": name, "theme": "dark", "format": file_format, **asked}))
     for _ in figure_job(parameters, tmp_path):
         pass
@@ -100,10 +99,10 @@ def test_a_file_is_made_when_it_is_asked_for_and_not_before(monkeypatch: pytest.
 
     monkeypatch.setattr(background, "from_worker", made)
     monkeypatch.setattr(background.live, "visitor", lambda: "ada")
-    button = background.when_asked("figure", lambda: {"figure": "arrows"}, "figure.png")
+    button = background.when_asked("figure", lambda: {"figure": "curves"}, "figure.png")
     assert asked == []
     assert button() == b"png"
-    assert asked == [("figure", {"figure": "arrows"})]
+    assert asked == [("figure", {"figure": "curves"})]
 
 
 def test_a_server_that_rests_opens_each_of_its_pages_once_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,44 +224,68 @@ def test_the_steps_are_printed(exports):
 
 
 def test_one_row_is_printed(exports):
-    page = exports.open("dora", turn="60°", stretch="2")
-    out = printed(exports.code["one_row.py"])
-    shown = {metric.label: metric.value for metric in page.metric}
-    length, turn = (float(number) for number in re.findall(r"_change=([\d.e-]+)", out))
-    assert f"{length:.4f}" == shown["ΔM, change of length"]
-    assert f"{turn:.4f}" == shown["ΔD, 1 − cos of the turn"]
+    page = exports.open("dora", "arrow", arrow="x:-1;y:2.5")
+    length, turn = (float(number) for number in re.findall(r"_change=([\d.e-]+)", printed(exports.code["one_row.py"])))
+    shown = " ".join(formula.value for formula in page.latex)
+    assert f"= {length:.4f}" in shown
+    assert f"= {turn:.4f}" in shown
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "query",
-    [{"decay": "0.3"}, {"norm": "column"}, {"relative": "true"}, {"base": "2"}, {"teacher": TASKS["rank"].title}],
-    ids=str,
-)
+@pytest.mark.parametrize("query", [{"decay": "0.3"}, {"norm": "column"}, {"relative": "true"}, {"base": "2"}], ids=str)
 def test_the_moves_code_follows_each_control(exports, query):
-    exports.open("dora")
-    before = exports.code["moves.py"] + exports.code["knock_out.py"]
-    exports.open("dora", **query)
-    assert exports.code["moves.py"] + exports.code["knock_out.py"] != before
+    exports.open("dora", "moves", section="matrices")
+    before = exports.code["moves.py"]
+    exports.open("dora", "moves", section="matrices", **query)
+    assert exports.code["moves.py"] != before
+
+
+@pytest.mark.slow
+def test_the_knock_outs_code_follows_its_teacher(exports):
+    exports.open("dora", "knock", section="knock-out")
+    before = exports.code["knock_out.py"]
+    exports.open("dora", "knock", section="knock-out", teacher=TASKS["rank"].title)
+    assert exports.code["knock_out.py"] != before
 
 
 def test_the_scaling_is_printed(exports):
-    page = exports.open("rank", alpha="64", r="16", rslora="true")
+    page = exports.open("rank", "scaling", section="alpha", alpha="64", r="16", rslora="true")
     shown = next(metric.value for metric in page.metric if metric.label.startswith("Scaling"))
     assert f"{float(printed(exports.code['scaling.py'])):.6g}" == shown
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("query", "name"),
-    [({"k": "8"}, "known_rank.py"), ({"spectrum": "decaying"}, "known_rank.py"), ({"dropouts": "0.1"}, "dropout.py")],
+    ("section", "fold", "query", "name"),
+    [
+        ("a known rank", "known", {"k": "8"}, "known_rank.py"),
+        ("a known rank", "known", {"spectrum": "decaying"}, "known_rank.py"),
+        ("dropout", "dropout", {"dropouts": "0.1"}, "dropout.py"),
+    ],
     ids=str,
 )
-def test_the_rank_pages_code_follows_each_control(exports, query, name):
-    exports.open("rank")
+def test_the_rank_pages_code_follows_each_control(exports, section, fold, query, name):
+    exports.open("rank", fold, section=section)
     before = exports.code[name]
-    exports.open("rank", **query)
+    exports.open("rank", fold, section=section, **query)
     assert exports.code[name] != before
+
+
+SECTIONS = {
+    "dora": {"one arrow": "arrow", "matrices": "moves", "knock-out": "knock"},
+    "rank": {"a known rank": "known", "alpha": "scaling", "dropout": "dropout"},
+}
+"""Pages whose code is folded away, by section."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("path", "section"), [(path, name) for path, names in SECTIONS.items() for name in names])
+def test_every_snippet_of_a_section_runs(exports, path, section, tmp_path):
+    exports.open(path, SECTIONS[path][section], section=section)
+    assert exports.code
+    for name, text in exports.code.items():
+        assert printed(short(text), tmp_path).strip(), f"{name} prints nothing"
 
 
 def short(text: str) -> str:
@@ -271,7 +295,7 @@ def short(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("entry", [e for e in PAGES if e.path], ids=lambda entry: entry.path)
+@pytest.mark.parametrize("entry", [e for e in PAGES if e.path and e.path not in SECTIONS], ids=lambda entry: entry.path)
 def test_every_snippet_of_a_page_runs(exports, entry, tmp_path):
     exports.open(entry.path)
     assert exports.code

@@ -114,3 +114,27 @@ def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_ur
             assert parse_qs(urlparse(page.url).query)["model"] == ["openai-community/gpt2"]
     finally:
         page.context.close()
+
+
+def test_an_arrow_is_moved_by_keys_and_a_guess_opens_the_panel_of_chance(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/dora")
+    page = opened.page
+    try:
+        tip = page.locator("[data-spot=lora]")
+        tip.wait_for(timeout=visit.TIMEOUT)
+        tip.focus()
+        page.keyboard.press("PageUp")
+        page.wait_for_url("**arrow=*")
+        page.get_by_text("Only the length", exact=True).click()
+        page.wait_for_url("**arrow=x*2.45*")
+        opened.settle()
+        page.get_by_role("tab", name="matrices").click()
+        page.get_by_text("Weakly (r below 0.5)").wait_for(timeout=visit.TIMEOUT)
+        page.get_by_text("Strongly (r above 0.5)").click()
+        page.get_by_text("You said: Strongly").wait_for(timeout=visit.TIMEOUT)
+        opened.settle()
+        assert page.locator("[data-testid=stVegaLiteChart]").count() == 4
+        assert parse_qs(urlparse(page.url).query)["section"] == ["matrices"]
+        assert opened.errors == []
+    finally:
+        page.context.close()
