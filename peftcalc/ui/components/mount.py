@@ -14,6 +14,8 @@ from typing import Any
 
 import streamlit as st
 
+from peftcalc.plots.quantization import CODE_POINT_COLOR, FORMAT_COLORS
+from peftcalc.plots.quantization_steps import PART_COLORS
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
 from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_text
@@ -23,7 +25,13 @@ NAME = "peftcalc.explorable"
 PROJECTOR = "projector"
 """Of the session: whether everything is to be read from the last row."""
 
-COLORS = {**{name: style.color for name, style in METHOD_STYLES.items()}, **SIGNED}
+COLORS = {
+    **{name: style.color for name, style in METHOD_STYLES.items()},
+    **SIGNED,
+    **FORMAT_COLORS,
+    **PART_COLORS,
+    "error": CODE_POINT_COLOR,
+}
 
 
 def mount(
