@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from peftcalc.ui.components.mount import set_state
 from peftcalc.ui.page import NOTES_PLACE, escape
 
 T = TypeVar("T")
@@ -122,9 +123,12 @@ def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: An
 
 
 def set_controls(parameters: dict[str, Any]) -> None:
-    """Move controls, from a button's callback: presets and "try this" prompts."""
+    """Move controls, from a button's callback: presets and "try this" prompts. A view's state is a dictionary."""
     for key, value in parameters.items():
-        st.session_state[key] = value
+        if isinstance(value, dict):
+            set_state(key, value)
+        else:
+            st.session_state[key] = value
 
 
 def link_notes() -> None:

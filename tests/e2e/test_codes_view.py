@@ -31,7 +31,7 @@ def test_a_dragged_weight_sends_one_message_and_shows_pythons_errors(views):
     root = views.show(payload("codes", DATA))
     for form, size in (("int8", 32), ("nf4", 16), ("fp4", 64), ("mxfp4", 32), ("int4", 64)):
         root.get_by_role("radio", name=form.upper() if form[0] != "i" else form, exact=True).click()
-        root.get_by_role("radio", name=f"one scale for {size}" if size == 64 else f"for {size}").click()
+        root.get_by_role("radio", name="64 share a scale" if size == 64 else str(size), exact=True).click()
         views.frame()
         assert figures(root) == pytest.approx(asked(DATA["weights"], form, size), abs=6e-4)
     before = len(views.told())
@@ -53,7 +53,7 @@ def test_one_outlier_takes_the_levels_of_all_that_share_its_scale(views):
     weights = weights_of(DATA, {"moved": [20, DATA["limit"]]})
     zeros = int((quantize(torch.tensor(weights), "int4", block_size=64).dequantize() == 0).sum())
     assert f"{zeros} of the other 63 become zero" in root.locator(".x-say").inner_text()
-    root.get_by_role("radio", name="for 16").click()
+    root.get_by_role("radio", name="16", exact=True).click()
     assert "The other 48 keep scales of their own" in root.locator(".x-say").inner_text()
 
 

@@ -90,7 +90,7 @@ export default class Bits {
   layout(width) {
     const { small, projector } = this.frame, wide = width >= 720, name = projector ? 110 : 88, told = projector ? 190 : 160;
     const columns = wide ? 32 : LEFT + FOLD, room = wide ? width - name - told : width;
-    const side = Math.max(10, Math.min(27, Math.floor((room - 14) / columns))), high = wide ? Math.min(30, side + 4) : 26, border = (wide ? name : 0) + LEFT * side + 8;
+    const side = Math.max(10, Math.min(27, Math.floor((room - 14) / columns))), high = wide ? 30 : 26, border = (wide ? name : 0) + LEFT * side + 8;
     this.rows = [];
     this.drawing = s("svg", { role: "group", "aria-label": "The bits of the number in each format; the border between exponent and fraction stands in one line" });
     const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
@@ -109,7 +109,7 @@ export default class Bits {
         row.cells.push(this.bit(row, i, part, x, top + (second ? high + 3 : 0), side, high));
       }
       this.rows.push(row);
-      y = top + (folded ? 2 : 1) * (high + 3) + (wide ? 11 : 10);
+      y = top + (folded ? 2 : 1) * (high + 3) + (wide ? 13 : 10);
     }
     this.drawing.prepend(s("path", { class: "x-border", d: `M${border - 3},${small + 4}V${y - 8}` }));
     this.drawing.setAttribute("viewBox", `0 0 ${width} ${y}`);

@@ -32,9 +32,10 @@ export default class Codes {
     this.frame = frame;
     const put = name => value => { this[name] = value; frame.draw(); frame.release(); };
     this.formats = choice("Format", Object.entries(NAMES), put("format"));
-    this.sizes = choice("Weights that share a scale", SIZES.map(size => [size, size === 64 ? "one scale for 64" : `for ${size}`]), put("size"));
+    this.sizes = choice("Weights that share a scale", SIZES.map(size => [size, size === 64 ? "64 share a scale" : String(size)]), put("size"));
     this.puller = button("", () => this.pull());
-    this.figures = [figure("RMSE"), figure("largest error"), figure("bits each")];
+    this.figures = [figure("RMSE"), figure("at most"), figure("bits each")];
+    frame.bar.classList.add("x-tight");
     frame.bar.append(this.formats.box, this.sizes.box, this.puller, ...this.figures.map(one => one.box));
   }
 
@@ -119,14 +120,14 @@ export default class Codes {
 
   layout(width) {
     const { projector, small } = this.frame, wide = width >= 640, counts = wide ? Math.min(170, 0.16 * width) : 0;
-    const height = (wide ? (this.rail ? 226 : 320) : 250) + (projector ? 30 : 0), head = small + 10;
+    const height = (wide ? (this.rail ? 196 : 320) : 250) + (projector ? 30 : 0), head = small + 10;
     Object.assign(this, { wide, middle: head + height / 2, half: height / 2 - 8, left: small * 3.2, counts });
     this.right = width - counts - (wide ? 18 : 4);
     this.pitch = (this.right - this.left) / 64;
     const total = head + height + 4;
     this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${total}`, width, height: total,
       "aria-label": "64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level" });
-    this.drawing.append(s("text", { class: "small left quiet", x: this.left, y: small / 2 + 1 }, wide ? "each ring a weight, each line a level that a code can stand for" : "ring: weight, line: level of a code"));
+    this.drawing.append(s("text", { class: "small left quiet", x: this.left, y: small / 2 + 1 }, wide ? "Each ring is a weight: drag it. Each line is a level that a code can stand for." : "Ring: a weight, drag it. Line: a level."));
     this.axis(head, height);
     this.bands = [0, 1, 2, 3].map(() => s("rect", { y: head, height, rx: 6 }));
     this.levels = s("path", { class: "x-levels" });

@@ -14,8 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from peftcalc.plots.quantization import CODE_POINT_COLOR, FORMAT_COLORS
-from peftcalc.plots.quantization_steps import PART_COLORS
+from peftcalc.plots.quantization import BIT_COLORS, CODE_POINT_COLOR, FORMAT_COLORS
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
 from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_text
@@ -29,7 +28,7 @@ COLORS = {
     **{name: style.color for name, style in METHOD_STYLES.items()},
     **SIGNED,
     **FORMAT_COLORS,
-    **PART_COLORS,
+    **BIT_COLORS,
     "error": CODE_POINT_COLOR,
 }
 
