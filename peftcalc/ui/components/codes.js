@@ -275,6 +275,6 @@ export default class Codes {
     const step = Math.min(...this.grid.filter(v => v > 0)) * scale, whose = size === 64 ? "all 64" : `its block of ${size}`;
     const shared = () => quantizationError(this.x, quantize(this.x, this.format, 64).back).rmse;
     const rest = size === 64 ? "" : ` The other ${64 - size} keep scales of their own: RMSE ${num(this.error.rmse, 3)}, with one scale ${num(shared(), 3)}.`;
-    return `Weight ${i + 1} (${num(this.x[i])}) is the largest and sets the scale of ${whose}: the first level above zero is ${num(step, 3)}, and ${zero} of the other ${others.length} become zero.${rest}`;
+    return `Weight ${i + 1} (${num(this.x[i])}) sets the scale of ${whose}: first level ${num(step, 3)}, and ${zero} of the other ${others.length} become zero.${rest}`;
   }
 }

@@ -92,8 +92,8 @@ def _explorer(choice: data.Choice, count: int, found: data.Compared, block: int)
     )
     spoken = ", ".join(f"{row.label} {row.rmse:.3g}" for row in rows)
     show.chart(plots.ranking_chart(ranking), f"Root mean square error, the best first: {spoken}.")
-    page.badge("measured", f"on {count:,} numbers, by quantization_error()")
     st.markdown(_told(rows))
+    page.badge("measured", f"on {count:,} numbers, by quantization_error()")
     pictures = {
         "the codes used": partial(_small_multiples, found),
         "error against bits": partial(_trade_off, found, block),
