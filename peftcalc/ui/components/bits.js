@@ -155,7 +155,7 @@ export default class Bits {
       const said = held ? shown(kept) : "no such code", lost = !held ? "only finite numbers" : Number.isNaN(off) || off === 0 ? "exact" : Number.isFinite(off) ? `off by ${small(off)}` : "out of range";
       value.textContent = said;
       error.textContent = lost;
-      if (!this.wide) value.setAttribute("x", error.getAttribute("x") - 8 - 7.2 * lost.length);
+      if (!this.wide) value.setAttribute("x", error.getAttribute("x") - 8 - (this.frame.projector ? 7.8 : 6.4) * lost.length);
     }
   }
 

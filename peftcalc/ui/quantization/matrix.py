@@ -47,7 +47,7 @@ def a_matrix() -> None:
     lessons.show_try_this(EXPLORER, "explorer")
 
 
-def _sizes(labels: list[str], block: int) -> dict[str, tuple[int, ...]]:
+def _sizes(labels: Sequence[str], block: int) -> dict[str, tuple[int, ...]]:
     """The block sizes of each variant's curve: one where it has a size of its own or no blocks."""
     free = {label for label in labels if VARIANTS[label].per == "block" and not VARIANTS[label].own_block}
     return {label: CURVE_BLOCKS if label in free else (block,) for label in labels}
