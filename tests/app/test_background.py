@@ -36,11 +36,11 @@ def page() -> None:
     st.session_state["found"] = found = {}
     for count in (1 << 14, 1 << 20):
         choice = data.Choice("Gaussian", count, seed=3)
-        found[count] = data.compared(choice, data.gaussian_values(choice), None, 64, {"NF4": (16, 64)}, None)
+        found[count] = data.compared(choice, 64, {"NF4": (16, 64)}, None)
     buffer = io.BytesIO()
     np.save(buffer, np.ones((4, 4), np.float32))
     file = data.Choice("Your file", matrix="a.npy", digest="0", file="a.npy")
-    found["file"] = data.compared(file, None, None, 64, {"int8 per tensor": (64,)}, buffer.getvalue())
+    found["file"] = data.compared(file, 64, {"int8 per tensor": (64,)}, buffer.getvalue())
 
 
 def test_many_numbers_and_files_are_quantized_by_a_worker_once_and_few_at_once(work_at_once: list[str]) -> None:
@@ -55,11 +55,11 @@ def test_many_numbers_and_files_are_quantized_by_a_worker_once_and_few_at_once(w
     found = test.session_state["found"]
     numbers = gaussian(1 << 20, seed=3).reshape(1024, -1)
     assert found[1 << 20].rows[0].rmse == quantization_error(numbers, "nf4", block_size=64).rmse
-    assert found[1 << 14].points.keys() == found[1 << 20].points.keys() == {("NF4", 16), ("NF4", 64)}
+    assert found[1 << 14].points().keys() == found[1 << 20].points().keys() == {("NF4", 16), ("NF4", 64)}
     assert found["file"].rows[0].sqnr_db == float(
         "inf"
     )  # ones are their own absmax: nothing is lost, and JSON has null
-    assert isinstance(found["file"].pictures["int8 per tensor"].places, np.ndarray)
+    assert isinstance(found["file"].pictures()["int8 per tensor"].places, np.ndarray)
 
 
 def test_an_inspection_comes_back_as_the_doctor_made_it(tmp_path: Path) -> None:

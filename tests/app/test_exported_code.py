@@ -13,6 +13,7 @@ import peftcalc as pc
 from peftcalc import units
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.memory.options import CHOICES, SWITCHES
+from peftcalc.ui.components.codes import codes_data, weights_of
 from peftcalc.ui.pages import PAGES
 
 SMALL = '{"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 500}'
@@ -182,7 +183,7 @@ def test_the_parameters_page_prints_one_matrix_and_the_update_by_hand(exports):
     ids=["as it opens", "other numbers", "outliers", "trained"],
 )
 def test_the_ranking_is_printed_again(exports, query):
-    exports.open("quantization", **query)
+    exports.open("quantization", section="a matrix", picture="table and code", **query)
     out = printed(exports.code["quantization_error.py"])
     for row in exports.tables["quantization-error"].to_dict("records"):
         assert f"{row['format']} QuantizationError(" in out
@@ -209,7 +210,7 @@ def test_an_uploaded_file_is_read_by_its_name(tmp_path):
 
 @pytest.mark.parametrize("x", ["0.1", "-3e-5", "inf", "nan", "1e30"])
 def test_one_number_is_printed_in_every_format(exports, x):
-    exports.open("quantization", x=x, absmax="5")
+    exports.open("quantization", bits=f"x:{x};absmax:5", opened=("bits-table", "bits-code"))
     out = printed(exports.code["one_number.py"])
     for row in exports.tables["one-number-in-every-format"].to_dict("records"):
         line = next(line for line in out.splitlines() if f"'{row['format']}'" in line)
@@ -218,9 +219,14 @@ def test_one_number_is_printed_in_every_format(exports, x):
         assert f"{float(value.group(1)):.9g}" == row["stored"]
 
 
-def test_the_steps_are_printed(exports):
-    exports.open("quantization", weights="0.5, -1, 0.25", scheme="INT4")
-    assert "codes=(4, -7, 2)" in printed(exports.code["steps.py"])
+def test_the_codes_of_dragged_weights_are_printed(exports):
+    link = "format:int4;size:16;moved:20,8"
+    exports.open("quantization", section="sixty-four weights", codes=link, opened=("codes-code",))
+    data = codes_data()
+    expected = pc.quantize(np.float32(weights_of(data, {"moved": [20, 8]})), "int4", block_size=16)
+    out = printed(exports.code["weights.py"])
+    assert str(expected.code_values()) in out
+    assert str(expected.dequantize()) in out
 
 
 def test_one_row_is_printed(exports):
@@ -293,11 +299,15 @@ def short(text: str) -> str:
     return re.sub(r"steps=\d+", "steps=2", text)
 
 
+WITH_CODE = {"quantization": {"section": "a matrix", "picture": "table and code"}}
+"""Where a page has its code, when that is not in sight as it opens."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("entry", [e for e in PAGES if e.path and e.path not in SECTIONS], ids=lambda entry: entry.path)
 def test_every_snippet_of_a_page_runs(exports, entry, tmp_path):
-    exports.open(entry.path)
+    exports.open(entry.path, **WITH_CODE.get(entry.path, {}))
     assert exports.code
     for name, text in exports.code.items():
         if name.endswith(".yaml") or "from_pretrained" in text:

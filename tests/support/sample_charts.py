@@ -21,14 +21,11 @@ from peftcalc.plots import (
     memory,
     parameters,
     quantization,
-    quantization_steps,
     rank,
     serving,
     training,
 )
 from peftcalc.plots.chart import Chart
-from peftcalc.quant.precision import NUMBER_FORMATS, store
-from peftcalc.quant.steps import steps
 from peftcalc.units import GIB
 
 METHODS = ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
@@ -129,8 +126,6 @@ def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
     places = np.linspace(-4, 4, 101)
     errors = pd.concat([pd.DataFrame({"variant": v, "format": f, "place": places, "share": 1.0}) for v, f in variants])
     held = pd.DataFrame({"format": ["NF4", "NF4"], "part": ["codes", "scales"], "order": [0, 1]})
-    taken = steps(generator.standard_normal(8).tolist(), "nf4")
-    numbers = [store(0.1, form) for form in NUMBER_FORMATS]
     codes = np.linspace(-1, 1, 16)
     return {
         "normalised_chart": lambda: quantization.normalised_chart(places / 4, np.abs(places), codes, "nf4", 4.0),
@@ -138,9 +133,6 @@ def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
         "ranking_chart": lambda: quantization.ranking_chart(ranking),
         "error_line_chart": lambda: quantization.error_line_chart(errors),
         "model_chart": lambda: quantization.model_chart(held.assign(gigabytes=[4.0, 0.5], total=4.5, text=["4.5", ""])),
-        "bits_chart": lambda: quantization_steps.bits_chart(numbers),
-        "code_line_chart": lambda: quantization_steps.code_line_chart(taken, 3),
-        "stages_chart": lambda: quantization_steps.stages_chart(taken, 6),
     }
 
 
