@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-MIDDLE = 10**8
-"""Parameters beyond which the chosen point's words stand to its left."""
 
 
 def curve_chart(curves: Rows, here: Row, article: Rows) -> Chart:
@@ -43,10 +41,10 @@ def curve_chart(curves: Rows, here: Row, article: Rows) -> Chart:
     """
     bold = [row for row in curves if row["rank"] == here["rank"]]
     tables = {"curves": curves, "bold": bold, "article": article, "here": [here]}
-    return Chart(_curve, (here["total"] > MIDDLE,), tables)
+    return Chart(_curve, (), tables)
 
 
-def _curve(right: bool) -> Spec:
+def _curve() -> Spec:
     x = number("total", "Parameters of the model", scale=LOG, axis={"format": "~s", "labelExpr": BILLIONS})
     y = number("percent", "Trained, % of the model", scale=LOG, axis={"format": "~g"})
     of_rank = tells(
@@ -60,8 +58,8 @@ def _curve(right: bool) -> Spec:
     color = step("rank", "Rank", scale=scale, legend={"symbolType": "stroke", "symbolStrokeWidth": 3})
     bold = {"type": "line", "strokeWidth": 5}
     dots = {"type": "point", "filled": True, "size": 70, "shape": "diamond", "opacity": 1, "style": "ink"}
-    place = {"align": "right", "dx": -14, "dy": 15} if right else {"align": "left", "dx": 14, "dy": -12}
-    words = {"type": "text", "fontSize": 15, "fontWeight": "bold", **place}
+    words = {"type": "text", "fontSize": 15, "fontWeight": "bold", "align": "right", "dx": -10}
+    corner = {"x": {"value": "width"}, "y": {"value": 16}}  # no line goes there
     ring = {"type": "point", "size": 220, "strokeWidth": 3, "style": "ink"}
     description = "Trained share against model size, a line for each rank, both axes logarithmic; the chosen is bold."
     lines = layer(
@@ -83,7 +81,7 @@ def _curve(right: bool) -> Spec:
             rule_at("here", x=x),
             layer("article", dots, x=x, y=y, tooltip=of_rank),
             layer("here", ring, x=x, y=y, tooltip=of_rank),
-            layer("here", words, x=x, y=y, text=name("text")),
+            layer("here", words, **corner, text=name("text")),
         ],
     }
 

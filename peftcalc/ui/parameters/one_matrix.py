@@ -31,12 +31,14 @@ def one_matrix() -> None:
         rank = _rank_that_fits(total, rank)
         answer = square(total, rank)
         _answer(answer)
-        here = _row(answer) | {"text": f"rank {rank}: {units.percent(answer.percent)}"}
+        share = units.percent(answer.percent)
+        said = f"{units.short_count(total)} parameters as one matrix, rank {rank}: {share}"
+        here = _row(answer) | {"text": said}
         show.chart(
             plots.curve_chart(_curves(), here, _of_the_article()),
             f"Share of parameters that LoRA trains against model size, one falling line for each rank from 1 to 256; "
             f"at {units.short_count(total)} parameters and rank {rank}, the bold line, it is "
-            f"{units.percent(answer.percent)}. Diamonds are the rows of the article's tables.",
+            f"{share}. Diamonds are the rows of the article's tables.",
         )
         _tables(total, rank)
         if lessons.show_prediction(CURVES, "curves"):
@@ -53,7 +55,6 @@ def _answer(answer: Square) -> None:
         st.metric("Share of the model", units.percent(answer.percent), width="content")
         even = "At this rank LoRA trains as much as full fine-tuning."
         st.metric("Break-even rank", f"{answer.break_even:,.6g}", width="content", help=even)
-        page.badge("exact", "one square matrix holds the whole model")
     if answer.trainable > answer.total_parameters:
         st.warning(
             f"At rank {answer.rank} the factors hold more numbers than the matrix. "

@@ -97,8 +97,7 @@ def _answer(counted: Count) -> None:
         st.metric("Of the model", units.percent(counted.percent), width="content")
         both = f"{units.gb(counted.adapter_bytes_fp32)} at 32 bits"
         st.metric("File, 16 bit", units.gb(counted.adapter_bytes_fp16), width="content", help=both)
-        page.badge("exact", "what peft itself would train")
-    st.caption(f"{counted.trainable:,} of {counted.total:,} parameters, base and adapter together.")
+        page.badge("exact", f"{counted.trainable:,} of {counted.total:,}, as peft prints")
 
 
 def _block(shapes: ModelShapes, counted: Count, chosen: Chosen, task: str | None) -> None:
