@@ -171,3 +171,21 @@ def test_a_link_reaches_the_browser_and_the_page_and_a_broken_one_is_a_sentence(
 @pytest.mark.parametrize("message", [{"rank": 99}, {"elsewhere": 1}, "<script>", [], 5, {"rank": {"$": 1}}])
 def test_a_message_that_is_none_of_ours_moves_nothing(message):
     assert known(PARTS, message, "as it was") == "as it was"
+
+
+def test_a_block_goes_out_as_its_matrices_and_names_come_back_by_their_places():
+    import peftcalc as pc
+    from peftcalc.ui.components.block import block_data, block_parts
+
+    shapes, names = pc.load_model("openai-community/gpt2"), ["c_attn", "c_proj", "c_fc"]
+    data = block_data(shapes, pc.count(shapes, pc.DoRA(rank=8)), names)
+    assert [box["name"] for box in data["boxes"]] == ["c_attn", "c_proj", "c_fc", "c_proj"]
+    assert [(box["wide"], box["tall"], box["pick"]) for box in data["boxes"][:3]] == [
+        (768, 2304, 0),
+        (768, 768, 1),
+        (768, 3072, 2),
+    ]
+    assert sum(box["adds"] * box["blocks"] for box in data["boxes"]) == pc.count(shapes, pc.DoRA(rank=8)).trainable
+    assert checked(block_parts(), {"chosen": [0, 2]}) == {"chosen": [0, 2]}
+    with pytest.raises(ValueError, match="chosen"):
+        checked(block_parts(), {"chosen": [-1]})

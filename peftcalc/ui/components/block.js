@@ -60,7 +60,7 @@ export default class Block {
 
   layout(width) {
     const { projector } = this.frame, letter = projector ? 10 : 8.2, under = projector ? 54 : 46, over = projector ? 30 : 26;
-    const most = width < 640 ? 560 : 270, longest = Math.max(1, ...this.boxes.flatMap(box => [box.wide, box.tall]));
+    const most = width < 640 ? 560 : 245, longest = Math.max(1, ...this.boxes.flatMap(box => [box.wide, box.tall]));
     const slots = scale => {
       let x = 0, rows = [[]];
       for (const box of this.boxes) {
