@@ -162,15 +162,15 @@ def test_the_parameters_code_follows_each_control(exports, query):
 
 
 def test_the_parameters_page_prints_one_matrix_and_the_update_by_hand(exports):
-    page = exports.open("parameters", section="one matrix", size=units.short_count(10**6), r="16")
+    page = exports.open("parameters", ("one-more",), section="one matrix", size=units.short_count(10**6), r="16")
     out = printed(exports.code["one_matrix.py"])
     shown = next(m.help for m in page.metric if m.label == "Trained by LoRA")
     assert out.split()[:2] == ["1000", re.sub(r"\D", "", shown)]
     from peftcalc.counting.worked_example import worked_example
 
-    exports.open("parameters", hand="rank:2;alpha:2", numbers="3")
+    exports.open("parameters", ("hand-more",), hand="rank:2;alpha:2", numbers="3")
     assert printed(exports.code["update_by_hand.py"]).strip() == str(worked_example(rank=2, seed=3).adapted)
-    exports.open("parameters", hand="rank:2;cells:0,1,1,7,1,0,2,-5,1,4,0,9", numbers="3")
+    exports.open("parameters", ("hand-more",), hand="rank:2;cells:0,1,1,7,1,0,2,-5,1,4,0,9", numbers="3")
     example = worked_example(rank=2, seed=3)
     example.B[1, 1], example.A[0, 2] = 7, -5
     assert printed(exports.code["update_by_hand.py"]).strip() == str(example.W + 1 / 2 * example.B @ example.A)

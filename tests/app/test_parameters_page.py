@@ -95,7 +95,7 @@ def test_the_rows_of_the_article_are_its_own() -> None:
 def test_the_update_by_hand_is_a_product_of_any_side_and_a_guess_makes_it_larger() -> None:
     page = open_page("by hand")
     assert view(page)["W"] == worked_example(5).W.tolist()
-    page.get("button_group")[0].set_value(["20 %"]).run()
+    page.get("pills")[0].set_value("20 %").run()
     assert not page.exception
     shown = view(page)
     assert (len(shown["W"]), len(shown["A"])) == (10, 10)

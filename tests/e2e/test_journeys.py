@@ -74,9 +74,7 @@ def test_a_moved_control_is_in_the_link_and_the_link_restores_it(browser, app_ur
 
 
 def test_a_value_that_the_page_does_not_have_is_answered_by_a_sentence(browser, app_url):
-    opened = visit.visit(
-        browser, f"{app_url}/{REAL}&rank=999&method=%3Cscript%3Ealert(1)%3C/script%3E"
-    )
+    opened = visit.visit(browser, f"{app_url}/{REAL}&rank=999&method=%3Cscript%3Ealert(1)%3C/script%3E")
     try:
         assert opened.page.get_by_text("The link asked for rank = 999").count() >= 1
         assert opened.page.locator("script", has_text="alert(1)").count() == 0

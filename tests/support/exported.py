@@ -51,12 +51,14 @@ class Exports:
         monkeypatch.setattr(show, "code", self._keeping(show.code, self.code, at=1))
         monkeypatch.setattr(show, "table", self._keeping(show.table, self.tables, at=1))
 
-    def open(self, page: str, **query: str) -> AppTest:
+    def open(self, page: str, opened: tuple[str, ...] = (), **query: str) -> AppTest:
         self.code.clear()
         self.tables.clear()
         test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=120)
         for key, value in query.items():
             test.query_params[key] = value
+        for key in opened:
+            test.session_state[key] = True
         test.run()
         assert not test.exception
         assert not test.error

@@ -52,14 +52,14 @@ def _answer(found: AdapterInspection, pasted: str, content: bytes | None) -> Non
     _figures(found)
     for fault in found.faults[:MOST_SENTENCES]:
         st.error(page.escape(f"{fault}."), icon=":material/error:")
-    if content is not None and found.sound:
-        st.success("Every check passed: peft finds all that it looks for.", icon=":material/check:")
     if found.layers:
         updates, cut = st.columns(2, gap="medium")
         with updates:
             _updates(found)
         with cut:
             _cut(found, pasted, content)
+    if content is not None and found.sound:
+        st.success("Every check passed: peft finds all that it looks for.", icon=":material/check:")
     for note in found.notes[:MOST_SENTENCES]:
         st.info(page.escape(f"{note}."), icon=":material/info:")
     _tables(found)

@@ -26,11 +26,19 @@ def by_hand() -> None:
     example = worked_example(min(side, HIGHEST), side, seed)
     with result:
         moved = product(example.W, example.B, example.A, key="hand")
-        with st.expander("The formula, with these numbers, and as code"):
-            _formula(example, seed, moved)
+        _formula(example, seed, moved)
 
 
+@st.fragment
 def _formula(example: WorkedExample, seed: int, moved: State) -> None:
+    """Computed when it is opened."""
+    opened = st.expander("The formula, with these numbers, and as code", key="hand-more", on_change="rerun")
+    if opened.open:
+        with opened:
+            _opened(example, seed, moved)
+
+
+def _opened(example: WorkedExample, seed: int, moved: State) -> None:
     side, rank = example.W.shape[0], moved.get("rank", 1)
     alpha = moved.get("alpha", 1)
     st.latex(

@@ -23,6 +23,16 @@ SIZES = (25, 100, 10**6, 124_000_000, 10**9, 4 * 10**9, 7 * 10**9, 13 * 10**9, 7
 
 def one_matrix() -> None:
     lessons.show_presets(CURVES, "curves")
+    the_curves()
+    _tables()
+    if lessons.show_prediction(CURVES, "curves"):
+        sections.door("See a real model", "a real model")
+    lessons.show_try_this(CURVES, "curves")
+
+
+@st.fragment
+def the_curves() -> None:
+    """The controls and what follows from them: a move runs this alone."""
     controls, result = page.controls_and_result("curves", 0.25)
     with controls:
         total = state.slider("Parameters of the model", SIZES, "size", 4_000_000_000, units.short_count)
@@ -40,11 +50,8 @@ def one_matrix() -> None:
             f"at {units.short_count(total)} parameters and rank {rank}, the bold line, it is "
             f"{share}. Diamonds are the rows of the article's tables.",
         )
-        _tables(total, rank)
-        if lessons.show_prediction(CURVES, "curves"):
-            sections.door("See a real model", "a real model")
-        _formula(answer)
-        lessons.show_try_this(CURVES, "curves")
+        _as_table_and_code(answer)
+    state.link_notes()
 
 
 def _answer(answer: Square) -> None:
@@ -62,16 +69,13 @@ def _answer(answer: Square) -> None:
         )
 
 
-def _tables(total: int, rank: int) -> None:
-    """Open on the article's first; the last two follow the controls."""
+def _tables() -> None:
+    """The article's; the first is open."""
     by_size = [(size, 1, printed) for size, printed in article.BY_SIZE.items()]
-    by_rank = [(article.OF_RANKS, r, printed) for r, printed in article.BY_RANK.items()]
-    size = units.short_count(total)
+    by_rank = [(article.OF_RANKS, rank, printed) for rank, printed in article.BY_RANK.items()]
     tables = {
-        "article: by size": partial(_table, by_size, "article-by-size", "The article's first table, at rank 1"),
-        "article: by rank": partial(_table, by_rank, "article-by-rank", "The article's second table, 4 billion"),
-        "by size": partial(_table, [(s, rank) for s in SIZES], f"one-matrix-by-size-rank-{rank}", f"At rank {rank}"),
-        "by rank": partial(_table, [(total, r) for r in RANKS], f"one-matrix-by-rank-{total}", f"Of {size}"),
+        "the article: by size, rank 1": partial(_table, by_size, "article-by-size", "The article's first table"),
+        "the article: by rank, 4 billion": partial(_table, by_rank, "article-by-rank", "The article's second table"),
     }
     sections.show(tables, "table")
 
@@ -88,17 +92,26 @@ def _table(rows: list[tuple[Any, ...]], name: str, alt: str) -> None:
     show.table(frame, name, f"{alt}: parameters, rank, side of the matrix, trained, share", **grouped)
 
 
-def _formula(answer: Square) -> None:
-    with st.expander("The formula, with these numbers, and as code"):
+@st.fragment
+def _as_table_and_code(answer: Square) -> None:
+    """Computed when it is opened."""
+    total, rank, size = answer.total_parameters, answer.rank, units.short_count(answer.total_parameters)
+    opened = st.expander("The formula, with these numbers, as tables and as code", key="one-more", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         st.latex(r"D = \lceil \sqrt{N}\, \rceil, \qquad 2 \cdot D \cdot r, \qquad 100 \cdot 2 D r / N")
-        st.latex(
-            rf"2 \cdot {answer.dimension} \cdot {answer.rank} = {answer.trainable}, \qquad {answer.percent:.6g}\,\%"
-        )
+        st.latex(rf"2 \cdot {answer.dimension} \cdot {rank} = {answer.trainable}, \qquad {answer.percent:.6g}\,\%")
         show.code(
-            f"import peftcalc as pc\n\nanswer = pc.square(total_parameters={answer.total_parameters:_}, "
-            f"rank={answer.rank})\nprint(answer.dimension, answer.trainable, answer.percent, answer.break_even)",
+            f"import peftcalc as pc\n\nanswer = pc.square(total_parameters={total:_}, rank={rank})\n"
+            "print(answer.dimension, answer.trainable, answer.percent, answer.break_even)",
             "one_matrix.py",
         )
+        by_size, by_rank = st.columns(2)
+        with by_size:
+            _table([(each, rank) for each in SIZES], f"one-matrix-by-size-rank-{rank}", f"At rank {rank}")
+        with by_rank:
+            _table([(total, each) for each in RANKS], f"one-matrix-by-rank-{total}", f"Of {size}")
 
 
 def _rank_that_fits(total: int, rank: int) -> int:

@@ -50,6 +50,13 @@ class Chosen:
 
 def real_model() -> None:
     lessons.show_presets(MODEL, "model")
+    the_count()
+    lessons.show_try_this(MODEL, "model")
+
+
+@st.fragment
+def the_count() -> None:
+    """The controls and what follows from them: a move runs this alone."""
     controls, result = page.controls_and_result("model", 0.25)
     with page.errors_as_sentences():
         with controls:
@@ -66,7 +73,7 @@ def real_model() -> None:
             take_away.scripts(shapes, chosen.method, settings, 190)
             _gap(shapes, chosen.method)
             _table_and_link(counted)
-    lessons.show_try_this(MODEL, "model")
+    state.link_notes()
 
 
 def _method_controls(names: list[str], heads: tuple[str, ...]) -> Chosen:
