@@ -15,7 +15,6 @@ from streamlit.testing.v1 import AppTest
 from peftcalc.doctor.strangers import inspect_given
 from peftcalc.doctor.work import inspect_job, inspection_from_json
 from peftcalc.lab.stored_runs import stored_run
-from peftcalc.models.catalogue import catalogue_shapes
 from peftcalc.plots.work import FIGURES, curves_asked, figure_job
 from peftcalc.ui import background, warming
 from peftcalc.ui.pages import PAGES
@@ -74,12 +73,6 @@ def test_an_inspection_comes_back_as_the_doctor_made_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn_from_what_json_says_of_it(name: str, tmp_path: Path) -> None:
     asked = {
-        "update": {"rank": 2, "seed": 1},
-        "block": {
-            "shapes": catalogue_shapes("openai-community/gpt2").to_dict(),
-            "lit": ["transformer.h.{}.attn.c_attn"],
-            "method": "dora",
-        },
         "curves": curves_asked(stored_run("names").board),
     }[name]
     file_format = "png" if name == "curves" else "svg"

@@ -203,3 +203,21 @@ def test_any_number_goes_to_the_browser_and_comes_back_in_a_link(number):
 def test_text_that_is_no_number_is_not_taken(text):
     with pytest.raises(ValueError, match="x must be a number as text"):
         Written().checked("x", text)
+
+
+def test_a_block_goes_out_as_its_matrices_and_names_come_back_by_their_places():
+    import peftcalc as pc
+    from peftcalc.ui.components.block import block_data, block_parts
+
+    shapes, names = pc.load_model("openai-community/gpt2"), ["c_attn", "c_proj", "c_fc"]
+    data = block_data(shapes, pc.count(shapes, pc.DoRA(rank=8)), names)
+    assert [box["name"] for box in data["boxes"]] == ["c_attn", "c_proj", "c_fc", "c_proj"]
+    assert [(box["wide"], box["tall"], box["pick"]) for box in data["boxes"][:3]] == [
+        (768, 2304, 0),
+        (768, 768, 1),
+        (768, 3072, 2),
+    ]
+    assert sum(box["adds"] * box["blocks"] for box in data["boxes"]) == pc.count(shapes, pc.DoRA(rank=8)).trainable
+    assert checked(block_parts(), {"chosen": [0, 2]}) == {"chosen": [0, 2]}
+    with pytest.raises(ValueError, match="chosen"):
+        checked(block_parts(), {"chosen": [-1]})

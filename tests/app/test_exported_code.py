@@ -131,7 +131,7 @@ def test_choosing_changes_the_code_with_each_control(exports, control):
 
 
 def test_the_count_of_a_pasted_model_is_printed_by_its_code(exports):
-    page = exports.open("parameters")
+    page = exports.open("parameters", section="a real model")
     page.text_area(key="model-pasted").set_value(SMALL).run()
     shown = re.sub(r"\D", "", next(m.help for m in page.metric if m.label == "Trained"))
     trained, _ = counted(printed(exports.code["lora_config.py"]))
@@ -154,22 +154,27 @@ def test_the_count_of_a_pasted_model_is_printed_by_its_code(exports):
     ids=lambda query: next(iter(query)),
 )
 def test_the_parameters_code_follows_each_control(exports, query):
-    exports.open("parameters", model="openai-community/gpt2")
+    exports.open("parameters", section="a real model", model="openai-community/gpt2")
     before = dict(exports.code)
-    exports.open("parameters", **{"model": "openai-community/gpt2", **query})
+    exports.open("parameters", section="a real model", **{"model": "openai-community/gpt2", **query})
     for name in ("lora_config.py", "finetune.py"):
         assert exports.code[name] != before[name]
         ast.parse(exports.code[name])
 
 
 def test_the_parameters_page_prints_one_matrix_and_the_update_by_hand(exports):
-    page = exports.open("parameters", size=units.short_count(10**6), r="16", hand="2", numbers="3")
+    page = exports.open("parameters", opened=("one-more",), section="one matrix", size=units.short_count(10**6), r="16")
     out = printed(exports.code["one_matrix.py"])
     shown = next(m.help for m in page.metric if m.label == "Trained by LoRA")
     assert out.split()[:2] == ["1000", re.sub(r"\D", "", shown)]
     from peftcalc.counting.worked_example import worked_example
 
+    exports.open("parameters", opened=("hand-more",), hand="rank:2;alpha:2", numbers="3")
     assert printed(exports.code["update_by_hand.py"]).strip() == str(worked_example(rank=2, seed=3).adapted)
+    exports.open("parameters", opened=("hand-more",), hand="rank:2;cells:0,1,1,7,1,0,2,-5,1,4,0,9", numbers="3")
+    example = worked_example(rank=2, seed=3)
+    example.B[1, 1], example.A[0, 2] = 7, -5
+    assert printed(exports.code["update_by_hand.py"]).strip() == str(example.W + 1 / 2 * example.B @ example.A)
 
 
 @pytest.mark.parametrize(

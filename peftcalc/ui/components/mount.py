@@ -41,6 +41,7 @@ def mount(
     start: State | None = None,
     link: bool = True,
     height: int | str = "content",
+    moved: Callable[[State], None] | None = None,
 ) -> State:
     """Show a view, and say what the visitor has moved in it.
 
@@ -53,19 +54,20 @@ def mount(
             there.
         link: whether what is moved is written into the link and read from it.
         height: of the place, in pixels, or "content".
+        moved: called with what a hand has moved, before the script runs again.
 
     Returns:
         The parts that stand elsewhere than in `data`.
     """
     begun = dict(start or {})
     linked = _from_link(key, parts) if link else None
-    moved = begun if linked is None else linked
-    sent = {**payload(view, data, moved), "projector": page.projector()}
+    state = begun if linked is None else linked
+    sent = {**payload(view, data, state), "projector": page.projector()}
     # As bytes: a dictionary would be searched for data frames and written as JSON twice.
     written = json.dumps(sent, separators=(",", ":")).encode()
-    taken = functools.partial(_take, key, parts, link)
+    taken = functools.partial(_take, key, parts, link, moved)
     answer = _component()(key=key, data=written, height=height, on_moved_change=taken)
-    return moved if link else known(parts, answer.get("moved"), moved)
+    return state if link else known(parts, answer.get("moved"), state)
 
 
 def set_state(key: str, state: State) -> None:
@@ -86,11 +88,15 @@ def _component() -> Callable[..., Mapping[str, Any]]:
     return component(NAME, js="explorable.js", css="explorable.css")
 
 
-def _take(key: str, parts: Parts, link: bool) -> None:
+def _take(key: str, parts: Parts, link: bool, moved: Callable[[State], None] | None) -> None:
     """A hand has let go."""
     state = known(parts, st.session_state[key].get("moved"), None)
-    if state is not None and link:
+    if state is None:
+        return
+    if link:
         set_state(key, state)
+    if moved is not None:
+        moved(state)
 
 
 def known(parts: Parts, state: Any, otherwise: Any) -> Any:
