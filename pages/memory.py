@@ -14,7 +14,7 @@ from peftcalc.memory.cards import all_gpus, gpu, gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import FIVE_METHODS, Fit, fit, largest_models
 from peftcalc.memory.records import PARTS, MemoryTrace
-from peftcalc.memory.serving import serving_table
+from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.memory.simulate.trace_json import stored_trace, trace_from_json
 from peftcalc.methods import METHODS, LoRA, Method, make_method
 from peftcalc.models.catalogue import catalogue_ids

@@ -15,7 +15,20 @@ from typing import NoReturn
 
 from peftcalc.lazy import explained
 
-COMMANDS = ("square", "count", "models", "memory", "speed", "fit", "advise", "quantize", "train", "adapter", "app")
+COMMANDS = (
+    "square",
+    "count",
+    "models",
+    "memory",
+    "speed",
+    "fit",
+    "serving",
+    "advise",
+    "quantize",
+    "train",
+    "adapter",
+    "app",
+)
 
 
 class _OneLineParser(argparse.ArgumentParser):

@@ -17,7 +17,7 @@ def serving_chart(table: pd.DataFrame) -> Chart:
     """Memory of one base with N adapters against N whole models, as N grows; both axes in factors.
 
     Args:
-        table: what `peftcalc.memory.serving.serving_table` returns.
+        table: what `peftcalc.memory.serving.tasks.serving_table` returns.
     """
     names = {"adapted_memory": "one base, N adapters", "full_memory": "N whole models"}
     long = table.reset_index().melt("tasks", list(names), "kind", "bytes")
