@@ -52,22 +52,28 @@ FAMILIES: dict[str, dict] = {
         "linear_key_head_dim": 8,
         "linear_value_head_dim": 16,
         "num_experts": 2,
+        "num_experts_per_tok": 2,
         "moe_intermediate_size": 32,
         "shared_expert_intermediate_size": 32,
     },
     "lfm2": {**SHARED, "layer_types": ["conv", "conv", "full_attention", "conv"]},
 }
 """A small configuration of each family that keeps something of its own."""
+QUICK = ("gemma2", "deepseek_v3", "bamba")
+"""Grouped heads with and without a window, latents, and states beside attention."""
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
 def test_the_cache_is_the_one_that_transformers_allocates(family):
+    argument = "cache_params" if family == "mamba" else "past_key_values"
     config = AutoConfig.for_model(family, **FAMILIES[family])
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
         kept = StaticCache(config, max_cache_len=TOKENS)
-        model(torch.zeros(1, TOKENS, dtype=torch.long), past_key_values=kept, use_cache=True)
+        model(torch.zeros(1, TOKENS, dtype=torch.long), use_cache=True, **{argument: kept})
     shapes = pc.load_model({"model_type": family, "architectures": [type(model).__name__], **FAMILIES[family]})
     assert sum(cache.bytes(TOKENS) for cache in layer_caches(shapes)) == sum(map(bytes_of, kept.layers))
 

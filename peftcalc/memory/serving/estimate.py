@@ -30,6 +30,7 @@ MOST_ADAPTERS = 1_000_000
 MOST_CONTEXT = 1 << 24
 PIECE = 2048
 """Tokens of a prompt that pass through the model at once."""
+_PARTS = ("weights", "cache", "adapters", "working")
 _EACH = 2
 """Bytes of a number that is not quantized: of the cache, of adapters, of embeddings and head."""
 _LLM_INT8 = "LLM.int8, arXiv:2208.07339, section 2: a float32 scale for each row"
