@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
 from peftcalc.memory.fit import Fit, fit
 from peftcalc.ui import page, sections, state
 from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.memory import MEMORY
 from peftcalc.ui.memory import answer, cards, evidence, serving, setup, step
 from peftcalc.ui.pages import entry_at
@@ -16,24 +19,35 @@ from peftcalc.ui.pages import entry_at
 
 def main() -> None:
     page.open_page(entry_at("memory").question, "Bytes of one training step at its peak, and hours for your data.")
-    the_page()
+    lessons.show_presets(MEMORY, "memory")
+    with page.errors_as_sentences():
+        the_picture(setup.choose_basis())
+    lessons.show_try_this(MEMORY, "memory")
+    state.link_notes()
 
 
 @st.fragment
-def the_page() -> None:
+def the_picture(basis: setup.Basis) -> None:
     """The controls, and everything that follows from them: a move runs this, with the open section."""
-    lessons.show_presets(MEMORY, "memory")
-    controls, result = page.controls_and_result("memory", 0.26)
+    controls, result = page.controls_and_result("memory", 0.24)
     with page.errors_as_sentences():
         with controls:
-            asked = setup.choose()
+            asked = setup.choose(basis)
         fits = fit(asked.shapes, asked.card, asked.methods, asked.batch, asked.sequence, **asked.options)
         with result:
             answer.draw(asked, fits)
-            lessons.show_prediction(MEMORY, "memory")
+            the_prediction()
             the_sections(asked, fits)
-    lessons.show_try_this(MEMORY, "memory")
     state.link_notes()
+
+
+def the_prediction() -> None:
+    """A guess moves the model too, which stands outside this fragment: the whole page runs then, once."""
+    lessons.show_prediction(MEMORY, "memory")
+    guess = predict.guessed("memory")
+    if guess != st.session_state.get("_memory_guess"):
+        st.session_state["_memory_guess"] = guess
+        st.rerun()
 
 
 def the_sections(asked: setup.Setup, fits: list[Fit]) -> None:
@@ -48,7 +62,8 @@ def the_sections(asked: setup.Setup, fits: list[Fit]) -> None:
     )
 
 
-def _sentences(draw, *asked) -> None:
+def _sentences(draw: Callable[..., None], *asked: Any) -> None:
+    """A section that runs alone answers bad input by itself."""
     with page.errors_as_sentences():
         draw(*asked)
 

@@ -37,6 +37,8 @@ PART_COLORS = {
 }
 """One colour a part, in every figure of memory."""
 
+MARKS = {"fits": "✓", "tight": "≈", "does not fit": "✗"}
+"""Of a verdict, for those who do not see its colour."""
 VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#c0392b"}
 
 
@@ -44,21 +46,35 @@ CARD_LINE: Spec = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "colo
 CARD_NAME: Spec = {"type": "text", "baseline": "bottom", "fontSize": 13, "color": VERDICT_COLORS["does not fit"]}
 """The line of what a card leaves, and its name above."""
 _LINES = "split(datum.label, '\\n')"
-BAR_NAMES: Spec = {"labelFontSize": 13, "labelLimit": 220, "labelExpr": _LINES, "labelLineHeight": 15}
-"""An axis of names, which may have a second line."""
+_TOLD = (("✓", "#12806a"), ("≈", "#a67700"), ("✗", "#c0392b"))
+_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in _TOLD]
+BAR_NAMES: Spec = {
+    "labelFontSize": 13,
+    "labelLimit": 220,
+    "labelExpr": _LINES,
+    "labelLineHeight": 16,
+    "labelOverlap": False,
+    "labelOffset": -8,
+    "labelColor": {"condition": _VERDICTS, "value": "#808080"},
+}
+"""An axis of names, which have a second line."""
+ONE_LINE: Spec = {"labelFontSize": 13, "labelLimit": 220}
 
 
 def breakdown_rows(breakdowns: Mapping[str, MemoryBreakdown]) -> pd.DataFrame:
     """One row a bar and part: bar, part, bytes, gib, text, order."""
     import pandas as pd
 
-    rows = [
+    return pd.DataFrame(_breakdown_rows(breakdowns))
+
+
+def _breakdown_rows(breakdowns: Mapping[str, MemoryBreakdown]) -> list[dict[str, Any]]:
+    return [
         {"bar": label, "part": words, "bytes": size, "gib": size / GIB, "text": gib(size), "order": place}
         for label, breakdown in breakdowns.items()
         for place, (part, words) in enumerate(PARTS.items())
         for size in (getattr(breakdown, part),)
     ]
-    return pd.DataFrame(rows)
 
 
 def bars_chart(
@@ -77,20 +93,19 @@ def bars_chart(
         reserve: bytes that the allocator and the CUDA context need beside: the line stands that much to the left.
         below: a second line under a bar's name, such as its verdict.
     """
-    frame = breakdown_rows(breakdowns)
     named = {label: f"{label} · {gib(one.total)}" for label, one in breakdowns.items()}
     named = {label: "\n".join(filter(None, (text, (below or {}).get(label)))) for label, text in named.items()}
-    frame = frame.assign(named=[named[label] for label in frame["bar"]])
+    rows = [{**row, "named": named[row["bar"]]} for row in _breakdown_rows(breakdowns)]
     card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
-    return Chart(_bars, (len(breakdowns), usable is not None), {"parts": frame, "card": card_line})
+    return Chart(_bars, (len(breakdowns), usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 
-def _bars(bars: int, with_card: bool) -> Spec:
+def _bars(bars: int, with_card: bool, two_lines: bool) -> Spec:
     told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
     x = number("gib", "GiB allocated at the peak")
     encoding = {
         "x": {**x, "stack": "zero"},
-        "y": name("named", sort=None, axis=BAR_NAMES),
+        "y": name("named", sort=None, axis=BAR_NAMES if two_lines else ONE_LINE),
         **_of_parts(),
         "tooltip": tells(**told),
     }
@@ -102,7 +117,7 @@ def _bars(bars: int, with_card: bool) -> Spec:
     ]
     return {
         "description": "Bytes at the peak of a training step, a stacked bar for each method.",
-        "height": 42 * bars + 110,
+        "height": 42 * bars + 125,
         "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},  # above: the card's name
         "layer": [parts, *(card if with_card else [])],
     }
@@ -111,7 +126,7 @@ def _bars(bars: int, with_card: bool) -> Spec:
 def _of_parts() -> dict[str, Spec]:
     """Colour, order and faintness of the parts, by the words for them."""
     colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
-    columns = {"expr": "width < 400 ? 1 : 2"}  # two do not fit on a telephone
+    columns = {"expr": "width < 400 ? 1 : width < 600 ? 2 : 4"}  # two do not fit on a telephone
     legend = {"orient": "bottom", "columns": columns, "labelLimit": 320, "symbolType": "square"}
     color = name("part", scale=by_value(colors), legend=legend)
     return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from peftcalc.memory.serving.records import ServingEstimate
 from peftcalc.plots.channels import LOG, TOP, by_value, faint_unless_picked, layer, name, number, picked, tells
 from peftcalc.plots.chart import Chart, Spec
-from peftcalc.plots.memory import BAR_NAMES, CARD_LINE, CARD_NAME
+from peftcalc.plots.memory import BAR_NAMES, CARD_LINE, CARD_NAME, MARKS
 from peftcalc.plots.style import METHOD_STYLES
 from peftcalc.units import GIB, gib
 
@@ -61,7 +61,7 @@ def serving_bars(estimates: Mapping[str, ServingEstimate]) -> Chart:
     """
     rows = [
         {
-            "bar": f"{words}\n{gib(one.total)} · {one.verdict}",
+            "bar": f"{words}\n{gib(one.total)} · {MARKS[one.verdict]} {one.verdict}",
             "part": SERVED[part],
             "gib": getattr(one, part) / GIB,
             "text": gib(getattr(one, part)),
@@ -94,7 +94,7 @@ def _serving_bars(bars: int) -> Spec:
     shown = tells(card="card", gib=("GiB it leaves for serving", ".2f"))
     return {
         "description": "Memory of serving, adapters beside one base and merged into copies of it.",
-        "height": 52 * bars + 90,
+        "height": 60 * bars + 130,
         "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},
         "layer": [
             parts,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from peftcalc import units
+from peftcalc.memory.cards import Gpu
 from peftcalc.memory.fit import Fit
-from peftcalc.methods import METHODS
+from peftcalc.methods import METHODS, Method
+from peftcalc.models.shapes import ModelShapes
 from peftcalc.plots import memory as plots
 from peftcalc.speed.estimate import estimate_speed
 from peftcalc.speed.records import SpeedEstimate
@@ -36,15 +40,31 @@ class Timed:
 
 def times(setup: Setup) -> dict[str, Timed]:
     """By method's label; empty where the time on this card or of this model is not estimated."""
-    found: dict[str, Timed] = {}
-    for method in setup.methods:
-        options = {**setup.options, "kernels": setup.kernels}
-        try:
-            speed = estimate_speed(setup.shapes, method, setup.card, setup.batch, setup.sequence, **options)
-        except ValueError:
-            return {}
-        found[method.label] = Timed(speed, run_cost(speed, setup.tokens, price=setup.price or None))
-    return found
+    options = tuple(sorted({**setup.options, "kernels": setup.kernels}.items()))
+    try:
+        return {
+            method.label: _timed(
+                setup.shapes, method, setup.card, setup.batch, setup.sequence, options, setup.tokens, setup.price
+            )
+            for method in setup.methods
+        }
+    except ValueError:
+        return {}
+
+
+@lru_cache(maxsize=1024)
+def _timed(
+    shapes: ModelShapes,
+    method: Method,
+    card: Gpu,
+    batch: int,
+    sequence: int,
+    options: tuple[tuple[str, Any], ...],
+    tokens: int,
+    price: float,
+) -> Timed:
+    speed = estimate_speed(shapes, method, card, batch, sequence, **dict(options))
+    return Timed(speed, run_cost(speed, tokens, price=price or None))
 
 
 def draw(setup: Setup, fits: list[Fit]) -> None:
@@ -69,7 +89,7 @@ def _bars(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
 
 def _said(one: Fit, timed: dict[str, Timed]) -> str:
     """The verdict, and the hours of what can run."""
-    mark = {"fits": "✓ fits", "tight": "≈ tight", "does not fit": "✗ does not fit"}[one.verdict]
+    mark = f"{plots.MARKS[one.verdict]} {one.verdict}"
     time = timed.get(one.method.label)
     return f"{mark} · {time.hours} h" if time and one.fits else mark
 
@@ -86,8 +106,10 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
             "longest sequence": one.largest_sequence,
         }
         time = timed.get(one.method.label)
-        if time:
-            row |= {"tokens a second": round(time.speed.tokens_per_second), "hours": f"{time.hours} ({time.span})"}
+        if time and not one.fits:
+            row |= {"tokens a second": "–", "hours": "–"}
+        elif time:
+            row |= {"tokens a second": f"{time.speed.tokens_per_second:,.0f}", "hours": f"{time.hours} ({time.span})"}
             if time.run.money is not None:
                 row["money"] = f"{time.run.money:,.2f} ({time.run.low_money:,.2f} to {time.run.high_money:,.2f})"
         rows.append(row)

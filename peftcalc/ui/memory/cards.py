@@ -10,12 +10,11 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.memory.cards import gpu, gpus
 from peftcalc.memory.fit import FIVE_METHODS, Fit, fit, largest_models
-from peftcalc.plots.memory import VERDICT_COLORS
+from peftcalc.plots.memory import MARKS, VERDICT_COLORS
 from peftcalc.ui import show, state
 from peftcalc.ui.memory.setup import Setup
 
 CARDS = ("T4", "V100 16GB", "RTX 3060 12GB", "RTX 4090", "RTX 5090", "L40S", "A100 80GB", "H100 80GB", "H200")
-MARKS = {"fits": "✓", "tight": "≈", "does not fit": "✗"}
 SHOWN = ("needed memory", "largest batch", "longest sequence")
 KEY = "cards-table"
 CHOSEN = "_card_row"

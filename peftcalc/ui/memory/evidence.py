@@ -64,7 +64,7 @@ def _rows(chosen: str) -> tuple[EvidenceRow, ...]:
 
 @lru_cache(maxsize=2)
 def _chart(chosen: str) -> Chart:
-    return errors_chart(_rows(chosen))
+    return show.ready(errors_chart(_rows(chosen)))
 
 
 def _score(rows: Sequence[EvidenceRow]) -> str:

@@ -41,7 +41,8 @@ def draw(setup: Setup) -> None:
 
 @lru_cache(maxsize=2)
 def _chart(cost: str) -> Chart:
-    return quality_chart(quality_runs(), pareto(quality_runs(), COSTS[cost][0]), cost, OTHER)
+    runs = quality_runs()
+    return show.ready(quality_chart(runs, pareto(runs, COSTS[cost][0]), cost, OTHER))
 
 
 def _model(setup: Setup) -> str:

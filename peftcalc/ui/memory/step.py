@@ -80,11 +80,11 @@ def _simulation(parameters: dict[str, Any], fits: list[Fit], name: str) -> None:
         _course(trace, plots.timeline_chart(trace))
         return
     stored = stored_trace(name)
-    what = f"Llama-3.1-8B, {METHODS[name].label}, 1 × 2,048 tokens, checkpointing; simulated {stored.made}"
-    page.badge("stored run", what)
+    page.badge("stored run", f"Llama-3.1-8B, {METHODS[name].label}, 1 × 2,048 tokens, checkpointing")
     whole = stored.trace.reserved + stored.trace.context_allowance.expected_bytes
     _numbers(stored.trace, ("nvidia-smi would show about", units.gib(whole), None))
     _course(stored.trace, _stored_chart(name))
+    st.caption(f"Simulated {stored.made}.")
 
 
 def _has_trace(job: Job) -> bool:
@@ -93,7 +93,7 @@ def _has_trace(job: Job) -> bool:
 
 @lru_cache(maxsize=len(METHODS))
 def _stored_chart(name: str) -> Chart:
-    return plots.timeline_chart(stored_trace(name).trace)
+    return show.ready(plots.timeline_chart(stored_trace(name).trace))
 
 
 def _numbers(trace: MemoryTrace, third: tuple[str, str, str | None]) -> None:
