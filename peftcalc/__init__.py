@@ -56,7 +56,7 @@ _MODULES = {
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
     "estimate_serving": "peftcalc.memory.serving.estimate",
     "estimate_speed": "peftcalc.speed.estimate",
-    "evidence": "peftcalc.evidence.rows",
+    "evidence": "peftcalc.evidence",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
     "gpus": "peftcalc.memory.cards",

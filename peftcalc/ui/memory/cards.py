@@ -11,7 +11,7 @@ from peftcalc import units
 from peftcalc.memory.cards import gpu, gpus
 from peftcalc.memory.fit import FIVE_METHODS, Fit, fit, largest_models
 from peftcalc.plots.memory import MARKS, VERDICT_COLORS
-from peftcalc.ui import show, state
+from peftcalc.ui import page, show, state
 from peftcalc.ui.memory.setup import Setup
 
 CARDS = ("T4", "V100 16GB", "RTX 3060 12GB", "RTX 4090", "RTX 5090", "L40S", "A100 80GB", "H100 80GB", "H200")
@@ -93,14 +93,14 @@ def _as_csv(fits: dict[str, list[Fit]]) -> pd.DataFrame:
 
 
 def _more() -> None:
-    largest = st.expander("The largest model that each card can fine-tune", key="largest", on_change="rerun")
-    if largest.open:
+    largest = page.folded("The largest model that each card can fine-tune", "largest")
+    if largest:
         with largest:
             found = _largest().rename_axis("card").reset_index()
             show.table(found, "largest-models", "The largest model of the catalogue for each card and method")
             st.caption("One sequence of 2,048 tokens, rank 16, gradient checkpointing; estimated.")
-    every = st.expander("All cards, with their sources", key="all-cards", on_change="rerun")
-    if every.open:
+    every = page.folded("All cards, with their sources", "all-cards")
+    if every:
         with every:
             table = gpus().reset_index().rename(columns=lambda column: column.replace("_", " "))
             show.table(table, "gpus", "Cards, memory, bandwidth and sources")

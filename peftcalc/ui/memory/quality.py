@@ -26,15 +26,15 @@ def draw(setup: Setup) -> None:
     st.markdown(f"**The same methods on your model and card** ({page.escape(_model(setup))}, {setup.card.name})")
     show.table(_joined(setup), "quality", "Published accuracy, and the bytes that are needed here", right="%.1f %%")
     st.info(DISAGREEMENT, icon=":material/balance:")
-    papers = st.expander("The DoRA paper's table", key="dora-paper", on_change="rerun")
-    if papers.open:
+    papers = page.folded("The DoRA paper's table", "dora-paper")
+    if papers:
         with papers:
             rows = [(model, *values) for model, values in COMMONSENSE.items()]
             columns = ["model", "LoRA, rank 32", "DoRA, rank 32", "DoRA, rank 16"]
             frame = pd.DataFrame(rows, columns=columns)
             show.table(frame, "dora-paper", "Average accuracy on eight commonsense tasks (arXiv:2402.09353, table 1)")
-    everything = st.expander("All 63 runs", key="all-runs", on_change="rerun")
-    if everything.open:
+    everything = page.folded("All 63 runs", "all-runs")
+    if everything:
         with everything:
             show.table(_all(), "runs", "Every run of PEFT's comparison", right="%.1f %%")
 

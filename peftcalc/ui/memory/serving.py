@@ -61,21 +61,19 @@ def _numbers(one: ServingEstimate, setup: Setup) -> None:
 
 
 def _more(setup: Setup, adapter: Method, one: ServingEstimate, sizes: tuple[int, int, int, int]) -> None:
-    cards = st.expander("How many users on each card", key="serving-cards", on_change="rerun")
-    if cards.open:
+    cards = page.folded("How many users on each card", "serving-cards")
+    if cards:
         with cards:
             show.table(_by_card(setup, adapter, sizes), "serving-cards", "Users that each card serves at once")
-    terms = st.expander("Where each byte comes from, and the code", key="serving-terms", on_change="rerun")
-    if terms.open:
+    terms = page.folded("Where each byte comes from, and the code", "serving-terms")
+    if terms:
         with terms:
             rows = [(t.part, t.name, t.formula, units.gib(t.bytes), t.bytes, t.source) for t in one.terms]
             columns = ["part", "what", "formula", "size", "bytes", "source"]
             show.table(pd.DataFrame(rows, columns=columns), "serving-terms", "Terms of the estimate of serving")
             show.code(serving_code(setup.shapes, adapter, setup.card, *sizes), "serving.py")
-    tasks = st.expander(
-        "One base with many adapters, or many whole models: memory and disk", key="tasks", on_change="rerun"
-    )
-    if tasks.open:
+    tasks = page.folded("One base with many adapters, or many whole models: memory and disk", key="tasks")
+    if tasks:
         with tasks:
             page.badge("exact", "weights only")
             shown = serving_table(setup.shapes, LoRA(rank=setup.rank)).map(units.gb).reset_index()

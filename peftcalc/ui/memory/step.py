@@ -39,12 +39,12 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
             live.submit(SLOT, "simulate", [parameters])
     _simulation(parameters, fits, name)
     chosen = next(one for one in fits if one.method.name == name)
-    terms = st.expander("Where each byte comes from: terms, formulas, sources", key="terms-open", on_change="rerun")
-    if terms.open:
+    terms = page.folded("Where each byte comes from: terms, formulas, sources", "terms")
+    if terms:
         with terms:
             _terms(chosen)
-    code = st.expander("The same in code", key="code-open", on_change="rerun")
-    if code.open:
+    code = page.folded("The same in code", "code")
+    if code:
         with code:
             show.code(fit_code(setup.shapes, chosen, setup.batch, setup.sequence, setup.options), "estimate.py")
 
