@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from peftcalc.geometry.direction import decompose
     from peftcalc.geometry.spectrum import rank_of
     from peftcalc.lab.comparison import compare
+    from peftcalc.lab.sweeps.sweep import sweep
     from peftcalc.lab.training import finetune
     from peftcalc.memory.cards import gpus
     from peftcalc.memory.estimate.closed_form import estimate_memory
@@ -73,6 +74,7 @@ _MODULES = {
     "save_adapter": "peftcalc.adapters.files.adapter_folder",
     "simulate_memory": "peftcalc.memory.simulate.simulate",
     "square": "peftcalc.counting.one_matrix",
+    "sweep": "peftcalc.lab.sweeps.sweep",
     "unmerge": "peftcalc.adapters.attach",
 }
 
@@ -113,6 +115,7 @@ __all__ = [
     "save_adapter",
     "simulate_memory",
     "square",
+    "sweep",
     "unmerge",
 ]
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "advise",
     "quantize",
     "train",
+    "sweep",
     "adapter",
     "app",
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UPSTAIRS = {
     "Method.to_code": "peftcalc.recipes.python_code:method_code",
+    "SweepResults.plot": "peftcalc.plots.sweep:sweep_plot",
     "Quantized.save": "peftcalc.quant.files.doors:save_quantized",
     "Quantized.load": "peftcalc.quant.files.doors:load_quantized",
     "Quantized.to_bitsandbytes": "peftcalc.quant.files.params4bit:to_params4bit",

@@ -93,6 +93,7 @@ NEEDS = {
     ("memory", MODEL, "--simulate"): "a simulation needs torch: " + LAB,
     ("quantize", "--normal", "8x8"): "this command needs torch: " + LAB,
     ("train", "--steps", "1"): "this command needs torch: " + LAB,
+    ("sweep", "--steps", "1"): "a sweep needs torch: " + LAB,
     ("count", "owner/model"): "a hub id needs huggingface_hub: pip install huggingface_hub",
     ("app",): "the app needs streamlit: pip install 'peftcalc[app]'",
 }

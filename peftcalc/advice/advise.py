@@ -83,7 +83,7 @@ def advise(
     methods = {name: method for name, method in methods.items() if name not in refused}
     plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
     options = precision_on(chosen_card)
-    needs = partial(_needed_bytes, model, methods, batch, sequence, options)
+    needs = partial(_needed_bytes, model, methods, batch, sequence, {**options, "card": chosen_card})
     plan = _first_that_fits(plans, needs, chosen_card)
     options["checkpointing"] = plan.checkpointing
     fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, **options))

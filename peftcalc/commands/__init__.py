@@ -103,6 +103,7 @@ def add_adapter(parser: argparse.ArgumentParser, rank: int = 8) -> None:
     parser.add_argument("--rslora", action="store_true", help="scale with alpha over the root of the rank")
     parser.add_argument("--init", default="default", help=f"how A and B start: {', '.join(STARTS)}")
     parser.add_argument("--freeze-a", action="store_true", help="train B alone (LoRA-FA)")
+    parser.add_argument("--lr-ratio", type=float, default=1.0, help="B's learning rate over A's (LoRA+; default 1)")
     parser.add_argument("--quant", default="nf4", help="nf4 or fp4, for qlora and qdora")
     parser.add_argument("--no-double-quant", action="store_true", help="keep block scales in float32")
 
@@ -119,6 +120,7 @@ def method_from(arguments: argparse.Namespace, name: str | None = None) -> Metho
         rslora=arguments.rslora,
         init=arguments.init,
         freeze_a=arguments.freeze_a,
+        lr_ratio=arguments.lr_ratio,
         quant=arguments.quant,
         double_quant=not arguments.no_double_quant,
     )

@@ -56,7 +56,7 @@ def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
 def run(arguments: argparse.Namespace) -> int | None:
     card = gpu(arguments.gpu) if arguments.gpu else None
     method, model = method_from(arguments), load_model(arguments.model)
-    options = step_from(arguments)
+    options = step_from(arguments) | ({"card": card} if card else {})
     result: MemoryEstimate | MemoryTrace
     if arguments.simulate:
         from peftcalc.memory.simulate.simulate import simulate_memory

@@ -35,6 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--users", type=number, default=1, help="sequences at once (default 1)")
     parser.add_argument("--adapters", type=number, default=1, help="tasks, each with an adapter (default 1)")
     parser.add_argument("--bits", type=number, default=16, help=f"of the base: {_BITS} (default 16)")
+    parser.add_argument("--experts", default="float", help="float or 4bit: stacked experts, below 16 bits")
     parser.add_argument("--merged", action="store_true", help="a copy of the base for each task, its adapter merged")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -42,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     card, method, model = card_from(arguments), method_from(arguments), load_model(arguments.model)
-    sizes = {name: getattr(arguments, name) for name in ("context", "users", "adapters", "bits", "merged")}
+    sizes = {name: getattr(arguments, name) for name in ("context", "users", "adapters", "bits", "merged", "experts")}
     serving = estimate_serving(model, method, card, **sizes)
     if arguments.json:
         print_json({"model": model.id, "method": method.name, **sizes, "kind": "estimated"} | serving.to_dict())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from peftcalc.memory.options import CHOICES, MemoryOptions
 from peftcalc.methods import Method, make_method
 
 TABLE = Path(__file__).parent / "data" / "memory_measured.csv"
@@ -55,8 +54,6 @@ def measured() -> tuple[Measured, ...]:
 def _row(row: dict[str, str]) -> Measured:
     card, _, pair = row["card"].removeprefix("Tesla ").partition(" x")
     options = json.loads(row["options"]) | json.loads(row["stack"] or "{}") | {"card": card}
-    known = {field.name for field in fields(MemoryOptions)}
-    known -= {name for name, values in CHOICES.items() if name in options and options[name] not in values}
     return Measured(
         id=row["id"],
         card=card,
@@ -65,7 +62,7 @@ def _row(row: dict[str, str]) -> Measured:
         method=_method(row),
         batch=int(row["batch"]),
         sequence=int(row["sequence"]),
-        options={name: value for name, value in options.items() if name in known},
+        options=options,
         allocated=int(row["measured_allocated"] or 0),
         reserved=int(row["measured_reserved"] or 0),
         process=int(row["measured_process"] or 0),

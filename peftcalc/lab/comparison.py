@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.checks import whole_number
 from peftcalc.lab.records import StepRecord
-from peftcalc.lab.run_settings import run_settings
+from peftcalc.lab.run_settings import RunSettings, run_settings
 from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import METHODS, Method, make_method
 
@@ -166,7 +166,8 @@ def compare(
         task: as for `finetune`.
         methods: methods or their names; None for the five with rank 8.
         seeds: how many, counted from 0, or which.
-        progress: called with the method, the seed and each record.
+        progress: called with the method, the seed and each record. Small models that fit are trained stacked in one
+            graph: their records come in turn, without samples and matrices' changes.
         settings: the other arguments of `finetune`, the same for every run.
 
     Raises:
@@ -182,23 +183,21 @@ def compare(
     if not chosen or not listed:
         raise ValueError(f"methods and seeds must not be empty, got {chosen} and {listed}")
     asked = [(method, run_settings(task, method, seed=seed, **settings)) for method in chosen for seed in listed]
-    runs = tuple(_run(method, one, progress) for method, one in asked)
+    from peftcalc.lab.stacked.engine import train_all
+
+    def seen(place: int, record: StepRecord) -> None:
+        if progress is not None:
+            progress(asked[place][0], asked[place][1].seed, record)
+
+    told = dict(train_all([one for _, one in asked], seen))
+    runs = tuple(_result(method, one, told[place]) for place, (method, one) in enumerate(asked))
     return Comparison(asked[0][1].task, asked[0][1].record.unit, runs)
 
 
-def _run(method: Method, settings: Any, progress: Callable[[Method, int, StepRecord], None] | None) -> RunResult:
-    """Iterate one run to its end and keep what it came to."""
-    from peftcalc.lab.training import Run
-
-    evaluated: list[StepRecord] = []
-    record = None
-    for record in Run(settings):
-        if record.validation is not None:
-            evaluated.append(record)
-        if progress:
-            progress(method, settings.seed, record)
-    assert record is not None  # a run begins with step 0
-    before, after = evaluated[0].validation, evaluated[-1].validation
+def _result(method: Method, settings: RunSettings, records: list[StepRecord]) -> RunResult:
+    """What a run that told these records came to."""
+    evaluated = [record for record in records if record.validation is not None]
+    record, before, after = records[-1], evaluated[0].validation, evaluated[-1].validation
     return RunResult(
         method=method,
         seed=settings.seed,

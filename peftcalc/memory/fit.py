@@ -12,10 +12,8 @@ from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate
-from peftcalc.memory.estimate.moments import moment_sizes
-from peftcalc.memory.estimate.study import studied
 from peftcalc.memory.largest import Step, searched, step
-from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
+from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions, make_options
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
 from peftcalc.models.load import load_model
@@ -48,8 +46,12 @@ class Fit:
     method: Method
     gpu: Gpu
     needed: Needed
-    estimate: MemoryEstimate
     step: Step = field(repr=False)
+
+    @property
+    def estimate(self) -> MemoryEstimate:
+        """Of the step at the batch and sequence that were asked for, with the kernels of this card."""
+        return self.step.estimate
 
     @cached_property
     def largest_batch(self) -> int:
@@ -156,7 +158,7 @@ def fit(
     if methods is None:
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
-    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    setup = make_options(batch=batch, sequence=sequence, **options)
     return [_fit(model, setup, chosen, method) for method in methods]
 
 
@@ -175,14 +177,16 @@ def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
-    setup = MemoryOptions(sequence=sequence, **options)
-    return step(load_model(shapes), known_method(method), setup).largest_batch(most_peak(gpu(card)))
+    setup = make_options(sequence=sequence, **options)
+    chosen = gpu(card)
+    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_batch(most_peak(chosen))
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
-    setup = MemoryOptions(batch=batch, **options)
-    return step(load_model(shapes), known_method(method), setup).largest_sequence(most_peak(gpu(card)))
+    setup = make_options(batch=batch, **options)
+    chosen = gpu(card)
+    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_sequence(most_peak(chosen))
 
 
 def largest_models(
@@ -201,14 +205,19 @@ def largest_models(
         import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
-    setup = MemoryOptions(batch=batch, sequence=sequence, **options)
+    setup = make_options(batch=batch, sequence=sequence, **options)
     rows = {card.name: {m.label: _largest_model(card, m, setup) for m in methods} for card in chosen}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
 def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
-    asked = step(model, known_method(method), options)
-    return Fit(method, card, needed(asked.estimate.total), asked.estimate, asked)
+    asked = step(model, known_method(method), on_card(options, card))
+    return Fit(method, card, needed(asked.peak), asked)
+
+
+def on_card(options: MemoryOptions, card: Gpu) -> MemoryOptions:
+    """The options with this card's kernels, unless they name a card themselves."""
+    return options if options.card is not None else options.on(card)
 
 
 def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
@@ -216,7 +225,7 @@ def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
     for name in _largest_first():
         if _weights(catalogue_entry(name).parameters, method, options) > most:
             continue
-        peak = _peak(name, method, options)
+        peak = _peak(name, method, on_card(options, card))
         if peak is not None and peak <= most:
             return name
     return ""
@@ -243,13 +252,12 @@ def _refusal(model: ModelShapes, method: Method) -> str:
     return ""
 
 
-@lru_cache(maxsize=4096)
 def _peak(name: str, method: Method, options: MemoryOptions) -> int | None:
     """Bytes of a language model's step; None for another model, and where peft or the estimate refuses it."""
     model = load_model(name)
     if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
         return None
     try:
-        return max(moment_sizes(studied(model, method), options))
+        return step(model, method, options).peak
     except ValueError:
         return None

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
-from peftcalc.memory.cards import all_gpus
+from peftcalc.memory.cards import Gpu, all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
 from peftcalc.memory.estimate.growth import Piece, pieces
 from peftcalc.memory.estimate.moments import moment_sizes
 from peftcalc.memory.estimate.study import Study, studied
+from peftcalc.memory.kernels import alike, matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
@@ -22,7 +23,7 @@ MOST_BATCH = 4096
 MOST_SEQUENCE = 1 << 20
 """No longer sequence is looked for, whatever the model's context."""
 
-KEPT = 256
+KEPT = 1024
 """Steps, and courses of steps, that are remembered; each is a handful of polynomials."""
 
 Course = tuple[Piece, ...]
@@ -52,21 +53,38 @@ class Step:
         """At the step's own batch and sequence."""
         return estimated(self.model, self.method, self.options)
 
+    @property
+    def peak(self) -> int:
+        """The estimate's total alone."""
+        return _peak(self.model, self.method, self._shared) + self._own
+
+    @cached_property
+    def _shared(self) -> MemoryOptions:
+        """The options without the card where torch runs the same kernels as without: such cards share one course."""
+        plain = self.options.on(None)
+        kernels = [self._study.setup(options).possible_kernels for options in (self.options, plain)]
+        return plain if kernels[0] == kernels[1] else self.options.on(_like(self.options.chosen_card))
+
+    @cached_property
+    def _own(self) -> int:
+        """Bytes that stand on this card at every moment beside those of `_shared`."""
+        return matrix_workspaces(self.options.chosen_card) - matrix_workspaces(self._shared.chosen_card)
+
     def largest_batch(self, limit: int) -> int:
         """The largest batch, at the step's sequence, whose peak is at most `limit` bytes; 0 for none."""
-        return _largest(self._batches, MOST_BATCH, limit, self._with_batch)
+        return _largest(self._batches, MOST_BATCH, limit - self._own, self._with_batch)
 
     def largest_sequence(self, limit: int) -> int:
         """The longest sequence, at the step's batch, whose peak is at most `limit` bytes; 0 for none."""
-        return _largest(self._sequences, MOST_SEQUENCE, limit, self._with_sequence)
+        return _largest(self._sequences, MOST_SEQUENCE, limit - self._own, self._with_sequence)
 
     @cached_property
     def _batches(self) -> Course | None:
-        return _course_of_batches(self.model, self.method, self.options.resized(1, self.options.sequence))
+        return _course_of_batches(self.model, self.method, self._shared.resized(1, self.options.sequence))
 
     @cached_property
     def _sequences(self) -> Course | None:
-        return _course_of_sequences(self.model, self.method, self.options.resized(self.options.batch, 1))
+        return _course_of_sequences(self.model, self.method, self._shared.resized(self.options.batch, 1))
 
     @cached_property
     def _study(self) -> Study:
@@ -74,11 +92,11 @@ class Step:
 
     def _with_batch(self, batch: Any) -> list[Any]:
         """Bytes of the moments at another batch."""
-        return moment_sizes(self._study, self.options.resized(batch, self.options.sequence))
+        return moment_sizes(self._study, self._shared.resized(batch, self.options.sequence))
 
     def _with_sequence(self, sequence: Any) -> list[Any]:
         """Bytes of the moments at another sequence."""
-        return moment_sizes(self._study, self.options.resized(self.options.batch, sequence))
+        return moment_sizes(self._study, self._shared.resized(self.options.batch, sequence))
 
 
 def searched(fits: Callable[[int], bool], limit: int) -> int:
@@ -133,6 +151,17 @@ def _course_of_batches(model: ModelShapes, method: Method, options: MemoryOption
 @lru_cache(maxsize=KEPT)
 def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOptions) -> Course | None:
     return pieces(Step(model, method, options)._with_sequence, MOST_SEQUENCE, _largest_card())
+
+
+@lru_cache(maxsize=KEPT)
+def _peak(model: ModelShapes, method: Method, options: MemoryOptions) -> int:
+    return max(moment_sizes(studied(model, method), options))
+
+
+@lru_cache(maxsize=KEPT)
+def _like(card: Gpu | None) -> Gpu | None:
+    """The first known card on which torch decides alike, which stands for all of them."""
+    return next((known for known in all_gpus() if alike(known, card)), card)
 
 
 @cache

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
+from peftcalc.memory.cards import Gpu, gpu
 
 MAX_BATCH = 1_000_000
 MAX_SEQUENCE = 100_000_000
@@ -28,6 +29,14 @@ CHOICES: dict[str, dict[str, str]] = {
         "flash": "The flash-attention package: as sdpa, and always the flash kernel.",
         "eager": "Attention written out: the scores and probabilities, sequence × sequence for each head, are kept.",
     },
+    "kernel": {
+        "auto": "The kernel that torch chooses for fused attention on the card, by its architecture, the type and the "
+        "mask; without a card, as on compute capability 8.0.",
+        "flash": "The flash kernel: queries, keys, values and output are kept in half precision; no mask is used.",
+        "efficient": "The memory-efficient kernel: keys and values are repeated for every query head.",
+        "math": "torch's fallback, written out in float32: the probabilities, sequence × sequence for each head, are "
+        "kept.",
+    },
     "optimizer": {
         "adamw": "AdamW of torch: two moments of the trained weight's type, updated for all tensors at once.",
         "adamw_fused": "The same AdamW in one kernel, without temporary copies: the default of transformers' Trainer.",
@@ -39,8 +48,21 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "loss": {
         "standard": "The logits of all positions are made, copied to float32 and kept for the backward pass.",
+        "shifted": "The standard loss of earlier releases of transformers 4 (4.48 among them): the float32 logits are "
+        "copied once more, shifted by one position.",
         "chunked": "Logits are made for 1,024 positions at a time, and once more in the backward pass; none are kept.",
         "fused": "Logits and gradients are made in chunks in the forward pass, as Liger's kernel does; none are kept.",
+    },
+    "autocast_scope": {
+        "forward": "Autocast is left after the forward pass, as under transformers' Trainer: the half-precision copies "
+        "of trained weights that it caches are there while the loss is computed, and gone in the backward pass.",
+        "step": "Autocast stays open over the backward pass: with checkpointing the cached copies stay until the last "
+        "layer has been computed again.",
+    },
+    "experts": {
+        "float": "Fused stacks of experts stay in half precision: bitsandbytes quantizes linear layers only.",
+        "4bit": "Experts are quantized like the linear layers, as where each expert has linear layers of its own "
+        "(transformers 4).",
     },
     "sharding": {
         "ddp": "Every GPU holds everything; each takes its own batch.",
@@ -56,12 +78,12 @@ SWITCHES: dict[str, str] = {
     "float32_masters": "Full fine-tuning keeps its weights in float32 and multiplies in the dtype under autocast "
     "(mixed precision); without it the weights themselves have the dtype (pure).",
     "adapters_float32": "Adapters are trained in float32 over a half-precision base, as peft does by default.",
-    "kbit_upcast": "peft's `prepare_model_for_kbit_training` casts what is not quantized (embeddings, head, norms) to "
-    "float32.",
+    "kbit_upcast": "peft's `prepare_model_for_kbit_training` casts what is not quantized (embeddings, head, norms, "
+    "but no experts) to float32.",
     "padding": "Sequences of a batch are padded, so attention gets a mask: keys and values are repeated for every "
     "query head, and the memory-efficient kernel takes the place of flash. A single sequence needs no padding.",
-    "keep_outputs": "The training loop holds the model's output until the step ends, and with it the logits; "
-    "transformers' Trainer lets them go.",
+    "keep_outputs": "The training loop holds the model's output until the step ends, and with it the logits (those of "
+    "the last chunk where the loss is chunked); transformers' Trainer lets them go.",
     "checkpointing": "Only the input of each layer is kept, and the layer is computed again in the backward pass.",
 }
 """Options that are on or off, each with one sentence of what "on" does."""
@@ -76,6 +98,8 @@ class MemoryOptions:
         sequence: tokens of each.
         accumulation: forward and backward passes before one optimizer step.
         gpus: data-parallel GPUs over which `sharding` divides.
+        card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
+            capability 8.0.
 
     Raises:
         ValueError: a value that is not among the choices or out of its range.
@@ -89,6 +113,7 @@ class MemoryOptions:
     dtype: str = "bfloat16"
     checkpointing: bool = False
     attention: str = "sdpa"
+    kernel: str = "auto"
     optimizer: str = "adamw"
     autocast: bool = True
     float32_masters: bool = False
@@ -100,6 +125,9 @@ class MemoryOptions:
     accumulation: int = 1
     gpus: int = 1
     sharding: str = "ddp"
+    autocast_scope: str = "forward"
+    experts: str = "float"
+    card: str | Gpu | None = None
 
     def __post_init__(self) -> None:
         limits = {"batch": MAX_BATCH, "sequence": MAX_SEQUENCE, "accumulation": MAX_BATCH, "gpus": MAX_GPUS}
@@ -110,6 +138,13 @@ class MemoryOptions:
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.card is not None:
+            object.__setattr__(self, "card", gpu(self.card))
+
+    @property
+    def chosen_card(self) -> Gpu | None:
+        """The card as a record; None where none is given."""
+        return self.card if isinstance(self.card, Gpu) else None
 
     def resized(self, batch: Any, sequence: Any) -> MemoryOptions:
         """The same choices for another batch and sequence, which are taken as they are.
@@ -119,6 +154,12 @@ class MemoryOptions:
         """
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, batch=batch, sequence=sequence)
+        return other
+
+    def on(self, card: Gpu | None) -> MemoryOptions:
+        """The same choices on another card."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, card=card)
         return other
 
     @property
@@ -142,7 +183,7 @@ class MemoryOptions:
 
 
 def make_options(**options: Any) -> MemoryOptions:
-    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option."""
+    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option, with the nearest."""
     for name in options:
         one_of("option", name, [field.name for field in fields(MemoryOptions)])
     return MemoryOptions(**options)

@@ -48,7 +48,8 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
 
     Autocast has no effect in float32. `float32_masters` concerns full fine-tuning only. A 4-bit layer answers in the
     type of its input, so norms that answer in float32 make float32 hidden states: norms cast by `kbit_upcast`, and
-    under autocast every LayerNorm, since that is on autocast's float32 list.
+    under autocast every LayerNorm, since that is on autocast's float32 list. Over a divided 4-bit base the hidden
+    states between layers are taken as float32: inferred from Llama-2-70B on two A100s (fms-acceleration), not read.
 
     Args:
         method, options: the set-up.
@@ -58,9 +59,10 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     autocast = options.autocast and dtype < 4
     masters = options.float32_masters and not method.has_adapter
     upcast = method.quantized and options.kbit_upcast
+    divided = options.gpus > 1 and options.sharding == "zero3"
     answers_in_float32 = method.quantized and (options.kbit_upcast or (autocast and layer_norms))
     weight = 4 if masters or upcast else dtype
-    stream = 4 if answers_in_float32 else weight
+    stream = 4 if answers_in_float32 or (divided and method.quantized) else weight
     product = 4 if answers_in_float32 else dtype if autocast else weight
     adapter = 4 if options.adapters_float32 else dtype
     return Precision(

@@ -113,6 +113,8 @@ class MemoryTrace(Drawn):
     """Depths that were traced: one number equal to the model's depth for a full trace, else those extrapolated from."""
     layers: int
     """The model's depth."""
+    kernel: str = ""
+    """What computed attention: "eager", "flash", "efficient" or "math"; where layers differ, all of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know: a sequence beyond the model's context, a kernel that was assumed, …"""
     seconds: float = 0.0

@@ -5,7 +5,7 @@ quantized base, so there are two adapters and two bases here and not four unrela
 
 Sources: LoRA (Hu et al. 2021, arXiv:2106.09685), DoRA (Liu et al. 2024, arXiv:2402.09353), QLoRA (Dettmers et al. 2023,
 arXiv:2305.14314), rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732), PiSSA (Meng et al. 2024,
-arXiv:2404.02948), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303).
+arXiv:2404.02948), LoRA-FA (Zhang et al. 2023, arXiv:2308.03303), LoRA+ (Hayou et al. 2024, arXiv:2402.12354).
 """
 
 from __future__ import annotations
@@ -69,9 +69,12 @@ class LoRA(Method):
         rank_pattern, alpha_pattern: per-module ranks and alphas, keyed by name suffix or regular expression.
         layers_to_transform, layers_pattern: restrict to these layer indices (of that list of layers).
         target_parameters: names of `nn.Parameter`s to adapt (stacked experts), as in peft.
-        init: how A and B start: "default", "gaussian", "pissa" or "pissa_niter_N", see `peftcalc.methods.starts`.
+        init: how A and B start: "default", "gaussian", "pissa", "pissa_niter_N" or "olora", see
+            `peftcalc.methods.starts`.
         freeze_a: train B alone and leave A at its start (LoRA-FA, section 3.2); an embedding's A, which starts at
             zero, is trained all the same, as by peft's `create_lorafa_optimizer`.
+        lr_ratio: λ, how many times A's learning rate B has (LoRA+, section 5), as have all other vectors that are
+            trained, DoRA's magnitude among them: the groups of peft's `create_loraplus_optimizer`.
 
     Raises:
         ValueError: a value out of its range, with the value and the range.
@@ -96,6 +99,7 @@ class LoRA(Method):
     target_parameters: tuple[str, ...] = ()
     init: str = "default"
     freeze_a: bool = False
+    lr_ratio: float = 1.0
 
     name: ClassVar[str] = "lora"
     label: ClassVar[str] = "LoRA"
@@ -108,6 +112,7 @@ class LoRA(Method):
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
         one_of("bias", self.bias, BIAS_CHOICES)
         checked_start(self.init)
+        positive("lr_ratio", self.lr_ratio)
         if self.lora_bias and self.init != "default":
             raise ValueError(f"lora_bias needs init='default', got init={self.init!r}; peft refuses it too")
         store(self, "targets", _targets("targets", self.targets, bool(self.target_parameters)))

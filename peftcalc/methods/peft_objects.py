@@ -22,8 +22,8 @@ PEFT_NAMES = {
     "init": "init_lora_weights",
 }
 """Where peft names the same thing differently."""
-_NOT_IN_A_CONFIG = ("freeze_a",)
-"""Which factors are trained is in peft a matter of the optimizer."""
+_NOT_IN_A_CONFIG = ("freeze_a", "lr_ratio")
+"""Which factors are trained, and how fast, is in peft a matter of the optimizer."""
 _ALWAYS_GIVEN = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 

@@ -35,9 +35,11 @@ STARTS = {
     "default": Start(peft=True),
     "gaussian": Start(peft="gaussian"),
     "pissa": Start(peft="pissa", changes_base=True, numbered=True),
+    "olora": Start(peft="olora", changes_base=True),
 }
 """Kaiming-uniform A and B = 0 (LoRA's own code); A normal with a standard deviation of 1/r and B = 0 (LoRA paper,
-section 4.1); the principal singular values and vectors of W (Meng et al. 2024, arXiv:2404.02948, eq. 2–4)."""
+section 4.1); the principal singular values and vectors of W (Meng et al. 2024, arXiv:2404.02948, eq. 2–4);
+its first orthonormal directions and their parts of W, from the QR decomposition (Büyükakyüz 2024, arXiv:2406.01775)."""
 
 _KEPT_BY = (True, False, None, "eva", "orthogonal")
 """What else peft's `init_lora_weights` may say of an adapter whose base is the original one."""

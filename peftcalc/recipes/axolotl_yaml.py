@@ -21,7 +21,7 @@ FIRST_LINES = f"""\
 # Checked against the schema of {SCHEMA}; not run here. Start it with: axolotl train axolotl.yaml
 # data.jsonl holds one text a line: {{"text": "The ferry to the island leaves at nine."}}
 """
-NO_KEY = ("lora_bias", "exclude", "alpha_pattern", "target_parameters")
+NO_KEY = ("lora_bias", "exclude", "alpha_pattern", "target_parameters", "freeze_a")
 """What Axolotl's schema has no key for."""
 
 
@@ -79,6 +79,7 @@ def _adapter(method: LoRA) -> dict[str, Any]:
         "peft_layers_to_transform": list(method.layers_to_transform or ()),
         "peft_use_dora": method.decomposed,
         "peft_use_rslora": method.rslora,
+        "loraplus_lr_ratio": float(method.lr_ratio) if method.lr_ratio != 1 else None,
     }
     given |= {key: value for key, value in optional.items() if value}
     if isinstance(method, QLoRA):

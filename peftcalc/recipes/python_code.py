@@ -59,6 +59,8 @@ def method_code(
         body = residual_first(method, loaded, body)
     else:
         body += adapter_lines(method, source.shapes, loaded, on_meta)
+    if plus(method) and not on_meta:
+        body += ["# LoRA+: the optimizer to train it with", *loraplus_lines(method, "torch.optim.AdamW", "lr=2e-4")]
     return "\n".join([*import_lines(method, loaded, on_meta), "", *head, "", *body]) + "\n"
 
 
@@ -74,6 +76,8 @@ def import_lines(method: Method, loaded: ModelClass, on_meta: bool = False, more
         prepare = ", prepare_model_for_kbit_training" if method.quantized and not on_meta else ""
         prepare = f", PeftModel{prepare}" if prepare and changes_base(method.init) else prepare
         lines.append(f"from peft import LoraConfig, get_peft_model{prepare}")
+        if plus(method) and not on_meta:
+            lines.append("from peft.optimizers import create_loraplus_optimizer")
     return [*lines, _wrapped("from transformers import ", sorted(names), "")]
 
 
@@ -158,6 +162,18 @@ def _frozen_lines(method: LoRA) -> list[str]:
         '    if ".lora_A." in name:',
         "        parameter.requires_grad_(False)",
     ]
+
+
+def plus(method: Method) -> bool:
+    """True where B has a learning rate of its own (LoRA+), which is a matter of the optimizer."""
+    return isinstance(method, LoRA) and method.lr_ratio != 1
+
+
+def loraplus_lines(method: Method, kind: str, *arguments: str) -> list[str]:
+    """Lines that make an optimizer of class `kind` with the rates of LoRA+."""
+    assert isinstance(method, LoRA)
+    given = ["model", kind, *arguments, f"loraplus_lr_ratio={method.lr_ratio:g}"]
+    return [_wrapped("optimizer = create_loraplus_optimizer(", given, ")")]
 
 
 def _wrapped(start: str, names: list[str], end: str) -> str:

@@ -13,7 +13,15 @@ from peftcalc.recipes.model_class import AS_THE_MODEL, model_class
 from peftcalc.recipes.model_source import ModelSource, model_source
 from peftcalc.recipes.objective import Objective
 from peftcalc.recipes.objectives import objective
-from peftcalc.recipes.python_code import DTYPES, adapter_lines, dtype_lines, from_weights, import_lines
+from peftcalc.recipes.python_code import (
+    DTYPES,
+    adapter_lines,
+    dtype_lines,
+    from_weights,
+    import_lines,
+    loraplus_lines,
+    plus,
+)
 
 TESTED_WITH = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
 """The releases with which the scripts were run; bitsandbytes besides, for 4 bits."""
@@ -31,6 +39,16 @@ OPTIMIZERS = {
     "sgd": "sgd",
 }
 """Our names of optimizers, and the Trainer's."""
+
+CLASSES = {
+    "adamw": ("torch.optim.AdamW",),
+    "adamw_fused": ("torch.optim.AdamW", "fused=True"),
+    "adamw_8bit": ("bitsandbytes.optim.AdamW8bit",),
+    "paged_adamw_8bit": ("bitsandbytes.optim.PagedAdamW8bit",),
+    "paged_adamw_32bit": ("bitsandbytes.optim.PagedAdamW32bit",),
+    "sgd": ("torch.optim.SGD",),
+}
+"""The same as classes with their arguments, for an optimizer that the Trainer is given (LoRA+)."""
 
 FOLDER = "model"
 """Where a model is looked for that has no name."""
@@ -124,6 +142,8 @@ def training_script(method: Method, model: ModelShapes | Any = None, settings: T
     imports = import_lines(method, loaded, more=(*learning.names, "Trainer", "TrainingArguments", "set_seed"))
     standard = [line for line in learning.imports if line in ("import os", "import wave")]
     other = [line for line in learning.imports if line not in standard]
+    if plus(method) and CLASSES[chosen.optimizer][0].startswith("bitsandbytes"):
+        other.insert(0, "import bitsandbytes")
     eager = [f'attn_implementation="{chosen.attention_name}"'] if chosen.attention != "sdpa" else []
     parts = [
         _first_lines(method, source.name or FOLDER, learning),
@@ -216,9 +236,19 @@ def _training(method: Method, settings: TrainingSettings, learning: Objective) -
         "arguments = TrainingArguments(",
         *(f"    {name}={value}," for name, value in arguments.items()),
         ")",
-        f"trainer = {learning.trainer}(model=model, args=arguments, train_dataset=examples, data_collator=collate)",
+        *_own_optimizer(method, settings),
+        f"trainer = {learning.trainer}(model=model, args=arguments, train_dataset=examples, data_collator=collate"
+        f"{', optimizers=(optimizer, None)' if plus(method) else ''})",
         "result = trainer.train()",
         f'trainer.save_model("{output}")',
         f'print(f"training loss {{result.training_loss:.4f}} after {{result.global_step}} steps, saved in {output}")',
     ]
     return "\n".join(lines)
+
+
+def _own_optimizer(method: Method, settings: TrainingSettings) -> list[str]:
+    """Lines that make the optimizer where the Trainer's would give all parameters one rate."""
+    if not plus(method):
+        return []
+    kind, *arguments = CLASSES[settings.optimizer]
+    return loraplus_lines(method, kind, f"lr={settings.rate(method):g}", *arguments)

@@ -63,6 +63,8 @@ CASES = [
     (linears, pc.DoRA(**PISSA)),
     (linears, pc.LoRA(**{**SIZES, "init": "pissa_niter_4"})),
     (linears, pc.LoRA(**{**SIZES, "init": "gaussian"})),
+    (linears, pc.LoRA(**{**SIZES, "init": "olora"})),
+    (linears, pc.DoRA(**{**SIZES, "init": "olora", "rank": 14})),
     (conv1ds, pc.LoRA(**PISSA)),
     (conv1ds, pc.DoRA(**PISSA, bias="lora_only")),
     (embeddings, pc.LoRA(**PISSA)),
@@ -133,7 +135,7 @@ def test_factors_residual_and_outputs_are_pefts(build, method, dtype):
 
 
 @pytest.mark.parametrize(
-    ("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8)], ids=lambda v: getattr(v, "__name__", repr(v)[:60])
+    ("build", "method"), [CASES[i] for i in (0, 1, 3, 4, 5, 8, 10)], ids=lambda v: getattr(v, "__name__", repr(v)[:60])
 )
 def test_ten_steps_are_pefts(build, method):
     module, x = case(build)

@@ -37,7 +37,7 @@ def test_one_more_sequence_or_token_does_not_fit(checkpointing):
     card, method = gpu("T4"), QLoRA(rank=16)
 
     def fits(batch: int, sequence: int) -> bool:
-        peak = estimate_memory(MODEL, method, batch, sequence, checkpointing=checkpointing).total
+        peak = estimate_memory(MODEL, method, batch, sequence, checkpointing=checkpointing, card=card).total
         return needed(peak).expected_bytes <= card.usable_bytes
 
     batch = largest_batch(MODEL, method, card, 512, checkpointing=checkpointing)

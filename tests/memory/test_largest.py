@@ -41,7 +41,7 @@ def by_search(name, method, card, batch, sequence, options) -> tuple[int, int]:
     """The largest batch and sequence as they are found by asking the estimate again and again."""
 
     def fits(batch: int, sequence: int) -> bool:
-        peak = estimate_memory(name, method, batch, sequence, **options).total
+        peak = estimate_memory(name, method, batch, sequence, card=card, **options).total
         return needed(peak).expected_bytes <= card.usable_bytes
 
     return (

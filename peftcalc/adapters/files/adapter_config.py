@@ -49,7 +49,7 @@ def config_of(method: LoRA, targets: list[str], model: Any) -> dict[str, Any]:
 
 
 def beside_peft(method: LoRA) -> dict[str, Any]:
-    """What peft's format leaves out: how the base was quantized, and that A is frozen.
+    """What peft's format leaves out: how the base was quantized, that A is frozen, how much faster B learns.
 
     >>> beside_peft(QLoRA(freeze_a=True))
     {'quant': 'nf4', 'double_quant': True, 'freeze_a': True}
@@ -57,15 +57,16 @@ def beside_peft(method: LoRA) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if isinstance(method, QLoRA):
         more |= {"quant": method.quant, "double_quant": method.double_quant}
-    return more | ({"freeze_a": True} if method.freeze_a else {})
+    more |= {"freeze_a": True} if method.freeze_a else {}
+    return more | ({"lr_ratio": float(method.lr_ratio)} if method.lr_ratio != 1 else {})
 
 
 def checked_beside_peft(found: dict[str, Any], file: str) -> dict[str, Any]:
     """The same, as somebody else wrote it."""
-    kinds = {"quant": str, "double_quant": bool, "freeze_a": bool}
+    kinds = {"quant": str, "double_quant": bool, "freeze_a": bool, "lr_ratio": float}
     known = found.keys() <= kinds.keys() and ("quant" in found) == ("double_quant" in found)
     if not known or not all(isinstance(value, kinds[name]) for name, value in found.items()):
-        raise ValueError(f"{file} must hold quant and double_quant, freeze_a or all three, got {found}")
+        raise ValueError(f"{file} must hold quant and double_quant, freeze_a, lr_ratio or all of them, got {found}")
     return found
 
 

@@ -67,4 +67,15 @@ def _pissa(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterat
     B.copy_(U[:, :rank] * root)
 
 
-STARTS: dict[str, Filler] = {"default": _default, "gaussian": _gaussian, "pissa": _pissa}
+def _olora(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
+    """For `W = Q R`: B the first r columns of Q, which are orthonormal, and A the first r rows of R (Büyükakyüz 2024).
+    s is not taken out of them, as in peft: the base gives `s · B A` away.
+    """
+    if A.dim() != 2:
+        raise ValueError("init='olora' does not exist for a convolution, which is no matrix; peft refuses it too")
+    Q, R = torch.linalg.qr(weight())
+    A.copy_(R[:rank])
+    B.copy_(Q[:, :rank])
+
+
+STARTS: dict[str, Filler] = {"default": _default, "gaussian": _gaussian, "pissa": _pissa, "olora": _olora}

@@ -12,6 +12,7 @@ from peftcalc.counting.adapter_files.other_adapters import AdaLoRA, OtherAdapter
 from peftcalc.counting.counts import Count, Part
 from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
+from peftcalc.methods.starts import STARTS as KNOWN_STARTS
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
 
 _MAX_RANK = 1_000_000
@@ -47,7 +48,7 @@ def lora_of(config: Mapping[str, Any], shapes: ModelShapes) -> LoRA:
         layers_to_transform=_layers(config),
         layers_pattern=config.get("layers_pattern"),
         target_parameters=parameters,
-        init=str(config["init_lora_weights"]) if start == "pissa" else start if start == "gaussian" else "default",
+        init=str(config["init_lora_weights"]) if start == "pissa" else start if start in KNOWN_STARTS else "default",
     )
 
 

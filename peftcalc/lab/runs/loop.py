@@ -14,6 +14,7 @@ from peftcalc.lab.footprint import Footprint, tensors_of
 from peftcalc.lab.records import MatrixChange, StepRecord
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.runs.last_good import LastGood
+from peftcalc.lab.runs.optimizer import optimizer_of, set_rate
 from peftcalc.lab.runs.training_state import TrainingState
 from peftcalc.lab.student import Student, own_randomness
 from peftcalc.lab.tasks.problem import Batch, Evaluation
@@ -30,9 +31,7 @@ class Loop:
     def __init__(self, settings: RunSettings, student: Student) -> None:
         self.settings, self.student, self.problem = settings, student, student.problem
         self.batches = torch.Generator().manual_seed(settings.seed)
-        self.optimizer = torch.optim.AdamW(
-            student.trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = optimizer_of(student.module, settings.method, settings.learning_rate, settings.weight_decay)
         self.seconds, self.tokens, self.peak_bytes = 0.0, 0, 0
         self.limit = math.inf
         self.step = 0
@@ -51,8 +50,7 @@ class Loop:
     def next(self, step: int) -> StepRecord:
         """Train one step, and look at the result if it is a checkpoint."""
         rate = learning_rate_at(step, self.settings.steps, self.settings.learning_rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         batch = self.problem.batch(self.settings.batch, self.batches)
         self.tokens += self.problem.tokens(batch)
         if self.good is not None:
@@ -100,12 +98,7 @@ class Loop:
 
     def trouble(self, loss: float, step: int) -> str | None:
         """The sentence for a run that has diverged, or None."""
-        if math.isfinite(loss) and loss <= self.limit:
-            return None
-        return (
-            f"diverged: the loss is {loss:.4g} at step {step}; "
-            f"try a learning rate below {self.settings.learning_rate:g}"
-        )
+        return divergence(loss, self.limit, step, self.settings.learning_rate)
 
     def record(
         self, step: int, loss: float, found: Evaluation | None, rate: float = 0.0, stopped: str | None = None
@@ -166,6 +159,17 @@ class Loop:
         """Free the optimizer's states and the gradients."""
         self.optimizer.zero_grad()
         self.optimizer.state.clear()
+
+
+def divergence(loss: float, limit: float, step: int, rate: float) -> str | None:
+    """The sentence for a loss that is not finite or above the limit, or None.
+
+    >>> divergence(12.0, 10.0, 7, 0.1)
+    'diverged: the loss is 12 at step 7; try a learning rate below 0.1'
+    """
+    if math.isfinite(loss) and loss <= limit:
+        return None
+    return f"diverged: the loss is {loss:.4g} at step {step}; try a learning rate below {rate:g}"
 
 
 def learning_rate_at(step: int, steps: int, highest: float) -> float:

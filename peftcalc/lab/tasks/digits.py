@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem, parameters_of
+from peftcalc.lab.tasks.problem import Batch, Evaluation, StackableProblem, parameters_of
 
 WIDTH = 64
 BLOCKS = 5
@@ -81,7 +83,7 @@ def pretrained(seed: int) -> dict[str, Tensor]:
     return network.state_dict()
 
 
-class Digits(Problem):
+class Digits(StackableProblem):
     """1,297 images to learn from and 500 held out. Another seed is another pretrained base."""
 
     def __init__(self, seed: int, shift: str) -> None:
@@ -104,13 +106,24 @@ class Digits(Problem):
         """Cross-entropy and accuracy on the held-out images; the first 24 with the digit guessed for each."""
         dtype = next(self.module.parameters()).dtype
         images, truths = self.images[TRAINING:], self.truths[TRAINING:]
-        scores = self.module(images.flatten(1).to(self.device, dtype)).float().cpu()
-        guesses = scores.argmax(dim=1)
-        accuracy = (guesses == truths).float().mean().item()
+        scores = self.module(self.held_out().to(self.device, dtype)).float().cpu()
+        guesses = scores[:SHOWN].argmax(dim=1)
         samples = tuple(
             {"image": images[i].tolist(), "truth": int(truths[i]), "guess": int(guesses[i])} for i in range(SHOWN)
         )
-        return Evaluation(functional.cross_entropy(scores, truths).item(), {"accuracy": accuracy}, samples)
+        return replace(self.judged(scores), samples=samples)
+
+    def held_out(self) -> Tensor:
+        return self.images[TRAINING:].flatten(1)
+
+    def judged(self, outputs: Tensor) -> Evaluation:
+        truths = self.truths[TRAINING:]
+        accuracy = (outputs.argmax(dim=1) == truths).float().mean().item()
+        return Evaluation(functional.cross_entropy(outputs, truths).item(), {"accuracy": accuracy})
+
+    def losses(self, outputs: Tensor, answers: Tensor, problems: Sequence[Digits]) -> Tensor:
+        each = functional.cross_entropy(outputs.flatten(0, 1), answers.flatten(), reduction="none")
+        return each.view(answers.shape).mean(dim=1)
 
     def sizes(self) -> dict[str, int]:
         held_out = len(self.truths) - TRAINING

@@ -12,6 +12,7 @@ That bound is known before training: `LinearTeacher.bounds`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,12 +20,12 @@ from torch import Tensor, nn
 
 from peftcalc.checks import one_of, whole_number
 from peftcalc.geometry.spectrum import rank_of
-from peftcalc.lab.tasks.problem import Batch, Evaluation, Problem
+from peftcalc.lab.tasks.problem import Batch, Evaluation, StackableProblem
 
 SPECTRA = ("equal", "decaying")
 
 
-class LinearTeacher(Problem):
+class LinearTeacher(StackableProblem):
     """A matrix that learns to be another one. Subclasses say how the other one differs."""
 
     def __init__(self, seed: int, width: int) -> None:
@@ -64,6 +65,15 @@ class LinearTeacher(Problem):
         """The same loss: all inputs are known, so nothing can be held out."""
         inputs, answers = torch.eye(len(self.teacher), device=self.device), self.teacher.T.to(self.device)
         return Evaluation(self.loss((inputs, answers)).item())
+
+    def held_out(self) -> Tensor:
+        return torch.eye(len(self.teacher))
+
+    def judged(self, outputs: Tensor) -> Evaluation:
+        return Evaluation(((outputs - self.teacher.T).square().sum() / self.scale).item())
+
+    def losses(self, outputs: Tensor, answers: Tensor, problems: Sequence[LinearTeacher]) -> Tensor:
+        return (outputs - answers).square().sum(dim=(1, 2)) / torch.stack([problem.scale for problem in problems])
 
     def sizes(self) -> dict[str, int]:
         return {"base parameters": self.base.numel(), "inputs": len(self.base)}

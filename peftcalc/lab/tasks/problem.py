@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,27 @@ class Problem(ABC):
     def device(self) -> torch.device:
         """Where the module is."""
         return next(self.module.parameters()).device
+
+
+class StackableProblem(Problem):
+    """A problem whose module is made of linear layers and of what treats every number or every row alike.
+
+    So it computes K models at once when K linear layers stand in the place of each (`peftcalc.lab.stacked`), its
+    inputs then being (K, rows, in). A batch is inputs and answers.
+    """
+
+    @abstractmethod
+    def losses(self, outputs: Tensor, answers: Tensor, problems: Sequence[Any]) -> Tensor:
+        """Training loss of each model, (K,), of outputs (K, rows, out) and answers (K, rows, …); `problems` are theirs,
+        this one's kind."""
+
+    @abstractmethod
+    def held_out(self) -> Tensor:
+        """The inputs on which models are judged, (rows, in); the same for every problem of the kind."""
+
+    @abstractmethod
+    def judged(self, outputs: Tensor) -> Evaluation:
+        """What the module's outputs for `held_out` come to, without samples."""
 
 
 def parameters_of(module: nn.Module) -> int:

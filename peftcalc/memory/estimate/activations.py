@@ -13,7 +13,7 @@ from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, Anatomy, Linear
 from peftcalc.memory.estimate.saved_attention import saved_in_attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import AUTOGRAD, PEFT, PEFT_DORA
+from peftcalc.memory.estimate.terms import AUTOGRAD, CACHE, PEFT, PEFT_DORA, Term
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModuleGroup
@@ -90,7 +90,7 @@ def _feed_forward(setting: StepSetup) -> Iterator[Saved]:
     for experts in body.experts:
         hidden = 3 * experts.width + body.width + (body.width + experts.width if setting.trained else 0)
         formula = "L · T · visits · p·(3·f + h)"
-        kept = size * experts.visits * hidden * experts.repeats + 4 * experts.count * experts.repeats
+        kept = setting.hidden_bytes * experts.visits * hidden * experts.repeats + 4 * experts.count * experts.repeats
         yield Saved("the experts that each token visits", formula, kept, AUTOGRAD)
 
 
@@ -119,7 +119,7 @@ def _kept_input(linear: Linear, setting: StepSetup, own: bool) -> int:
     """Bytes a number that a trained layer keeps of its input beyond what is kept anyway."""
     precision = setting.precision
     if linear.reads == HEADS:
-        return precision.attention if setting.written_out else 0
+        return 0 if setting.keeps_output else precision.attention
     if linear.reads == MLP_HIDDEN:
         return 0 if _keeps_output(setting) else precision.product
     return precision.dtype if own else precision.stream
@@ -172,11 +172,20 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
         return 0
     if precision.own_copy or method.dropout:
         return precision.adapter_input
-    fused_output = linear.reads == HEADS and not setting.written_out
+    fused_output = linear.reads == HEADS and setting.keeps_output
     if linear.source in seen or fused_output or (linear.reads == MLP_HIDDEN and _keeps_output(setting)):
         return 0
     seen.add(linear.source)
     return precision.adapter_input
+
+
+def cached_copies(setting: StepSetup) -> Term:
+    """The copies of trained weights that autocast caches while it is open, where no layer keeps them anyway."""
+    copies = (
+        [term for term in _weight_casts(setting) if "autocast" in term.name] if setting.options.checkpointing else []
+    )
+    size = round(sum(term.bytes for term in copies))
+    return Term("saved_activations", "copies of trained weights, cached by autocast", "e · N_trained", size, CACHE)
 
 
 def _weight_casts(setting: StepSetup) -> Iterator[Saved]:

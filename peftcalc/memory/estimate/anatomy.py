@@ -109,6 +109,8 @@ class Anatomy:
     """True when the logits pass through a tanh."""
     written_out: bool
     """True when transformers has no fused attention for this model."""
+    broadcasts: bool
+    """True when fewer heads of keys are handed over without a word (`enable_gqa`), which only MATH takes."""
     attention_softcap: bool
     """True when the scores of attention pass through a tanh."""
     pieces: int
@@ -155,6 +157,7 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         softcap=bool(config.get("final_logit_softcapping")),
         pieces=_pieces(shapes),
         written_out=config.get("model_type") in _WRITTEN_OUT,
+        broadcasts=config.get("model_type") == "falcon" and not config.get("new_decoder_architecture"),
         attention_softcap=bool(config.get("attn_logit_softcapping")),
         window=sliding_window(config),
         sliding=sliding_share(config),

@@ -7,19 +7,16 @@ optimizer's update. Every summand is a `Term` with its formula and source.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from peftcalc.counting.count import known_method
-from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.estimate.moments import moments_of
-from peftcalc.memory.estimate.step_setup import StepSetup
+from peftcalc.memory.estimate.notes import estimate_notes
 from peftcalc.memory.estimate.study import studied
 from peftcalc.memory.estimate.terms import Term
-from peftcalc.memory.model_config import language_config
-from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import PARTS, MemoryBreakdown
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
@@ -40,6 +37,8 @@ class MemoryEstimate(MemoryBreakdown):
     phase: str = "backward"
     """The phase in which the peak is expected, one of `peftcalc.memory.records.PHASES`."""
     moments: tuple[tuple[str, int], ...] = ()
+    kernel: str = ""
+    """What computes attention: "eager", "flash", "efficient" or "math"; where layers differ, all of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know: where the formulas are less certain, a sequence beyond the model's context."""
 
@@ -73,7 +72,7 @@ def estimate_memory(
     >>> estimate.total == sum(term.bytes for term in estimate.terms)
     True
     """
-    return estimated(load_model(shapes), known_method(method), MemoryOptions(batch=batch, sequence=sequence, **options))
+    return estimated(load_model(shapes), known_method(method), make_options(batch=batch, sequence=sequence, **options))
 
 
 @lru_cache(maxsize=KEPT)
@@ -90,20 +89,6 @@ def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> Mem
         terms=tuple(term for term in highest.terms if term.bytes),
         phase=highest.phase,
         moments=tuple((moment.name, moment.total) for moment in moments),
-        notes=tuple(_notes(known.model, known.body, setting)),
+        kernel=" and ".join(setting.kernels),
+        notes=tuple(estimate_notes(known.model, known.body, setting)),
     )
-
-
-def _notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Iterable[str]:
-    """What makes this estimate less certain."""
-    context = language_config(model.config).get("max_position_embeddings")
-    if isinstance(context, int) and setting.options.sequence > context:
-        yield f"{setting.options.sequence:,} tokens are more than this model's context of {context:,}"
-    if body.unknown:
-        yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
-    if model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
-        yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
-    if body.pieces:
-        yield f"an image is {body.pieces:,} pieces, whatever the sequence"
-    if body.experts:
-        yield "experts are assumed to share the tokens evenly; a router that does not needs no more memory in all"

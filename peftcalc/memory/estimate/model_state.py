@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peftcalc.counting.counts import Count
-from peftcalc.memory.estimate.terms import ADAM, ADAM_8BIT, AUTOGRAD, KBIT, PEFT, QLORA, Term
+from peftcalc.memory.estimate.terms import ADAM, ADAM_8BIT, AUTOGRAD, EXPERTS, KBIT, PEFT, QLORA, Term
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import Method, QLoRA
-from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
+from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
 
 ROUNDING = 512
 """CUDA's caching allocator hands out multiples of this many bytes (`kMinBlockSize`, c10/cuda/CUDACachingAllocator)."""
@@ -41,18 +41,32 @@ def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
     return group.kind in LINEAR_KINDS and group.template not in heads
 
 
-def weight_terms(shapes: ModelShapes, method: Method, precision: Precision) -> Iterator[Term]:
+def quantizes(tensor: Tensor, group: ModuleGroup, shapes: ModelShapes, options: MemoryOptions) -> bool:
+    """Whether a tensor of a quantized base is in 4 bits: weights of linear layers, and stacks of experts on demand."""
+    if is_expert_stack(tensor, group):
+        return options.experts == "4bit"
+    return tensor.name == "weight" and is_quantized(group, shapes)
+
+
+def is_expert_stack(tensor: Tensor, group: ModuleGroup) -> bool:
+    """True for the weights of all experts of a layer in one tensor (experts, out, in)."""
+    return group.kind == "experts" and len(tensor.shape) == 3
+
+
+def weight_terms(shapes: ModelShapes, method: Method, precision: Precision, options: MemoryOptions) -> Iterator[Term]:
     """The base model's weights and their quantization constants."""
-    codes = constants = rest = packed = 0
+    codes = constants = rest = packed = experts = 0
     for group in shapes.groups:
         for tensor in group.tensors:
             if tensor.tied_to:
                 continue
-            if method.quantized and tensor.name == "weight" and is_quantized(group, shapes):
+            if method.quantized and quantizes(tensor, group, shapes, options):
                 assert isinstance(method, QLoRA)
                 codes += group.repeats * rounded(tensor.numel / 2)
                 constants += group.repeats * _constants(tensor.numel, method.double_quant)
                 packed += group.repeats * tensor.numel
+            elif method.quantized and is_expert_stack(tensor, group):
+                experts += group.repeats * rounded(tensor.numel * precision.dtype)
             else:
                 rest += group.repeats * rounded(tensor.numel * precision.weight)
     if not method.quantized:
@@ -61,6 +75,7 @@ def weight_terms(shapes: ModelShapes, method: Method, precision: Precision) -> I
         return
     assert isinstance(method, QLoRA)
     yield Term("base_weights", f"{packed:,} weights in 4 bits", "N₄ / 2", codes, QLORA)
+    yield Term("base_weights", "fused experts, which are not quantized", "e · N_experts", experts, EXPERTS)
     slice_formula = "4 · (N − N₄)" if precision.weight == 4 else "e · (N − N₄)"
     yield Term("base_weights", "weights that are not quantized: embeddings, head, norms", slice_formula, rest, KBIT)
     formula = "N₄/64 + 4·N₄/(64·256)" if method.double_quant else "4 · N₄/64"

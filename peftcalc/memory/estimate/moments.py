@@ -7,39 +7,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from peftcalc.memory.estimate.activations import is_layer_norm, saved_in_layers
-from peftcalc.memory.estimate.head import head_bytes
+from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
+from peftcalc.memory.estimate.head import head_moments, held_logits
 from peftcalc.memory.estimate.model_state import (
     adapter_term,
     gradient_term,
     optimizer_buffer,
     optimizer_term,
-    shard,
     weight_terms,
 )
+from peftcalc.memory.estimate.sharding import Moment, gathered, sharded, sharded_buffer, whole_gradients
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
 from peftcalc.memory.estimate.study import Study
-from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, PEFT, PEFT_DORA, QLORA, ZERO, Term
+from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, CUBLAS, PEFT, PEFT_DORA, QLORA, Term
 from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
+from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.shapes import ModelShapes
 
 KEPT = 256
 """Set-ups whose standing bytes are remembered; each is a handful of terms."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A point of the step at which the bytes may be highest."""
-
-    name: str
-    phase: str
-    terms: tuple[Term, ...]
-
-    @property
-    def total(self) -> int:
-        return total_of([term.bytes for term in self.terms])
 
 
 def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
@@ -51,26 +39,26 @@ def moments_of(known: Study, options: MemoryOptions) -> tuple[list[Moment], Step
     """All moments on one GPU, and what they were computed from."""
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
-    return [_sharded(moment, options) for moment in _moments(_standing_of(setting, known), setting)], setting
+    standing = _standing(known, options.resized(1, 1))
+    return [sharded(moment, options) for moment in _moments(standing, setting)], setting
 
 
 @dataclass(frozen=True)
 class _Standing:
     """What does not depend on the batch and the sequence."""
 
-    state: tuple[Term, ...]
-    """Weights, adapters, optimizer states, gathered weights."""
+    resting: tuple[Term, ...]
+    """Weights, adapters, optimizer states, workspaces."""
+    gathered: tuple[Term, ...]
     gradients: Term
+    whole_gradients: tuple[Term, ...]
     head_gradient: tuple[Term, ...]
     nearly_all: tuple[Term, ...]
     root: Term
     tied: Term
+    cached: Term
     norm: int
     dense: int
-
-
-def _standing_of(setting: StepSetup, known: Study) -> _Standing:
-    return _standing(known, setting.options.resized(1, 1))
 
 
 @lru_cache(maxsize=KEPT)
@@ -78,16 +66,21 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     """It stays from step to step, or belongs to one weight: read once for all sizes."""
     model, counted, method, setting = known.model, known.counted, known.method, known.setup(options)
     precision = setting.precision
-    weights = [*weight_terms(model, method, precision), adapter_term(counted, precision)]
+    weights = [*weight_terms(model, method, precision, options), adapter_term(counted, precision)]
+    own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
     gradients = gradient_term(counted, method, precision)
     update = optimizer_buffer(counted, method, precision, options)
+    root = Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM)
     return _Standing(
-        state=(*weights, optimizer_term(counted, method, precision, options), *_gathered(model, setting)),
+        resting=(*weights, optimizer_term(counted, method, precision, options), own),
+        gathered=tuple(gathered(model, setting)),
         gradients=gradients,
+        whole_gradients=tuple(whole_gradients(model, setting)),
         head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
         nearly_all=_part_of(gradients, gradients.bytes * (1 - 1 / known.body.layers), setting, always=True),
-        root=Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM),
+        root=sharded_buffer(root, options),
         tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD),
+        cached=cached_copies(setting),
         norm=norm_of_sum(setting),
         dense=dequantized(setting, model),
     )
@@ -95,29 +88,37 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
 
 def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     """The moments among which the peak is, each with its terms."""
-    options, state, gradients = setting.options, standing.state, standing.gradients
+    options, body, precision = setting.options, setting.body, setting.precision
+    resting, gradients, cached = standing.resting, standing.gradients, standing.cached
+    state = (*resting, *standing.gathered)
     earlier = (gradients,) if options.accumulation > 1 else ()
     layers = saved_in_layers(setting)
-    saved = [*_kept(layers, setting), *_final(setting)]
-    head = head_bytes(setting.body, setting.precision, options, not setting.method.has_adapter)
-    loss = Term("logits_and_loss", "log-probabilities and their gradients", head.formula, head.bytes, head.source)
-    held = Term("logits_and_loss", "logits that the loop holds", "e · T · V", head.held, head.source)
-    work = _work(standing, setting)
+    mask = _mask(setting)
+    saved = [*_kept(layers, setting), *_final(setting), mask]
+    forward, backward = head_moments(body, precision, options, not setting.method.has_adapter)
+    held = held_logits(body, precision, options)
+    open_after = [cached] if options.autocast_scope == "step" else []
+    ways = _ways(standing, setting)
+    work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
     one = _one_layer(layers, setting)
     again = one if options.checkpointing else []
     head_gradient = () if earlier else standing.head_gradient
     nearly_all = earlier or standing.nearly_all
+    layer = [*standing.whole_gradients, held]
+    last = (*state, *earlier, *head_gradient, *saved, *again, *layer)
     return [
-        Moment("loss", head.phase, (*state, *earlier, *saved, loss, held)),
-        Moment("last layer", "backward", (*state, *earlier, *head_gradient, *saved, *again, *work, held)),
-        Moment("first layer", "backward", (*state, *nearly_all, *one, *work, held)),
-        Moment("end of the backward pass", "backward", (*state, gradients, standing.tied, held)),
-        Moment("update", "optimizer", (*state, gradients, standing.root, held)),
+        Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
+        Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
+        Moment("last layer, again", "backward", (*last, *ways[-1], *open_after)),
+        Moment("last layer", "backward", (*last, *work)),
+        Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
+        Moment("end of the backward pass", "backward", (*resting, gradients, standing.tied, held)),
+        Moment("update", "optimizer", (*resting, gradients, standing.root, held)),
     ]
 
 
-def _work(standing: _Standing, setting: StepSetup) -> list[Term]:
-    """Temporary buffers of one layer at its highest point: DoRA's norm, a dequantized weight, or neither."""
+def _ways(standing: _Standing, setting: StepSetup) -> list[list[Term]]:
+    """Temporary buffers of one layer at the points that can be its highest; that of its forward pass comes last."""
     norm, dense = standing.norm, standing.dense
     ways = [
         [("gradients of the MLP's hidden values", "T · (3·p·f + …)", backward_work(setting), AUTOGRAD)],
@@ -130,8 +131,7 @@ def _work(standing: _Standing, setting: StepSetup) -> list[Term]:
             ("DoRA: the norm of W + s·B·A", "4·in² + 16·in·out", norm, PEFT_DORA),
         ],
     ]
-    chosen = max(ways, key=lambda way: sum(size for _, _, size, _ in way))
-    return [Term("temporary_buffers", *term) for term in chosen]
+    return [[Term("temporary_buffers", *term) for term in way] for way in ways]
 
 
 def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False) -> tuple[Term, ...]:
@@ -186,6 +186,15 @@ def _final(setting: StepSetup) -> list[Term]:
     return terms
 
 
+def _mask(setting: StepSetup) -> Term:
+    """The mask of all layers, which each is handed: of the hidden states' type where attention is written out."""
+    options = setting.options
+    reads = setting.masked_share and any(setting.kernel_of(x, True) != "flash" for x in setting.body.attentions)
+    size = setting.precision.stream if setting.written_out else 1 if reads else 0
+    total = size * options.batch * options.sequence * options.sequence
+    return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)
+
+
 def _tied(model: ModelShapes, setting: StepSetup) -> int:
     """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
     head = next((g for g in model.groups if g.template == model.output_embedding), None)
@@ -193,25 +202,3 @@ def _tied(model: ModelShapes, setting: StepSetup) -> int:
     if setting.method.has_adapter or not is_tied:
         return 0
     return setting.body.vocabulary * setting.body.width * setting.precision.weight
-
-
-def _gathered(model: ModelShapes, setting: StepSetup) -> list[Term]:
-    """With divided weights, two layers are gathered at a time: the one at work and the next."""
-    options = setting.options
-    if options.gpus == 1 or options.sharding != "zero3":
-        return []
-    inside = sum(group.parameters for group in model.groups if group.indices) / setting.body.layers
-    bits = 0.516 if setting.method.quantized else setting.precision.weight
-    return [Term("temporary_buffers", "weights of two layers, gathered", "2 · e · N/L", round(2 * inside * bits), ZERO)]
-
-
-def _sharded(moment: Moment, options: MemoryOptions) -> Moment:
-    """The same moment on one of several GPUs."""
-    if options.gpus == 1 or options.sharding == "ddp":
-        return moment
-    terms = tuple(
-        Term(t.part, t.name, f"({t.formula}) / GPUs", divided, t.source) if divided != t.bytes else t
-        for t in moment.terms
-        for divided in (shard(t.bytes, t.part, options),)
-    )
-    return Moment(moment.name, moment.phase, terms)

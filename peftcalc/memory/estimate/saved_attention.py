@@ -6,25 +6,36 @@ from collections.abc import Iterator
 
 from peftcalc.memory.estimate.anatomy import Attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import AUTOGRAD, FLASH
-from peftcalc.memory.precision import Precision
+from peftcalc.memory.estimate.terms import AUTOGRAD, FLASH, MATH
 
 
 def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
     """Written out it keeps the probabilities; fused it keeps its inputs and output, and a mask where there is one."""
-    precision, body, options = setting.precision, setting.body, setting.options
+    precision, body, share = setting.precision, setting.body, setting.masked_share
     if setting.written_out:
         yield from _written_attention(setting)
         return
-    slides = body.sliding if 0 < body.window <= options.sequence else 0.0
-    masked = 1.0 if options.masked else slides
-    flash = sum(block.repeats * _kept_by_attention(block, precision, False) for block in body.attentions)
-    efficient = sum(block.repeats * _kept_by_attention(block, precision, True) for block in body.attentions)
-    share = 1.0 if precision.attention == 4 else masked  # the flash kernel takes half precision only
-    kept = (1 - share) * flash + share * efficient
-    formula = "L · T · (4·q·H·d + 4·H)" if share == 1 else "L · T · (q·(2·H·d + 2·K·d) + 4·H)"
+    runs = [
+        (part * block.repeats, block, setting.kernel_of(block, masked))
+        for part, masked in ((1 - share, False), (share, True))
+        for block in body.attentions
+        if part
+    ]
+    fused = [run for run in runs if run[2] != "math"]
+    kept = sum(repeats * _kept_by_attention(block, setting, kernel) for repeats, block, kernel in fused)
+    repeated = all(kernel == "efficient" for _, _, kernel in fused)
+    formula = "L · T · (4·q·H·d + 4·H)" if repeated else "L · T · (q·(2·H·d + 2·K·d) + 4·H)"
     yield Saved("queries, keys, values and output of attention", formula, kept, FLASH)
-    masks = masked * sum(block.repeats for block in body.attentions) * precision.attention * options.sequence
+    written = [(repeats, block) for repeats, block, kernel in runs if kernel == "math"]
+    own = body.broadcasts
+    inputs = sum(
+        4 * repeats * (block.query + block.key + block.value if own else 3 * block.query) for repeats, block in written
+    )
+    yield Saved("queries, keys and values of attention in float32", "L · T · 12·H·d", inputs, MATH)
+    scores = sum(4 * repeats * block.heads * setting.options.sequence for repeats, block in written)
+    yield Saved("probabilities of attention, float32", "L · T · 4·H·S", scores, MATH)
+    read = share * sum(block.repeats for block in body.attentions if setting.kernel_of(block, True) == "efficient")
+    masks = read * precision.attention * setting.options.sequence
     yield Saved("masks of attention", "L · T · q·S", masks, AUTOGRAD)
 
 
@@ -41,14 +52,16 @@ def _written_attention(setting: StepSetup) -> Iterator[Saved]:
     yield Saved("probabilities of attention, float32 and cast", "L · T · (4 + q)·H·S", scores, AUTOGRAD)
 
 
-def _kept_by_attention(block: Attention, precision: Precision, masked: bool) -> int:
+def _kept_by_attention(block: Attention, setting: StepSetup, kernel: str) -> int:
     """Bytes a token: queries, keys, values, output, and the log-sum-exp of each head.
 
-    With a mask the kernel wants keys and values for every query head. What is cut from a fused projection without being
-    turned, repeated or cast keeps all of the projection alive.
+    The efficient kernel wants keys and values for every query head; flash takes half precision only. What is cut from a
+    fused projection without being turned, repeated or cast keeps all of the projection alive.
     """
-    size, recast = precision.attention, precision.attention != precision.product
-    repeated = masked and block.key < block.query
+    precision = setting.precision
+    size = min(precision.attention, precision.dtype) if kernel == "flash" else precision.attention
+    recast = size != precision.product
+    repeated = kernel == "efficient" and block.key < block.query
     key, value = (block.query, block.query) if repeated else (block.key, block.value)
     whole = precision.product * block.fused if block.fused and not recast and not repeated else 0
     if whole:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from peftcalc.counting.counts import Part
-from peftcalc.memory.estimate.anatomy import Anatomy
+from peftcalc.memory.estimate.anatomy import Anatomy, Attention
+from peftcalc.memory.kernels import attention_kernel, shares_heads
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import LoRA, Method
@@ -55,6 +56,53 @@ class StepSetup:
     def written_out(self) -> bool:
         """True when attention is not fused: by choice, or because the model has no other."""
         return self.options.attention == "eager" or self.body.written_out
+
+    @property
+    def hidden_bytes(self) -> int:
+        """p: of a number between an MLP's products; fused experts that stay in half precision answer in their own."""
+        fused = bool(self.body.experts) and self.method.quantized and self.options.experts == "float"
+        return self.precision.dtype if fused else self.precision.product
+
+    def kernel_of(self, block: Attention, masked: bool) -> str:
+        """What computes this attention: "eager" where it is written out, else one of torch's kernels."""
+        if self.written_out:
+            return "eager"
+        if self.options.kernel != "auto":
+            return self.options.kernel
+        if self.options.attention == "flash":
+            return "flash"
+        if self.body.broadcasts and block.key < block.query:
+            return "math"
+        width = block.query // max(block.heads, 1)
+        dtype = "float32" if self.precision.attention == 4 else self.options.dtype
+        grouped = block.key < block.query and shares_heads(masked, width)
+        return attention_kernel(self.options.chosen_card, dtype, grouped, masked, width)
+
+    @property
+    def masked_share(self) -> float:
+        """Share of the layers whose attention gets a mask: all where sequences are padded, else those that slide."""
+        if self.options.masked:
+            return 1.0
+        return self.body.sliding if 0 < self.body.window <= self.options.sequence else 0.0
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Names of all kernels that run, that of most layers first."""
+        first = self.masked_share > 0.5
+        shares = [masked for masked in (first, not first) if (self.masked_share if masked else 1 - self.masked_share)]
+        return tuple(
+            dict.fromkeys(self.kernel_of(block, masked) for masked in shares for block in self.body.attentions)
+        )
+
+    @property
+    def possible_kernels(self) -> list[str]:
+        """Of each attention, its kernel without a mask and with one, whatever the batch and the sequence."""
+        return [self.kernel_of(block, masked) for block in self.body.attentions for masked in (False, True)]
+
+    @property
+    def keeps_output(self) -> bool:
+        """True where the kernel keeps attention's output, which the output projection reads: the fused ones."""
+        return self.kernels[0] in ("flash", "efficient")
 
     @cached_property
     def reached(self) -> float:

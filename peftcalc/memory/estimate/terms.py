@@ -14,6 +14,7 @@ AUTOGRAD = "what autograd keeps, read from transformers' and torch's code and ch
 PEFT = "peft 0.21, tuners/lora/layer.py and bnb.py"
 PEFT_DORA = "peft 0.21, tuners/lora/dora.py; DoRA paper, section 4.3"
 QLORA = "QLoRA paper, section 3; bitsandbytes 0.50, functional.quantize_4bit"
+EXPERTS = "transformers 5.23, integrations/bitsandbytes.py: only nn.Linear and Conv1D are replaced"
 KBIT = "peft 0.21, utils/other.py, prepare_model_for_kbit_training"
 ADAM = "torch.optim.AdamW; ZeRO paper (arXiv:1910.02054), section 3.1"
 ADAM_8BIT = "8-bit Optimizers paper (arXiv:2110.02861), section 2.1; bitsandbytes.optim"
@@ -21,6 +22,10 @@ ZERO = "ZeRO paper (arXiv:1910.02054), section 5"
 CHECKPOINT = "torch.utils.checkpoint; Chen et al. 2016 (arXiv:1604.06174)"
 LOSS = "transformers, loss/loss_utils.py, ForCausalLMLoss; torch's cross_entropy keeps log-probabilities"
 FLASH = "FlashAttention-2 (arXiv:2307.08691), algorithm 1: output and one log-sum-exp a row are kept"
+CACHE = "torch, aten/src/ATen/autocast_mode.cpp, cached_cast: cleared when the outermost autocast is left"
+MATH = "torch, aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_product_attention_math"
+CUBLAS = "torch, aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize"
+SOFTMAX = "torch, aten/src/ATen/native/cuda/SoftMax.cu, softmax_backward_cuda_out"
 LIGER = "Liger Kernel (arXiv:2410.10989), section 3.2"
 
 

@@ -6,8 +6,8 @@ against the layer with everything saved: what has been freed by then is taken of
 
 from __future__ import annotations
 
-from peftcalc.memory.estimate.anatomy import MLP_HIDDEN, MLP_INPUT
-from peftcalc.memory.estimate.model_state import is_quantized
+from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention
+from peftcalc.memory.estimate.model_state import is_expert_stack, is_quantized
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes
@@ -37,7 +37,12 @@ def dequantized(setting: StepSetup, shapes: ModelShapes) -> int:
     if not setting.method.quantized:
         return 0
     linears = [group for group in shapes.groups if group.indices and is_quantized(group, shapes)]
-    return setting.precision.dtype * max((g.in_features * g.out_features for g in linears), default=0)
+    largest = max((g.in_features * g.out_features for g in linears), default=0)
+    if setting.options.experts == "4bit":
+        stacks = [t for group in shapes.groups for t in group.tensors if is_expert_stack(t, group)]
+        each = [t.numel // t.shape[0] // (2 if t.name.startswith("gate_up") else 1) for t in stacks]
+        largest = max([largest, *each])
+    return setting.precision.dtype * largest
 
 
 def hidden_width(setting: StepSetup) -> int:
@@ -66,7 +71,7 @@ def backward_work(setting: StepSetup) -> int:
     of_adapter = precision.adapter_input if setting.adapters_keep_inputs else 0
     kept = of_adapter if down else precision.product if setting.trained else 0
     gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
-    factors = (3 if gated else 2) * precision.product - kept
+    factors = (3 if gated else 2) * setting.hidden_bytes - kept
     adapters = 2 * precision.adapter_output - kept if up else 0
     reading = precision.adapter if down else 0
     work = hidden_width(setting) * max(factors, adapters, reading) + _results(setting)
@@ -91,24 +96,36 @@ def _results(setting: StepSetup) -> int:
     return _ROWS_OF_RESULTS * width if any(_adapted(setting)) else 2 * setting.precision.stream * width
 
 
+def _freed_behind(setting: StepSetup, block: Attention) -> int:
+    """Bytes a token of what lies between attention and MLP: the norm's float32 input, the output adapter's input."""
+    templates = {linear.group.template for linear in setting.body.linears if linear.reads == HEADS}
+    kept = setting.adapters_keep_inputs and bool(templates & set(setting.adapters))
+    adapted = block.query * setting.precision.adapter_input if kept else 0
+    return 4 * setting.body.width + adapted
+
+
 def _attention_work(setting: StepSetup) -> int:
     """Bytes a token that attention's backward pass holds, less what the MLP has freed by then.
 
     Gradients of queries, keys and values, the flash kernel's float32 sum of query gradients, and key and value
-    gradients of every query head; written out, gradients of the probabilities, whose half-precision copy is free.
+    gradients of every query head. Written out, softmax's backward pass holds the gradient of the probabilities, its
+    product with them (`grad * output`, torch's SoftMax.cu) and the gradient of the scores; a half-precision copy of the
+    probabilities is free by then. torch's MATH kernel does all of it in float32.
     """
     precision, body = setting.precision, setting.body
-    freed = 3 * precision.product * hidden_width(setting)
+    freed = 3 * setting.hidden_bytes * hidden_width(setting)
     if any(_adapted(setting)) and setting.adapters_keep_inputs:
         freed += precision.adapter_input * (hidden_width(setting) + 2 * body.width)
     works = []
     for block in body.attentions:
-        if setting.written_out:
-            probabilities = 8 - (precision.attention if precision.attention < 4 else 0)
-            works.append(probabilities * block.heads * setting.options.sequence - freed)
-            continue
-        width = -(-(block.query // block.heads) // 32) * 32
-        shared = 2 * block.query if block.key < block.query else 0
-        gradients = precision.attention * (block.query + block.key + block.value + shared)
-        works.append(4 * block.heads * (width + 1) + gradients - freed)
+        for masked in {setting.masked_share == 1, setting.masked_share > 0}:
+            kernel = setting.kernel_of(block, masked)
+            if kernel in ("eager", "math"):
+                softmax = 8 if kernel == "eager" and precision.attention < 4 else 12
+                works.append(softmax * block.heads * setting.options.sequence - freed - _freed_behind(setting, block))
+                continue
+            width = -(-(block.query // block.heads) // 32) * 32
+            shared = 2 * block.query if block.key < block.query else 0
+            gradients = precision.attention * (block.query + block.key + block.value + shared)
+            works.append(4 * block.heads * (width + 1) + gradients - freed)
     return max(works)

@@ -13,10 +13,11 @@ from typing import Any
 from peftcalc.checks import one_of, whole_number
 from peftcalc.counting.count import count, known_method
 from peftcalc.memory.cards import Gpu, gpu
-from peftcalc.memory.estimate.model_state import is_quantized, rounded
+from peftcalc.memory.estimate.model_state import quantizes, rounded
 from peftcalc.memory.fit import most_peak, needed
 from peftcalc.memory.largest import searched
 from peftcalc.memory.model_config import first, language_config
+from peftcalc.memory.options import CHOICES, MemoryOptions
 from peftcalc.memory.serving.caches import LATENT, STATE, LayerCache, layer_caches
 from peftcalc.memory.serving.records import ServingEstimate, ServingTerm
 from peftcalc.methods import Full, Method, QLoRA
@@ -46,6 +47,7 @@ def estimate_serving(
     adapters: int = 1,
     bits: int = 16,
     merged: bool = False,
+    experts: str = "float",
 ) -> ServingEstimate:
     """Memory of serving a fine-tuned model to several users at once, and how many the card has room for.
 
@@ -57,6 +59,8 @@ def estimate_serving(
         users: sequences that are served at once.
         adapters: tasks, from 0; each user may use any of them.
         bits: of the base's linear layers: 16, 8 (LLM.int8) or 4 (the method's type, else NF4 doubly quantized).
+        experts: "float" where stacked experts stay in 16 bits, as with bitsandbytes; "4bit" for engines that quantize
+            them like the linear layers.
         merged: True for a copy of the base for each task, into which its adapter is merged.
 
     Raises:
@@ -73,14 +77,15 @@ def estimate_serving(
     users = whole_number("users", users, 1, MOST_USERS)
     adapters = whole_number("adapters", adapters, 0, MOST_ADAPTERS)
     bits = int(one_of("bits", str(bits), [str(each) for each in BITS]))
+    one_of("experts", experts, CHOICES["experts"])
     if not isinstance(merged, bool):
         raise ValueError(f"merged must be True or False, got {merged!r}")
     caches = layer_caches(model)
     alone = merged or isinstance(known, Full)
-    each = sum(term.bytes for term in _weights(model, known, bits))
+    each = sum(term.bytes for term in _weights(model, known, bits, experts))
     adapter = 0 if alone else _adapter(model, known)
     copies = max(adapters, 1) if alone else 1
-    terms = [_times(term, copies) for term in _weights(model, known, bits)]
+    terms = [_times(term, copies) for term in _weights(model, known, bits, experts)]
     if adapter:
         formula = f"{adapters:,} · {_EACH} · (A, B, m)"
         terms.append(ServingTerm("adapters", "adapters", formula, adapters * adapter, "LoRA, section 4.2"))
@@ -106,7 +111,7 @@ def estimate_serving(
         card=found.name,
         usable_bytes=found.usable_bytes,
         terms=tuple(term for term in terms if term.bytes),
-        notes=tuple(_notes(model, known, caches, context, bits, merged)),
+        notes=tuple(_notes(model, known, caches, context, bits, merged, experts)),
     )
 
 
@@ -138,17 +143,19 @@ def _cache_term(cache: LayerCache, context: int, users: int) -> ServingTerm:
 
 
 @lru_cache(maxsize=256)
-def _weights(model: ModelShapes, method: Method, bits: int) -> tuple[ServingTerm, ...]:
+def _weights(model: ModelShapes, method: Method, bits: int, experts: str) -> tuple[ServingTerm, ...]:
     """One base: its linear layers in `bits`, the rest in 16."""
     packed = constants = rest = numbers = 0
+    options = MemoryOptions(experts=experts)
     for group in model.groups:
         for tensor in group.tensors:
             if tensor.tied_to:
                 continue
-            if bits < 16 and tensor.name == "weight" and is_quantized(group, model):
+            if bits < 16 and quantizes(tensor, group, model, options):
+                rows = tensor.numel // (group.in_features or tensor.shape[-1])
                 numbers += group.repeats * tensor.numel
                 packed += group.repeats * rounded(tensor.numel * bits / 8)
-                constants += group.repeats * _scales(tensor.numel, group.out_features, method, bits)
+                constants += group.repeats * _scales(tensor.numel, rows, method, bits)
             else:
                 rest += group.repeats * rounded(tensor.numel * _EACH)
     if not packed:
@@ -198,7 +205,13 @@ def _working(model: ModelShapes, context: int, users: int, bits: int) -> Iterato
 
 
 def _notes(
-    model: ModelShapes, method: Method, caches: tuple[LayerCache, ...], context: int, bits: int, merged: bool
+    model: ModelShapes,
+    method: Method,
+    caches: tuple[LayerCache, ...],
+    context: int,
+    bits: int,
+    merged: bool,
+    experts: str,
 ) -> Iterator[str]:
     limit = int(first(language_config(model.config), ("max_position_embeddings", "n_positions"), 0))
     if limit and context > limit:
@@ -209,7 +222,7 @@ def _notes(
         yield "the latent is cached (transformers 5, vLLM); where keys and values are, each head's are kept instead"
     if any(cache.kind == STATE for cache in caches):
         yield "a state-space layer keeps a state of fixed size: longer contexts cost nothing there"
-    if any(group.kind == "experts" for group in model.groups) and bits < 16:
+    if any(group.kind == "experts" for group in model.groups) and bits < 16 and experts == "float":
         yield "stacked experts stay in 16 bits, as with bitsandbytes"
     if isinstance(method, Full):
         yield "full fine-tuning leaves no adapter: each task is a whole model"

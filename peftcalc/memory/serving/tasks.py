@@ -88,8 +88,8 @@ class _Sizes:
 @lru_cache(maxsize=256)
 def _sizes(model: ModelShapes, method: LoRA, dtype: str) -> _Sizes:
     options = MemoryOptions(dtype=dtype, kbit_upcast=False)
-    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options)))
-    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options)))
+    whole = sum(term.bytes for term in weight_terms(model, Full(), precision_of(Full(), options), options))
+    base = sum(term.bytes for term in weight_terms(model, method, precision_of(method, options), options))
     return _Sizes(whole, base, DTYPE_BYTES[dtype] * count(model, method).adapter)
 
 

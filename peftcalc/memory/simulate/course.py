@@ -10,7 +10,7 @@ import numpy as np
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, TimelinePoint
 from peftcalc.memory.simulate.trace import StorageLedger, StorageRecord
 
-_PART_NAMES = tuple(PARTS)
+PART_NAMES = tuple(PARTS)
 
 MOST_POINTS = 2_000
 """A timeline is thinned to this many points: a screen shows no more."""
@@ -24,11 +24,13 @@ class Course:
         operators: their names, in order.
         phases: the phase of each.
         parts: bytes, (operators, 8), in the order of `PARTS`.
+        kernels: names of the attention kernels that ran; empty where that is not known.
     """
 
     operators: tuple[str, ...]
     phases: tuple[str, ...]
     parts: np.ndarray
+    kernels: tuple[str, ...] = ()
 
     @property
     def totals(self) -> np.ndarray:
@@ -42,7 +44,7 @@ class Course:
 
     def breakdown(self, index: int) -> MemoryBreakdown:
         """The parts after one operator."""
-        return MemoryBreakdown(**dict(zip(_PART_NAMES, map(int, self.parts[index]), strict=True)))
+        return MemoryBreakdown(**dict(zip(PART_NAMES, map(int, self.parts[index]), strict=True)))
 
     def timeline(self, most: int = MOST_POINTS) -> tuple[TimelinePoint, ...]:
         """Points for a figure: the highest of each stretch of equal length, and the ends of every phase."""
@@ -74,14 +76,14 @@ def course_of(ledger: StorageLedger, vocabulary: int | None) -> Course:
     """
     forward_end = max((i for i, phase in enumerate(ledger.phases) if phase in ("load", "forward")), default=0)
     count = len(ledger.operators)
-    change = np.zeros((count + 1, len(_PART_NAMES)), dtype=np.int64)
+    change = np.zeros((count + 1, len(PART_NAMES)), dtype=np.int64)
     for record in ledger.records:
-        column = _PART_NAMES.index(_part(record, ledger, forward_end, vocabulary))
+        column = PART_NAMES.index(_part(record, ledger, forward_end, vocabulary))
         change[record.birth, column] += record.size
         if record.death <= count:
             change[record.death, column] -= record.size
     parts = np.cumsum(change, axis=0)[:-1]
-    parts[:, _PART_NAMES.index("temporary_buffers")] += np.array(ledger.workspaces, dtype=np.int64)
+    parts[:, PART_NAMES.index("temporary_buffers")] += np.array(ledger.workspaces, dtype=np.int64)
     return Course(tuple(ledger.operators), tuple(ledger.phases), parts)
 
 

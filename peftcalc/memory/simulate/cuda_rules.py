@@ -6,6 +6,8 @@ decisions depend on the device and change memory; this mode takes them as CUDA d
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,8 +15,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-FLASH_WIDTH = 256
-"""Widest head that the flash kernel takes."""
+from peftcalc.memory.kernels import attention_kernel
+from peftcalc.memory.options import MemoryOptions
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -43,13 +45,16 @@ class CudaRules(TorchFunctionMode):
     """While active, attention and autocast decide as on a CUDA device.
 
     Args:
-        autocast: whether the step runs under autocast.
+        options: of these `autocast`, `dtype`, `kernel`, `attention` and `card` are used.
     """
 
-    def __init__(self, autocast: bool) -> None:
+    def __init__(self, options: MemoryOptions) -> None:
         super().__init__()
-        self.autocast = autocast
-        self.float32 = _float32_functions() if autocast else frozenset()
+        self.autocast = options.autocast
+        self.card = options.chosen_card
+        self.chosen = "flash" if options.kernel == "auto" and options.attention == "flash" else options.kernel
+        self.dtype = getattr(torch, options.dtype)
+        self.float32 = _float32_functions() if options.autocast else frozenset()
         self.kernels: set[str] = set()
         """Names of the attention kernels that were chosen."""
 
@@ -75,21 +80,28 @@ class CudaRules(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> torch.Tensor:
-        """Flash where it can (half precision, no mask, heads of at most 256), else the memory-efficient kernel.
-
-        (torch, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp: order of preference and conditions.)
-        """
+        """The kernel of `peftcalc.memory.kernels`, or the one that was asked for."""
         if self.autocast and query.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-        width = query.shape[-1]
-        if query.dtype in _HALF and attn_mask is None and width <= FLASH_WIDTH and value.shape[-1] == width:
-            self.kernels.add("flash")
-            return _flash(query, key, value, dropout_p, is_causal, scale)
-        if enable_gqa:
+        grouped, name = query.shape[1] != key.shape[1], str(query.dtype).removeprefix("torch.")
+        kernel = self.chosen
+        if kernel == "auto":
+            width = query.shape[-1]
+            kernel = attention_kernel(self.card, name, grouped, attn_mask is not None, width, value.shape[-1])
+            kernel = "math" if grouped and not enable_gqa else kernel
+        self.kernels.add(kernel)
+        if kernel == "flash":
+            if query.dtype not in _HALF:  # as transformers casts before the flash-attention package
+                half = self.dtype if self.dtype in _HALF else torch.bfloat16
+                query, key, value = query.to(half), key.to(half), value.to(half)
+            return _flash(query, key, value, dropout_p, is_causal or attn_mask is not None, scale)
+        if kernel == "math":
+            operator = torch.ops.aten._scaled_dot_product_attention_math
+            return operator(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)[0]
+        if grouped:
             repeats = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-        self.kernels.add("efficient")
         return _efficient(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
@@ -114,6 +126,21 @@ def register_attention() -> str:
     AttentionInterface.register(name, sdpa_attention_forward)
     AttentionMaskInterface.register(name, mask)
     return name
+
+
+@contextlib.contextmanager
+def own_mask(settings: Any) -> Iterator[None]:
+    """While open, a model that knows attention only as "sdpa" gets the mask of `register_attention` as well."""
+    from transformers import AttentionMaskInterface
+
+    known: Any = AttentionMaskInterface._global_mapping
+    before = known["sdpa"]
+    if settings._attn_implementation == "sdpa":
+        known["sdpa"] = known[register_attention()]
+    try:
+        yield
+    finally:
+        known["sdpa"] = before
 
 
 def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:

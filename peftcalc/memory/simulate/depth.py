@@ -107,6 +107,7 @@ def extrapolate(low: Course, high: Course, depths: Depths, layers: int) -> Cours
         tuple(name for piece in pieces for name in piece.operators),
         tuple(name for piece in pieces for name in piece.phases),
         np.concatenate([piece.parts for piece in pieces]),
+        high.kernels,
     )
 
 

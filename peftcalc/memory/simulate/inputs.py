@@ -14,7 +14,7 @@ def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[s
     """The inputs of one batch by the names that the model's `forward` gives them.
 
     Raises:
-        ValueError: a model that reads neither token ids nor images.
+        ValueError: a model that reads neither token ids nor images nor sound.
     """
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     accepted = inspect.signature(whole.forward).parameters
@@ -27,14 +27,20 @@ def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[s
             inputs["token_type_ids"] = torch.zeros(shape, dtype=torch.long)
         if getattr(settings, "is_encoder_decoder", False) and "labels" not in accepted:
             inputs["decoder_input_ids"] = torch.zeros(shape, dtype=torch.long)
+    elif "input_features" in accepted and hasattr(settings, "max_source_positions"):
+        frames = 2 * settings.max_source_positions  # the first convolution but one halves them
+        inputs = {"input_features": torch.zeros(options.batch, settings.num_mel_bins, frames)}
+        if "labels" not in accepted:
+            inputs["decoder_input_ids"] = torch.zeros(shape, dtype=torch.long)
     elif "pixel_values" in accepted:
         side, channels = getattr(settings, "image_size", 224), getattr(settings, "num_channels", 3)
         height, width = (side, side) if isinstance(side, int) else side
         inputs = {"pixel_values": torch.zeros(options.batch, channels, height, width)}
     else:
-        raise ValueError(f"{type(whole).__name__} cannot be traced: it reads neither token ids nor images")
+        raise ValueError(f"{type(whole).__name__} cannot be traced: it reads neither token ids nor images nor sound")
     if "labels" in accepted:
-        inputs["labels"] = torch.zeros(shape if "input_ids" in inputs else shape[:1], dtype=torch.long)
+        one_each = "pixel_values" in inputs and "input_ids" not in inputs
+        inputs["labels"] = torch.zeros(shape[:1] if one_each else shape, dtype=torch.long)
     return inputs
 
 
@@ -47,7 +53,12 @@ def step_notes(model_class: Any, settings: Any, options: MemoryOptions) -> tuple
     accepted = inspect.signature(model_class.forward).parameters
     if "labels" not in accepted:
         notes.append("The model has no loss of its own: the mean of its output stands in for one.")
-    if "input_ids" not in accepted:
+    if "pixel_values" in accepted and "input_ids" in accepted:
+        notes.append("The step reads text only: an image adds its own tokens to the sequence, and its encoder's work.")
+    if "input_features" in accepted and "input_ids" not in accepted:
+        positions = getattr(settings, "max_source_positions", 0)
+        notes.append(f"The encoder hears {positions:,} positions, whatever the sequence, which is that of the decoder.")
+    elif "input_ids" not in accepted:
         notes.append("The model reads images: one batch is that many images, and the sequence is not used.")
     if options.attention != "eager" and not getattr(model_class, "_supports_sdpa", False):
         notes.append("transformers has only the eager attention for this model.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +15,22 @@ CHUNK = 1024
 """Positions whose logits exist at the same time in the chunked and the fused loss."""
 
 
-def forward_function(model: Any, inputs: dict[str, torch.Tensor], loss: str) -> Callable[[], tuple[torch.Tensor, Any]]:
+def forward_function(
+    model: Any, inputs: dict[str, torch.Tensor], loss: str, again: Callable[[], Any] = contextlib.nullcontext
+) -> Callable[[], tuple[torch.Tensor, Any]]:
     """One forward pass of a (peft) language model: the loss, and the output with the logits where they are all made.
+
+    Args:
+        model: in training mode.
+        inputs: of `training_inputs`.
+        loss: one of the options' losses.
+        again: gives the context in which a chunk is computed again.
 
     Raises:
         ValueError: a chunked or fused loss of a model that has no head of its own.
     """
+    if loss == "shifted":
+        return _shifted(model, inputs)
     if loss == "standard":
 
         def standard() -> tuple[torch.Tensor, Any]:
@@ -31,10 +43,38 @@ def forward_function(model: Any, inputs: dict[str, torch.Tensor], loss: str) -> 
     body = getattr(whole, whole.base_model_prefix, None)
     if head is None or body is None or body is whole:
         raise ValueError(f"a {loss} loss needs a model with an output head, and {type(whole).__name__} has none")
-    of_hidden = _chunked if loss == "chunked" else _fused
-    labels = inputs["labels"]
-    others = {name: value for name, value in inputs.items() if name != "labels"}
-    return lambda: (of_hidden(body(**others).last_hidden_state, head, labels), None)
+    of_hidden = partial(_chunked, again=again) if loss == "chunked" else _fused
+    labels, others = inputs["labels"], _without_labels(inputs)
+
+    def in_chunks() -> tuple[torch.Tensor, Any]:
+        hidden = body(**others).last_hidden_state
+        output = _last_logits(hidden, head) if loss == "chunked" else None
+        return of_hidden(hidden, head, labels), output
+
+    return in_chunks
+
+
+def _shifted(model: Any, inputs: dict[str, torch.Tensor]) -> Callable[[], tuple[torch.Tensor, Any]]:
+    """Cross-entropy as in earlier releases of transformers 4: float32 logits, and a copy that is shifted."""
+    labels, others = inputs["labels"], _without_labels(inputs)
+
+    def forward() -> tuple[torch.Tensor, Any]:
+        output = model(**others)
+        logits = output.logits.float()
+        shifted, targets = logits[..., :-1, :].contiguous(), labels[..., 1:].contiguous()
+        return functional.cross_entropy(shifted.flatten(0, 1), targets.flatten()), output
+
+    return forward
+
+
+def _without_labels(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in inputs.items() if name != "labels"}
+
+
+@torch.no_grad()
+def _last_logits(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+    """Logits of the last chunk, for a loop that holds what it was given."""
+    return head(hidden.flatten(0, 1)[-CHUNK:])
 
 
 def loss_of_output(output: Any) -> torch.Tensor:
@@ -48,13 +88,20 @@ def _chunk_loss(hidden: torch.Tensor, head: Any, labels: torch.Tensor) -> torch.
     return functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
 
 
-def _chunked(hidden: torch.Tensor, head: Any, labels: torch.Tensor) -> torch.Tensor:
+def _chunked(hidden: torch.Tensor, head: Any, labels: torch.Tensor, again: Callable[[], Any]) -> torch.Tensor:
     """Cross-entropy over chunks of positions, each checkpointed: its logits are made again in the backward pass."""
     rows, targets = hidden.flatten(0, 1), labels.flatten()
     total = torch.zeros((), device=hidden.device)
     for start in range(0, len(rows), CHUNK):
         piece = slice(start, start + CHUNK)
-        part: Any = checkpoint(_chunk_loss, rows[piece], head, targets[piece], use_reentrant=False)
+        part: Any = checkpoint(
+            _chunk_loss,
+            rows[piece],
+            head,
+            targets[piece],
+            use_reentrant=False,
+            context_fn=lambda: (contextlib.nullcontext(), again()),
+        )
         total = total + part
     return total / len(rows)
 

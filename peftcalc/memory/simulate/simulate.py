@@ -114,7 +114,9 @@ def _course(
     layers = getattr(language, "num_hidden_layers", 0)
     trace = partial(trace_at_depth, shapes, method, options, deadline)
     notes = step_notes(class_called(shapes.architecture), settings, options)
-    depths = None if full_depth else depths_to_trace(shapes, method, language)
+    depths = (
+        None if full_depth or hasattr(settings, "max_source_positions") else depths_to_trace(shapes, method, language)
+    )
     if depths is not None:
         course = extrapolate(trace(depths.low), trace(depths.high), depths, layers)
         if course is not None:
@@ -138,6 +140,7 @@ def _trace_record(
         context_allowance=context_allowance(),
         traced_layers=depths,
         layers=layers,
+        kernel=" and ".join(course.kernels),
         notes=notes,
         seconds=seconds,
     )

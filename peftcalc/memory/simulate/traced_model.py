@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.simulate.course import Course, course_of
-from peftcalc.memory.simulate.cuda_rules import CudaRules
+from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
+from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
@@ -34,16 +37,18 @@ def trace_at_depth(
     settings = settings_of(shapes.config, layers)
     model: Any = build_model(settings, shapes.architecture, method, options)
     ledger = StorageLedger(deadline)
-    rules = CudaRules(options.autocast)
+    rules = CudaRules(options)
     if options.checkpointing:
         enable_checkpointing(model, lambda: _recomputation(ledger, rules), trains_embedding=not method.has_adapter)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     to_fake(model, mode)
     try:
-        with mode, quiet():
+        with mode, quiet(), own_mask(settings):
             run_step(
                 model,
-                forward_function(model, training_inputs(model, settings, options), options.loss),
+                forward_function(
+                    model, training_inputs(model, settings, options), options.loss, lambda: _rules_again(rules)
+                ),
                 options,
                 ledger,
                 rules,
@@ -53,7 +58,17 @@ def trace_at_depth(
     except Exception as error:  # any operator of any architecture may refuse tensors without values
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{shapes.id} cannot be traced: {type(error).__name__}: {reason}") from error
-    return course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
+    course = course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
+    course.parts[:, PART_NAMES.index("temporary_buffers")] += matrix_workspaces(options.chosen_card)
+    kernels = tuple(sorted(rules.kernels)) or ("eager",)
+    return replace(course, kernels=kernels)
+
+
+@contextlib.contextmanager
+def _rules_again(rules: CudaRules) -> Iterator[None]:
+    """The rules where a chunk of the loss is computed again: `Tensor.backward` suspends them."""
+    with rules:
+        yield
 
 
 @contextlib.contextmanager
@@ -61,6 +76,7 @@ def _recomputation(ledger: StorageLedger, rules: CudaRules) -> Iterator[None]:
     """`Tensor.backward` suspends the rules while it runs: a layer that is computed again needs them anew."""
     with rules, ledger.recomputation():
         yield
+        torch.clear_autocast_cache()  # autograd's own thread leaves its outermost autocast here
 
 
 def _prepare_bitsandbytes(method: Method) -> None:

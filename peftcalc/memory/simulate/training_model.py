@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import register_attention
+from peftcalc.memory.simulate.quantized_experts import separate_experts
 from peftcalc.methods import Full, LoRA, Method, QLoRA
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
@@ -34,6 +35,8 @@ def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
     settings = config_object(config)
     settings.use_cache = False
     settings.get_text_config().use_cache = False
+    if getattr(settings, "is_encoder_decoder", False) and getattr(settings, "decoder_start_token_id", None) is None:
+        settings.decoder_start_token_id = 0
     if layers is not None:
         language = settings.get_text_config()
         depth = language.num_hidden_layers
@@ -60,8 +63,10 @@ def build_model(settings: Any, architecture: str, method: Method, options: Memor
         _cast_weights(model, dtype)
         if isinstance(method, QLoRA):
             quantize_linears(model, method, dtype)
+            if options.experts == "4bit":
+                separate_experts(model, lambda weight: four_bit_linear(weight, method, dtype, "meta"))
             if options.kbit_upcast:
-                _upcast_rest(model)
+                _upcast_rest(model, dtype)
         return _with_adapters(model, method, options).train()
 
 
@@ -137,9 +142,14 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
     """The transformers model of this class, in float32."""
     model_class = class_called(architecture)
     written_out = options.attention == "eager" or not getattr(model_class, "_supports_sdpa", False)
-    settings._attn_implementation = "eager" if written_out else register_attention()
+    name = "eager" if written_out else register_attention()
+    settings._attn_implementation = name
     with bounded("the model of this config"):
-        return model_class(settings)
+        try:
+            return model_class(settings)
+        except KeyError:  # an older family looks its attention up in a table of its own
+            settings._attn_implementation = "eager" if written_out else "sdpa"
+            return model_class(settings)
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:
@@ -152,7 +162,6 @@ def _cast_weights(model: Any, dtype: torch.dtype) -> None:
 
 def quantize_linears(model: Any, method: QLoRA, dtype: torch.dtype, device: str = "meta") -> None:
     """Every linear layer but the head becomes bitsandbytes' `Linear4bit`, as transformers replaces them on loading."""
-    from bitsandbytes.nn import modules as bitsandbytes
     from transformers.pytorch_utils import Conv1D
     from transformers.quantizers.base import get_keys_to_not_convert
 
@@ -161,28 +170,36 @@ def quantize_linears(model: Any, method: QLoRA, dtype: torch.dtype, device: str 
         if name in kept or not (type(module) is nn.Linear or isinstance(module, Conv1D)):
             continue
         weight: Any = module.weight.data if type(module) is nn.Linear else module.weight.data.T
-        out_features, in_features = weight.shape
-        has_bias = module.bias is not None
-        linear: Any = bitsandbytes.Linear4bit(
-            in_features, out_features, has_bias, dtype, method.double_quant, method.quant
-        )
-        four_bit: Any = bitsandbytes.Params4bit
-        linear.weight = four_bit(
-            weight, compress_statistics=method.double_quant, quant_type=method.quant, module=linear
-        )._quantize(device)
-        linear.weight.quant_state.dtype = dtype
-        if has_bias:
+        linear = four_bit_linear(weight, method, dtype, device, module.bias is not None)
+        if module.bias is not None:
             linear.bias = nn.Parameter(module.bias.data, requires_grad=False)
         model.set_submodule(name, linear)
     model.is_loaded_in_4bit = True
     model.is_quantized = True
 
 
-def _upcast_rest(model: Any) -> None:
-    """What is not quantized becomes float32, by peft's own function."""
+def four_bit_linear(weight: torch.Tensor, method: QLoRA, dtype: torch.dtype, device: str, bias: bool = False) -> Any:
+    """A `Linear4bit` over this weight (out, in)."""
+    from bitsandbytes.nn import modules as bitsandbytes
+
+    out_features, in_features = weight.shape
+    linear: Any = bitsandbytes.Linear4bit(in_features, out_features, bias, dtype, method.double_quant, method.quant)
+    four_bit: Any = bitsandbytes.Params4bit
+    linear.weight = four_bit(
+        weight, compress_statistics=method.double_quant, quant_type=method.quant, module=linear
+    )._quantize(device)
+    linear.weight.quant_state.dtype = dtype
+    return linear
+
+
+def _upcast_rest(model: Any, dtype: torch.dtype) -> None:
+    """What is not quantized becomes float32, by peft's own function; fused experts stay, for they are multiplied so."""
     from peft import prepare_model_for_kbit_training
 
+    stacks = [p for n, p in model.named_parameters() if p.dim() == 3 and ".experts." in n and p.is_floating_point()]
     prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    for parameter in stacks:
+        parameter.data = parameter.data.to(dtype)
 
 
 def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:

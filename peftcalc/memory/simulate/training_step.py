@@ -34,7 +34,7 @@ def run_step(
     Args:
         model: in training mode, on fake or real tensors.
         forward: one forward pass: the loss, and the output that the training loop may keep.
-        options: of these `autocast`, `dtype`, `optimizer`, `accumulation` and `keep_outputs` are used here.
+        options: of these `autocast`, `autocast_scope`, `dtype`, `optimizer`, `accumulation` and `keep_outputs` count.
         rules: entered beside the ledger: `CudaRules`, or a null context to trace what the CPU does.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -46,7 +46,8 @@ def run_step(
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
     _take_inventory(model, optimizer, trained, ledger)
-    with ledger, rules:
+    stays_open = _autocast(options) if options.autocast_scope == "step" else contextlib.nullcontext()
+    with ledger, rules, stays_open:
         ledger.phase = "forward"
         with _autocast(options):
             loss, output = forward()

@@ -40,6 +40,14 @@ def _efficient_backward(arguments: tuple, result: Any) -> int:
     return 4 * batch * heads * sequence * (1 + (width if query.element_size() < 4 else 0))
 
 
+def _softmax_backward(arguments: tuple, result: Any) -> int:
+    """The product of gradient and output, in their type, as large as both.
+
+    (torch, aten/src/ATen/native/cuda/SoftMax.cu, `softmax_backward_cuda_out`: `tmp = grad * output`.)
+    """
+    return arguments[0].numel() * max(arguments[0].element_size(), arguments[1].element_size())
+
+
 def _four_bit_product(arguments: tuple, result: Any) -> int:
     """The dequantized weight: bitsandbytes multiplies with a copy in the input's type, unless there are few tokens.
 
@@ -51,5 +59,6 @@ def _four_bit_product(arguments: tuple, result: Any) -> int:
 _RULES: dict[str, Callable[[tuple, Any], int]] = {
     "aten::_scaled_dot_product_flash_attention_backward": _flash_backward,
     "aten::_scaled_dot_product_efficient_attention_backward": _efficient_backward,
+    "aten::_softmax_backward_data": _softmax_backward,
     "bitsandbytes::gemm_4bit": _four_bit_product,
 }

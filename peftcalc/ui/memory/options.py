@@ -14,8 +14,11 @@ ACCUMULATION = (1, 2, 4, 8, 16)
 WORDS = {
     "dtype": "Precision of the weights",
     "attention": "Attention",
+    "kernel": "Kernel of fused attention",
     "optimizer": "Optimizer",
     "loss": "Loss",
+    "autocast_scope": "Autocast stays open",
+    "experts": "Experts under 4 bits",
     "sharding": "Several GPUs",
     "autocast": "Autocast",
     "float32_masters": "Float32 masters (mixed precision)",

@@ -31,8 +31,9 @@ def draw(setup: Setup) -> None:
         bits = state.choice("Bits of the base", BITS, "bits", 16)
     adapter = LoRA(rank=setup.rank, alpha=2 * setup.rank)
     sizes = (context, users, adapters, bits)
+    experts = setup.options["experts"]
     both = {
-        words: estimate_serving(setup.shapes, adapter, setup.card, *sizes, merged=words == MERGED)
+        words: estimate_serving(setup.shapes, adapter, setup.card, *sizes, merged=words == MERGED, experts=experts)
         for words in (BESIDE, MERGED)
     }
     one = both[BESIDE]
@@ -89,7 +90,9 @@ def _more(setup: Setup, adapter: Method, one: ServingEstimate, sizes: tuple[int,
 
 def _by_card(setup: Setup, adapter: Method, sizes: tuple[int, int, int, int]) -> pd.DataFrame:
     names = dict.fromkeys((*CARDS, setup.card.name))
-    found = {name: estimate_serving(setup.shapes, adapter, name, *sizes) for name in names}
+    found = {
+        name: estimate_serving(setup.shapes, adapter, name, *sizes, experts=setup.options["experts"]) for name in names
+    }
     rows = [
         (name, units.gib(one.usable_bytes), units.gib(one.needed.expected_bytes), one.verdict, one.most_users)
         for name, one in found.items()

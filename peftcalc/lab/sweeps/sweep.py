@@ -1,0 +1,67 @@
+"""A sweep: every run of a grid, told as it finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from peftcalc.lab.run_settings import RunSettings
+from peftcalc.lab.sweeps.finished import FinishedRun
+from peftcalc.lab.sweeps.grid import grid_settings
+from peftcalc.lazy import explained
+
+Progress = Callable[[int, int], None]
+
+
+def sweep(
+    task: str = "digits",
+    grid: Mapping[str, Any] | None = None,
+    seeds: int | Iterable[int] = 3,
+    *,
+    finished: Iterable[FinishedRun] = (),
+    progress: Progress | None = None,
+    **fixed: Any,
+) -> Iterator[FinishedRun]:
+    """Train every combination of a grid with every seed; iterate the result for its finished runs.
+
+    Small models that fit are trained stacked in one graph, the others one by one, with the same results. Stopping is
+    ceasing to iterate.
+
+    Args:
+        task: as for `finetune`.
+        grid: option → values: `methods` (names or methods), options of a method such as `rank`, `alpha`, `init`, of a
+            run such as `learning_rate`, `steps`, or of the task.
+        seeds: how many, counted from 0, or which.
+        finished: runs that are known already, and are not trained again.
+        progress: called with the steps that have been made and those that there are, over all runs.
+        fixed: options with one value.
+
+    Yields:
+        A `FinishedRun` each, in no particular order.
+
+    Raises:
+        ValueError: bad input, at the call and not only when iterated.
+
+    >>> runs = sweep("rank", {"methods": ["lora", "dora"], "rank": [1, 4]}, seeds=2, steps=20)
+    >>> len(list(runs))
+    8
+    """
+    asked = grid_settings(task, grid, seeds, **fixed)
+    known = {run.settings.to_code() for run in finished}
+    return _trained([one for one in asked if one.to_code() not in known], progress)
+
+
+def _trained(asked: list[RunSettings], progress: Progress | None) -> Iterator[FinishedRun]:
+    with explained("a sweep"):
+        from peftcalc.lab.stacked.engine import train_all
+
+    made, every = 0, sum(one.steps for one in asked)
+
+    def seen(_: int, record: Any) -> None:
+        nonlocal made
+        made += record.steps - record.step + 1 if record.stopped else bool(record.step)
+        if progress is not None:
+            progress(made, every)
+
+    for place, records in train_all(asked, seen):
+        yield FinishedRun.of(asked[place], records)
