@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 
 import pytest
 
@@ -35,6 +36,23 @@ def test_rows_that_set_a_rule_are_marked():
     marked = {row.id for row in evidence_rows() if row.used_for_calibration}
     assert {row.id for row in evidence_rows() if row.id.startswith(("peft-", "dorafactors"))} == marked
     assert all(row.used_for for row in evidence_rows() if row.used_for_calibration)
+
+
+BARS = {("fused", 1): (1.0, 4.0), ("written out", 1): (1.5, 4.0), ("fused", 2): (8.0, 15.0)}
+"""Mean and worst error in per cent that the project allows itself, by how attention ran and by cards."""
+
+
+@pytest.mark.parametrize(("kind", "bars"), BARS.items())
+def test_the_bars_on_rows_that_judge(kind, bars):
+    attention, cards = kind
+    errors = [
+        abs(row.error_percent)
+        for row in evidence_rows()
+        if row.setup == "known" and not row.used_for_calibration and row.gpus == cards
+        if (row.attention == "eager") == (attention == "written out")
+    ]
+    assert len(errors) >= 3
+    assert (statistics.mean(errors) <= bars[0], max(errors) <= bars[1]) == (True, True)
 
 
 @pytest.mark.slow
