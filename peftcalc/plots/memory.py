@@ -46,7 +46,7 @@ CARD_LINE: Spec = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "colo
 CARD_NAME: Spec = {"type": "text", "baseline": "bottom", "fontSize": 13, "color": VERDICT_COLORS["does not fit"]}
 """The line of what a card leaves, and its name above."""
 _LINES = "split(datum.label, '\\n')"
-_TOLD = (("✓", "#12806a"), ("≈", "#a67700"), ("✗", "#c0392b"))
+_TOLD = (("✓", "#168f74"), ("≈", "#b37f00"), ("✗", "#d9483b"))
 _VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in _TOLD]
 BAR_NAMES: Spec = {
     "labelFontSize": 13,
@@ -97,10 +97,10 @@ def bars_chart(
     named = {label: "\n".join(filter(None, (text, (below or {}).get(label)))) for label, text in named.items()}
     rows = [{**row, "named": named[row["bar"]]} for row in _breakdown_rows(breakdowns)]
     card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
-    return Chart(_bars, (len(breakdowns), usable is not None, bool(below)), {"parts": rows, "card": card_line})
+    return Chart(_bars, (usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 
-def _bars(bars: int, with_card: bool, two_lines: bool) -> Spec:
+def _bars(with_card: bool, two_lines: bool) -> Spec:
     told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
     x = number("gib", "GiB allocated at the peak")
     encoding = {
@@ -117,7 +117,7 @@ def _bars(bars: int, with_card: bool, two_lines: bool) -> Spec:
     ]
     return {
         "description": "Bytes at the peak of a training step, a stacked bar for each method.",
-        "height": 42 * bars + 125,
+        "height": {"step": 36},  # whatever the legend takes: at a telephone's width it has a line for each part
         "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},  # above: the card's name
         "layer": [parts, *(card if with_card else [])],
     }

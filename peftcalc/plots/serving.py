@@ -73,10 +73,10 @@ def serving_bars(estimates: Mapping[str, ServingEstimate]) -> Chart:
     one = next(iter(estimates.values()))
     allowance = one.needed.expected_bytes - one.needed.peak_bytes
     line = [{"gib": (one.usable_bytes - allowance) / GIB, "card": one.card}]
-    return Chart(_serving_bars, (len(estimates),), {"served": rows, "card": line})
+    return Chart(_serving_bars, (), {"served": rows, "card": line})
 
 
-def _serving_bars(bars: int) -> Spec:
+def _serving_bars() -> Spec:
     x = number("gib", "GiB while serving")
     colors = by_value({words: _COLORS[part] for part, words in SERVED.items()})
     legend = {"orient": "bottom", "columns": {"expr": "width < 400 ? 1 : 4"}, "symbolType": "square"}
@@ -94,7 +94,7 @@ def _serving_bars(bars: int) -> Spec:
     shown = tells(card="card", gib=("GiB it leaves for serving", ".2f"))
     return {
         "description": "Memory of serving, adapters beside one base and merged into copies of it.",
-        "height": 60 * bars + 130,
+        "height": {"step": 44},
         "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},
         "layer": [
             parts,
