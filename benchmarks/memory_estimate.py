@@ -31,7 +31,7 @@ from peftcalc.memory.cards import gpu, gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import FIVE_METHODS, fit, largest_models, most_peak, refusals
 from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched
-from peftcalc.memory.serving import serving_table
+from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.memory.simulate.simulate import simulate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.load import load_model

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from peftcalc.counting.one_matrix import square
     from peftcalc.doctor.cut import cut_adapter
     from peftcalc.doctor.examine import inspect_adapter
+    from peftcalc.evidence.rows import evidence
     from peftcalc.geometry.direction import decompose
     from peftcalc.geometry.spectrum import rank_of
     from peftcalc.lab.comparison import compare
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from peftcalc.memory.cards import gpus
     from peftcalc.memory.estimate.closed_form import estimate_memory
     from peftcalc.memory.fit import fit
+    from peftcalc.memory.serving.estimate import estimate_serving
     from peftcalc.memory.simulate.simulate import simulate_memory
     from peftcalc.models.catalogue import catalogue
     from peftcalc.models.load import load_model
@@ -53,7 +55,9 @@ _MODULES = {
     "detach": "peftcalc.adapters.attach",
     "disabled": "peftcalc.adapters.switching",
     "estimate_memory": "peftcalc.memory.estimate.closed_form",
+    "estimate_serving": "peftcalc.memory.serving.estimate",
     "estimate_speed": "peftcalc.speed.estimate",
+    "evidence": "peftcalc.evidence",
     "finetune": "peftcalc.lab.training",
     "fit": "peftcalc.memory.fit",
     "gpus": "peftcalc.memory.cards",
@@ -92,7 +96,9 @@ __all__ = [
     "detach",
     "disabled",
     "estimate_memory",
+    "estimate_serving",
     "estimate_speed",
+    "evidence",
     "finetune",
     "fit",
     "gpus",

@@ -22,6 +22,7 @@ COMMANDS = (
     "memory",
     "speed",
     "fit",
+    "serving",
     "advise",
     "quantize",
     "train",

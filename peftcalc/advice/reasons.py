@@ -9,7 +9,7 @@ from peftcalc import units
 from peftcalc.advice.wishes import Plan, Wish
 from peftcalc.evidence.accuracy import COMMONSENSE, WIKISQL_BY_RANK
 from peftcalc.memory.fit import Fit
-from peftcalc.memory.serving import serving
+from peftcalc.memory.serving.tasks import serving
 from peftcalc.methods import ALL_LINEAR, METHODS, LoRA, Method
 from peftcalc.models.shapes import ModelShapes
 

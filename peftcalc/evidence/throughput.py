@@ -9,10 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from peftcalc.evidence.models import row_model
 from peftcalc.memory.cards import gpu
 from peftcalc.methods import Method, make_method
-from peftcalc.models.load import load_model
-from peftcalc.models.shapes import ModelShapes
 from peftcalc.speed.estimate import speed_setup, timed
 from peftcalc.speed.machine import SET, Constants
 from peftcalc.speed.records import SpeedEstimate
@@ -64,7 +63,7 @@ class Throughput:
 
     def estimate(self, constants: Constants = SET) -> SpeedEstimate:
         """Our answer for this set-up."""
-        model = _loaded(self.model if isinstance(self.model, str) else json.dumps(self.model))
+        model = row_model(self.model)
         setup = speed_setup(
             model, self.method, self.card, self.batch, self.sequence, constants=constants, **self.options
         )
@@ -83,12 +82,6 @@ def throughput() -> tuple[Throughput, ...]:
     ('L40S', 7173.8)
     """
     return tuple(_row(row) for row in csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines()))
-
-
-@cache
-def _loaded(text: str) -> ModelShapes:
-    """A catalogue's model, or that of a configuration written as JSON; read once."""
-    return load_model(json.loads(text) if text.startswith("{") else text)
 
 
 def _row(row: dict[str, str]) -> Throughput:

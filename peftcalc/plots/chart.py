@@ -48,7 +48,7 @@ NOTEBOOK_WIDTH = 560
 """Points; on a page a chart is as wide as its column."""
 
 _SIZES = ("fontSize", "labelFontSize", "titleFontSize")
-_ROOM = ("height", "labelLimit", "dx", "dy")
+_ROOM = ("height", "step", "labelLimit", "labelLineHeight", "labelOffset", "dx", "dy")
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,24 +37,52 @@ PART_COLORS = {
 }
 """One colour a part, in every figure of memory."""
 
+MARKS = {"fits": "✓", "tight": "≈", "does not fit": "✗"}
+"""Of a verdict, for those who do not see its colour."""
 VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#c0392b"}
+
+
+CARD_LINE: Spec = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "color": VERDICT_COLORS["does not fit"]}
+CARD_NAME: Spec = {"type": "text", "baseline": "bottom", "fontSize": 13, "color": VERDICT_COLORS["does not fit"]}
+"""The line of what a card leaves, and its name above."""
+_LINES = "split(datum.label, '\\n')"
+_TOLD = (("✓", "#168f74"), ("≈", "#b37f00"), ("✗", "#d9483b"))
+_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in _TOLD]
+BAR_NAMES: Spec = {
+    "labelFontSize": 13,
+    "labelLimit": 220,
+    "labelExpr": _LINES,
+    "labelLineHeight": 16,
+    "labelOverlap": False,
+    "labelOffset": -8,
+    "labelColor": {"condition": _VERDICTS, "value": "#808080"},
+}
+"""An axis of names, which have a second line."""
+ONE_LINE: Spec = {"labelFontSize": 13, "labelLimit": 220}
 
 
 def breakdown_rows(breakdowns: Mapping[str, MemoryBreakdown]) -> pd.DataFrame:
     """One row a bar and part: bar, part, bytes, gib, text, order."""
     import pandas as pd
 
-    rows = [
+    return pd.DataFrame(_breakdown_rows(breakdowns))
+
+
+def _breakdown_rows(breakdowns: Mapping[str, MemoryBreakdown]) -> list[dict[str, Any]]:
+    return [
         {"bar": label, "part": words, "bytes": size, "gib": size / GIB, "text": gib(size), "order": place}
         for label, breakdown in breakdowns.items()
         for place, (part, words) in enumerate(PARTS.items())
         for size in (getattr(breakdown, part),)
     ]
-    return pd.DataFrame(rows)
 
 
 def bars_chart(
-    breakdowns: Mapping[str, MemoryBreakdown], usable: int | None = None, card: str = "", reserve: int = 0
+    breakdowns: Mapping[str, MemoryBreakdown],
+    usable: int | None = None,
+    card: str = "",
+    reserve: int = 0,
+    below: Mapping[str, str] | None = None,
 ) -> Chart:
     """A stacked bar for each method with its total, and the line of what the card can use.
 
@@ -63,34 +91,33 @@ def bars_chart(
         usable: bytes that the card can use; no line without it.
         card: the card's name, written at the line.
         reserve: bytes that the allocator and the CUDA context need beside: the line stands that much to the left.
+        below: a second line under a bar's name, such as its verdict.
     """
-    frame = breakdown_rows(breakdowns)
-    frame = frame.assign(named=[f"{label} · {gib(breakdowns[label].total)}" for label in frame["bar"]])
+    named = {label: f"{label} · {gib(one.total)}" for label, one in breakdowns.items()}
+    named = {label: "\n".join(filter(None, (text, (below or {}).get(label)))) for label, text in named.items()}
+    rows = [{**row, "named": named[row["bar"]]} for row in _breakdown_rows(breakdowns)]
     card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
-    return Chart(_bars, (len(breakdowns), usable is not None), {"parts": frame, "card": card_line})
+    return Chart(_bars, (usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 
-def _bars(bars: int, with_card: bool) -> Spec:
+def _bars(with_card: bool, two_lines: bool) -> Spec:
     told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
     x = number("gib", "GiB allocated at the peak")
     encoding = {
         "x": {**x, "stack": "zero"},
-        "y": name("named", sort=None, axis={"labelFontSize": 13, "labelLimit": 200}),
+        "y": name("named", sort=None, axis=BAR_NAMES if two_lines else ONE_LINE),
         **_of_parts(),
         "tooltip": tells(**told),
     }
     parts = layer("parts", {"type": "bar"}, params=[picked("part")], **encoding)
-    red = {"color": VERDICT_COLORS["does not fit"]}
-    rule = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, **red}
-    words = {"type": "text", "baseline": "bottom", "fontSize": 13, **red}
     shown = tells(card="card", gib=("GiB it leaves for the step", ".2f"))
     card = [
-        layer("card", rule, x=x, tooltip=shown),
-        layer("card", words, x=x, y={"value": -4}, text=name("card"), tooltip=shown),
+        layer("card", CARD_LINE, x=x, tooltip=shown),
+        layer("card", CARD_NAME, x=x, y={"value": -4}, text=name("card"), tooltip=shown),
     ]
     return {
         "description": "Bytes at the peak of a training step, a stacked bar for each method.",
-        "height": 46 * bars + 130,
+        "height": {"step": 36},  # whatever the legend takes: at a telephone's width it has a line for each part
         "padding": {"top": 22, "left": 5, "right": 5, "bottom": 5},  # above: the card's name
         "layer": [parts, *(card if with_card else [])],
     }
@@ -99,7 +126,7 @@ def _bars(bars: int, with_card: bool) -> Spec:
 def _of_parts() -> dict[str, Spec]:
     """Colour, order and faintness of the parts, by the words for them."""
     colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
-    columns = {"expr": "width < 400 ? 1 : 2"}  # two do not fit on a telephone
+    columns = {"expr": "width < 400 ? 1 : width < 600 ? 2 : 4"}  # two do not fit on a telephone
     legend = {"orient": "bottom", "columns": columns, "labelLimit": 320, "symbolType": "square"}
     color = name("part", scale=by_value(colors), legend=legend)
     return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}
@@ -135,6 +162,8 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         trace: a simulation's result.
         most: points that are drawn; the highest of each stretch is kept.
     """
+    import pandas as pd
+
     last = len(trace.timeline) - 1
     highest = max(range(last + 1), key=lambda index: trace.timeline[index].allocated_bytes)
     words = f"peak {gib(trace.peak)}"
@@ -146,7 +175,7 @@ def timeline_chart(trace: MemoryTrace, most: int = 400) -> Chart:
         {"point": starts[phase], "phase": phase, "late": starts[phase] > 0.8 * last, "y": 8 + 17 * (row % 2)}
         for row, phase in enumerate(phase for phase in PHASES if phase in starts)
     ]
-    course = _timeline_rows(trace, trace.telling_points(most))
+    course = pd.DataFrame(_timeline_rows(trace, trace.telling_points(most)))
     tables = {"course": course, "peak": peak, "borders": borders}
     return Chart(_timeline, (last, 1.25 * trace.peak / GIB), tables)
 

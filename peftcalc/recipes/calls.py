@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftcalc.advice.advise import Advice
+from peftcalc.memory.cards import Gpu
 from peftcalc.memory.fit import Fit
 from peftcalc.memory.options import MemoryOptions
+from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.model_source import for_peftcalc, literal
 
@@ -54,6 +56,19 @@ def fit_code(shapes: ModelShapes, shown: Fit, batch: int, sequence: int, options
         "for term in row.estimate.terms:\n    print(term.part, term.formula, term.bytes)\n"
         + _FIT_PRINTED
         + 'print(f"largest batch {row.largest_batch}, longest sequence {row.largest_sequence}")\n'
+    )
+
+
+def serving_code(
+    shapes: ModelShapes, method: Method, card: Gpu, context: int, users: int, adapters: int, bits: int
+) -> str:
+    """The Memory page's answer on serving, adapters beside the base."""
+    sizes = {"context": context, "users": users, "adapters": adapters, "bits": bits}
+    made = call("pc.estimate_serving", "MODEL", f"pc.{method!r}", literal(card.name), **sizes)
+    return (
+        f"import peftcalc as pc\nfrom peftcalc import units\n\nMODEL = {for_peftcalc(shapes)}\n\nserving = {made}\n"
+        "for term in serving.terms:\n    print(term.part, term.formula, term.bytes)\n"
+        'print(f"{units.gib(serving.total)}: {serving.verdict}; at most {serving.most_users:,} users")\n'
     )
 
 

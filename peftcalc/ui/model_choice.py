@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -9,6 +10,8 @@ import streamlit as st
 from peftcalc.ui import building, state
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from peftcalc.models.shapes import ModelShapes
 
 DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
@@ -17,8 +20,15 @@ NO_TASK = "none"
 _UPLOADED = "_uploaded_config"
 
 
-def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShapes:
+def choose_model(
+    key: str = "model", default: str = DEFAULT_MODEL, places: tuple[DeltaGenerator, DeltaGenerator] | None = None
+) -> ModelShapes:
     """A menu of the catalogue, and beside it the way to any other model; the catalogue's id is in the link.
+
+    Args:
+        key: of the menu.
+        default: its first value.
+        places: for the menu and for the other way, where they are not to stand one below the other.
 
     Raises:
         ValueError: the sentence for a config or an id that cannot be used; show it with `errors_as_sentences`.
@@ -26,8 +36,10 @@ def choose_model(key: str = "model", default: str = DEFAULT_MODEL) -> ModelShape
     from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
 
     ids = catalogue_ids()
-    chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
-    with st.popover("Another model …", width="stretch"):
+    menu, other = places or (nullcontext(), nullcontext())
+    with menu:
+        chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
+    with other, st.popover("Another model …", width="stretch"):
         st.markdown("Paste or upload its `config.json`, or name it on the hub.")
         st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
         pasted = st.text_area(

@@ -10,6 +10,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+    from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 NOTES_PLACE = "_notes_place"
 PROJECTOR = "projector"
@@ -40,6 +41,12 @@ def controls_and_result(name: str, share: float = 0.3) -> tuple[DeltaGenerator, 
     """
     left, right = st.columns([share, 1 - share], gap="medium")
     return left.container(key=f"controls-{name}", gap="small"), right.container(key=f"result-{name}", gap="small")
+
+
+def folded(label: str, key: str) -> ExpanderContainer | None:
+    """A box whose content is drawn when it is opened, which the link remembers; None while it is closed."""
+    box = st.expander(label, key=key, on_change="rerun", bind="query-params")
+    return box if box.open else None
 
 
 def projector() -> bool:

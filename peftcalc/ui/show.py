@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
@@ -26,8 +27,15 @@ def chart(chart: Chart, alt: str, key: str | None = None) -> None:
     st.vega_lite_chart(spec, width="stretch", alt=alt, key=key)
 
 
-def _arrow(table: Table) -> Any:
+def ready(chart: Chart) -> Chart:
+    """The chart with its tables as the browser reads them, for one that is kept and drawn again and again."""
+    return replace(chart, data={name: _arrow(table) for name, table in chart.data.items()})
+
+
+def _arrow(table: Table | bytes) -> Any:
     """The bytes that the browser reads; what Arrow cannot take as it is, Streamlit mends."""
+    if isinstance(table, bytes):
+        return table
     import pyarrow
 
     try:

@@ -36,7 +36,7 @@ MEMORY_CONTROLS = {
     "batch": "4",
     "sequence": "512",
     "checkpointing": "false",
-    "terms": "Full",
+    "method": "Full",
     "gpus": "4",
     "accumulation": "4",
     **{name: list(values)[-1] for name, values in CHOICES.items()},
@@ -47,14 +47,16 @@ ON_BY_DEFAULT = ("autocast", "adapters_float32", "kbit_upcast", "padding", "keep
 MEMORY_CONTROLS |= dict.fromkeys(ON_BY_DEFAULT, "false")
 NEED_ANOTHER = {"gpus": {"sharding": "zero3"}, "sharding": {"gpus": "4"}, "padding": {"batch": "4"}}
 """What must stand beside a control for it to change anything."""
-DRAWN_ELSEWHERE = {"simulate", "largest", "model-hub"}
-"""Controls that change what no snippet shows: the simulation, the largest models; and a model by name on the hub."""
+DRAWN_ELSEWHERE = {"tokens", "price", "kernels", "model-hub", "memory-guess"}
+"""Controls that change what no snippet shows: hours and money, a guess, a model by name on the hub."""
+OPEN = {"terms": "true", "code": "true"}
+"""The boxes of the page that are drawn when they are opened."""
 
 
 def check_memory(exports: Exports, **query: str) -> tuple[str, str]:
-    exports.open("memory", **query)
+    exports.open("memory", **OPEN, **query)
     out = printed(exports.code["estimate.py"])
-    row = memory_row(exports, query.get("terms", "QLoRA"))
+    row = memory_row(exports, query.get("method", "QLoRA"))
     terms = exports.tables["terms"]
     assert f"allocated {row['allocated']}, {terms['bytes'].sum():,} bytes" in out
     assert f"with allocator and context {row['with allocator and context']}: {row['verdict']}" in out
@@ -84,7 +86,7 @@ def test_every_control_of_the_memory_page_is_among_those_that_are_moved(exports)
 
 
 def test_memorys_code_has_a_pasted_configuration_in_it(exports):
-    page = exports.open("memory")
+    page = exports.open("memory", **OPEN)
     page.text_area(key="model-pasted").set_value(SMALL).run()
     out = printed(exports.code["estimate.py"])
     assert memory_row(exports)["allocated"] in out
@@ -304,7 +306,7 @@ def short(text: str) -> str:
     return re.sub(r"steps=\d+", "steps=2", text)
 
 
-WITH_CODE = {"quantization": {"section": "a matrix", "picture": "table and code"}}
+WITH_CODE = {"quantization": {"section": "a matrix", "picture": "table and code"}, "memory": OPEN}
 """Where a page has its code, when that is not in sight as it opens."""
 
 

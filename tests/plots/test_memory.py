@@ -11,7 +11,7 @@ from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import fit
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace, TimelinePoint
-from peftcalc.memory.serving import serving_table
+from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import memory as plots
 from peftcalc.plots.serving import serving_chart
 from peftcalc.units import GIB

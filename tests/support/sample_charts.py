@@ -13,7 +13,7 @@ from peftcalc.lab.stored_runs import stored_run
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
-from peftcalc.memory.serving import serving_table
+from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
     direction,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peftcalc.advice.advise import advise
-from peftcalc.memory.serving import serving
+from peftcalc.memory.serving.tasks import serving
 from peftcalc.methods import LoRA
 from peftcalc.ui.lessons.lesson import Lesson, Prediction, Preset, TryThis
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import fit
-from peftcalc.methods import DoRA, Full, LoRA, QLoRA
+from peftcalc.methods import DoRA, Full, LoRA, Method, QLoRA
 from peftcalc.ui.lessons.lesson import Lesson, Prediction, Preset, TryThis
 
 LLAMA_8B = "meta-llama/Llama-3.1-8B"
 LLAMA_3B = "meta-llama/Llama-3.2-3B"
 PHI = "microsoft/Phi-3-mini-4k-instruct"
+
+
+def _grows(method: Method) -> int:
+    """Bytes that the step takes more without checkpointing."""
+    with_it, without = (estimate_memory(LLAMA_8B, method, checkpointing=on).total for on in (True, False))
+    return without - with_it
+
 
 MEMORY = Lesson(
     presets=(
@@ -31,17 +38,12 @@ MEMORY = Lesson(
         ),
     ),
     prediction=Prediction(
-        "Llama-3.1-8B has 8 billion parameters, 16 GB in 16 bits. How much does full fine-tuning with AdamW take, "
-        "all in 16 bits, with checkpointing?",
-        ("About 16 GiB", "About 32 GiB", "About 75 GiB"),
-        lambda: min(
-            ("About 16 GiB", 16),
-            ("About 32 GiB", 32),
-            ("About 75 GiB", 75),
-            key=lambda option: abs(option[1] - estimate_memory(LLAMA_8B, Full(), checkpointing=True).total / 2**30),
-        )[0],
-        "Weights, gradients and two moments are four numbers for each parameter, and the update and the logits come on "
-        "top.",
+        "Turn checkpointing off, for Llama-3.1-8B with one sequence of 2,048 tokens: which method's bar grows most?",
+        ("Full", "LoRA", "DoRA", "QLoRA"),
+        lambda: max((Full(), LoRA(rank=16), DoRA(rank=16), QLoRA(rank=16)), key=_grows).label,
+        "DoRA keeps each layer's result before it is scaled, beside what LoRA keeps: with checkpointing one layer's at "
+        "a time, without it all layers'.",
+        {"model": LLAMA_8B, "checkpointing": False, "batch": 1, "sequence": 2048, "rank": 16},
     ),
     try_this=(
         TryThis(

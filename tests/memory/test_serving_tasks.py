@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peftcalc import Full, LoRA, QLoRA
-from peftcalc.memory.serving import serving, serving_table
+from peftcalc.memory.serving.tasks import serving, serving_table
 
 MODEL = "meta-llama/Llama-3.1-8B"
 ADAPTER = 2 * 41_943_040

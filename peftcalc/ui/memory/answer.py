@@ -1,0 +1,135 @@
+"""The first screen of the page on memory: five bars at the card's line, each with its verdict and its hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from peftcalc import units
+from peftcalc.memory.cards import Gpu
+from peftcalc.memory.fit import Fit
+from peftcalc.methods import METHODS, Method
+from peftcalc.models.shapes import ModelShapes
+from peftcalc.plots import memory as plots
+from peftcalc.speed.estimate import estimate_speed
+from peftcalc.speed.records import SpeedEstimate
+from peftcalc.speed.run import RunCost, run_cost
+from peftcalc.ui import page, show
+from peftcalc.ui.memory.setup import Setup
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How long the visitor's data takes with one method."""
+
+    speed: SpeedEstimate
+    run: RunCost
+
+    @property
+    def hours(self) -> str:
+        return _hours(self.run.hours)
+
+    @property
+    def span(self) -> str:
+        return f"{_hours(self.run.low_hours)} to {_hours(self.run.high_hours)}"
+
+
+def times(setup: Setup) -> dict[str, Timed]:
+    """By method's label; empty where the time on this card or of this model is not estimated."""
+    options = tuple(sorted({**setup.options, "kernels": setup.kernels}.items()))
+    try:
+        return {
+            method.label: _timed(
+                setup.shapes, method, setup.card, setup.batch, setup.sequence, options, setup.tokens, setup.price
+            )
+            for method in setup.methods
+        }
+    except ValueError:
+        return {}
+
+
+@lru_cache(maxsize=1024)
+def _timed(
+    shapes: ModelShapes,
+    method: Method,
+    card: Gpu,
+    batch: int,
+    sequence: int,
+    options: tuple[tuple[str, Any], ...],
+    tokens: int,
+    price: float,
+) -> Timed:
+    speed = estimate_speed(shapes, method, card, batch, sequence, **dict(options))
+    return Timed(speed, run_cost(speed, tokens, price=price or None))
+
+
+def draw(setup: Setup, fits: list[Fit]) -> None:
+    """The picture, and below it the same as a table."""
+    timed = times(setup)
+    _bars(setup, fits, timed)
+    _table(setup, fits, timed)
+    for note in dict.fromkeys(_notes(setup, fits, timed)):
+        st.info(page.escape(note), icon=":material/info:")
+
+
+def _bars(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
+    card = setup.card
+    said = {f.method.label: _said(f, timed) for f in fits}
+    spoken = ", ".join(f"{f.method.label} {units.gib(f.estimate.total)}, {said[f.method.label]}" for f in fits)
+    allowance = fits[0].needed.expected_bytes - fits[0].needed.peak_bytes
+    show.chart(
+        plots.bars_chart({f.method.label: f.estimate for f in fits}, card.usable_bytes, card.name, allowance, said),
+        f"Peak memory by part for each method against {card.name} with {units.gib(card.usable_bytes)}: {spoken}.",
+    )
+
+
+def _said(one: Fit, timed: dict[str, Timed]) -> str:
+    """The verdict, and the hours of what can run."""
+    mark = f"{plots.MARKS[one.verdict]} {one.verdict}"
+    time = timed.get(one.method.label)
+    return f"{mark} · {time.hours} h" if time and one.fits else mark
+
+
+def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
+    rows = []
+    for one in fits:
+        row: dict[str, object] = {
+            "method": one.method.label,
+            "allocated": units.gib(one.estimate.total),
+            "with allocator and context": units.gib(one.needed.expected_bytes),
+            "verdict": one.verdict,
+            "largest batch": one.largest_batch,
+            "longest sequence": one.largest_sequence,
+        }
+        time = timed.get(one.method.label)
+        if time and not one.fits:
+            row |= {"tokens a second": "–", "hours": "–"}
+        elif time:
+            row |= {"tokens a second": f"{time.speed.tokens_per_second:,.0f}", "hours": f"{time.hours} ({time.span})"}
+            if time.run.money is not None:
+                row["money"] = f"{time.run.money:,.2f} ({time.run.low_money:,.2f} to {time.run.high_money:,.2f})"
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        page.badge("estimated", "in closed form")
+        if timed:
+            st.caption(f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected.")
+    show.table(frame, "fit", f"Which methods fit on the {setup.card.name}, up to which sizes, and how long they take")
+
+
+def _notes(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> list[str]:
+    notes = [note for f in fits for note in f.estimate.notes]
+    if setup.options["dtype"] == "bfloat16" and not setup.card.bfloat16:
+        notes.append(f"{setup.card.name} has no bfloat16: choose float16, which takes the same bytes")
+    if not timed:
+        notes.append(f"how long a step takes is not estimated for this model on {setup.card.name}")
+    left_out = " and ".join(METHODS[name].label for name in setup.refused)
+    return notes + [f"without {left_out}: {sentence}" for sentence in dict.fromkeys(setup.refused.values())]
+
+
+def _hours(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"

@@ -1,0 +1,120 @@
+"""How accurate is this? Every measured row beside our answer, and what the methods reach where somebody tried them."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from functools import lru_cache
+
+import pandas as pd
+import streamlit as st
+
+from peftcalc import units
+from peftcalc.evidence.rows import EvidenceRow, evidence_rows
+from peftcalc.plots.chart import Chart
+from peftcalc.plots.evidence.errors import errors_chart
+from peftcalc.ui import page, show, state
+from peftcalc.ui.memory import quality
+from peftcalc.ui.memory.setup import Setup
+
+OF_MEMORY, OF_QUALITY = "memory, measured by others", "accuracy, published by PEFT"
+KNOWN, ALL = "set-up known", "all"
+KEY = "evidence-table"
+
+
+def draw(setup: Setup) -> None:
+    """One of two: memory, or quality."""
+    which = state.choice("Evidence of", (OF_MEMORY, OF_QUALITY), "evidence", OF_MEMORY)
+    if which == OF_QUALITY:
+        quality.draw(setup)
+    else:
+        _of_memory()
+
+
+def _of_memory() -> None:
+    chosen = state.choice("Rows", (KNOWN, ALL), "rows", KNOWN)
+    rows = _rows(chosen)
+    page.badge("measured", "by others, published")
+    st.markdown(_score(rows))
+    show.chart(_chart(chosen), "Error of the estimate for each measured row, by card.")
+    st.caption("Hollow marks were in sight when a rule was set; they judge nothing and stand outside the mean.")
+    event = st.dataframe(
+        _frame(chosen),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=KEY,
+        height=240,
+        column_config={"error": st.column_config.NumberColumn(format="%+.1f %%")},
+        alt="Measured and estimated memory, every row with its source",
+    )
+    show.download_csv(_frame(chosen), "accuracy")
+    picked = event["selection"]["rows"]
+    if picked and picked[0] < len(rows):
+        _set_up(rows[picked[0]])
+    else:
+        st.caption("Click the box of a row for its set-up and source.")
+
+
+@lru_cache(maxsize=2)
+def _rows(chosen: str) -> tuple[EvidenceRow, ...]:
+    return tuple(row for row in evidence_rows() if chosen == ALL or row.setup.startswith("known"))
+
+
+@lru_cache(maxsize=2)
+def _chart(chosen: str) -> Chart:
+    return show.ready(errors_chart(_rows(chosen)))
+
+
+def _score(rows: Sequence[EvidenceRow]) -> str:
+    """Mean and worst of the rows that judge, by how attention ran."""
+    judges = [row for row in rows if not row.used_for_calibration and row.setup == "known"]
+    words = {"fused attention, one card": [], "attention written out": [], "two cards": []}
+    for row in judges:
+        kind = "two cards" if row.gpus > 1 else "attention written out" if row.attention == "eager" else ""
+        words[kind or "fused attention, one card"].append(abs(row.error_percent))
+    told = [
+        f"{kind}: **{statistics.mean(errors):.1f} %** on average, {max(errors):.1f} % at worst ({len(errors)} rows)"
+        for kind, errors in words.items()
+        if errors
+    ]
+    return "Off by, where the set-up is known: " + "; ".join(told) + "."
+
+
+@st.cache_data
+def _frame(chosen: str) -> pd.DataFrame:
+    rows = [
+        {
+            "card": row.card + (f" × {row.gpus}" if row.gpus > 1 else ""),
+            "model": row.model.rpartition("/")[2],
+            "method": row.method,
+            "batch × tokens": f"{row.batch} × {row.sequence:,}",
+            "attention": row.attention,
+            "checkpointing": row.checkpointing,
+            "measured": units.gib(row.measured_bytes),
+            "estimated": units.gib(row.estimated_bytes),
+            "error": row.error_percent,
+            "of": row.quantity,
+            "calibrated with": row.used_for_calibration,
+            "set-up": row.setup,
+            "source": row.source,
+        }
+        for row in _rows(chosen)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _set_up(row: EvidenceRow) -> None:
+    """All that is known of one row, and the way to it by the page's controls."""
+    with st.container(border=True):
+        targets = f", rank {row.rank} on {row.targets}" if row.rank else ""
+        st.markdown(
+            f"**{page.escape(row.id)}**: {page.escape(row.model)}, {row.method}{page.escape(targets)}, "
+            f"{row.batch} × {row.sequence:,} tokens on {page.escape(row.card)}; {page.escape(row.setup)}"
+        )
+        measured = {row.quantity: row.measured_bytes, "reserved": row.reserved_bytes, "process": row.process_bytes}
+        shown = ", ".join(f"{units.gib(size)} {name}" for name, size in measured.items() if size)
+        st.markdown(f"Measured {page.escape(shown)}; estimated {units.gib(row.estimated_bytes)}.")
+        st.code(json.dumps(json.loads(row.options), indent=None), language="json", wrap_lines=True)
+        st.caption(page.escape(" ".join(filter(None, (row.source, row.note, row.used_for)))))

@@ -1,0 +1,51 @@
+"""The controls of the choices that change how much memory a step takes, each with its sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
+from peftcalc.ui import state
+
+GPUS = (1, 2, 4, 8, 16, 32, 64)
+ACCUMULATION = (1, 2, 4, 8, 16)
+WORDS = {
+    "dtype": "Precision of the weights",
+    "attention": "Attention",
+    "kernel": "Kernel of fused attention",
+    "optimizer": "Optimizer",
+    "loss": "Loss",
+    "autocast_scope": "Autocast stays open",
+    "experts": "Experts under 4 bits",
+    "sharding": "Several GPUs",
+    "autocast": "Autocast",
+    "float32_masters": "Float32 masters (mixed precision)",
+    "adapters_float32": "Adapters in float32",
+    "kbit_upcast": "Upcast of what is not quantized",
+    "padding": "Padded batches",
+    "keep_outputs": "The loop holds the logits",
+    "checkpointing": "Gradient checkpointing",
+}
+
+
+def checkpointing_control() -> bool:
+    """The choice that moves most, in sight."""
+    return state.switch(WORDS["checkpointing"], "checkpointing", True, help=SWITCHES["checkpointing"])
+
+
+def other_controls() -> dict[str, Any]:
+    """All other options of `MemoryOptions` but batch, sequence and card: for a popover."""
+    default = MemoryOptions()
+    chosen: dict[str, Any] = {}
+    st.markdown("**Why does another calculator say something else?** Every choice that changes the answer:")
+    for name, values in CHOICES.items():
+        sentences = "\n\n".join(f"**{value}**: {sentence}" for value, sentence in values.items())
+        chosen[name] = state.menu(WORDS[name], list(values), name, getattr(default, name), help=sentences)
+    chosen["gpus"] = state.slider("GPUs", GPUS, "gpus", default.gpus)
+    chosen["accumulation"] = state.slider("Batches before an update", ACCUMULATION, "accumulation", 1)
+    for name, sentence in SWITCHES.items():
+        if name != "checkpointing":
+            chosen[name] = state.switch(WORDS[name], name, getattr(default, name), help=sentence)
+    return chosen
