@@ -35,6 +35,7 @@ def mount(
     start: State | None = None,
     link: bool = True,
     height: int | str = "content",
+    on_door: Callable[[Any], None] | None = None,
 ) -> State:
     """Show a view, and say what the visitor has moved in it.
 
@@ -47,6 +48,7 @@ def mount(
             there.
         link: whether what is moved is written into the link and read from it.
         height: of the place, in pixels, or "content".
+        on_door: takes what the view says when somebody goes through a door in it, unchecked.
 
     Returns:
         The parts that stand elsewhere than in `data`.
@@ -58,14 +60,15 @@ def mount(
     # As bytes: a dictionary would be searched for data frames and written as JSON twice.
     written = json.dumps(sent, separators=(",", ":")).encode()
     taken = functools.partial(_take, key, parts, link)
-    answer = _component()(key=key, data=written, height=height, on_moved_change=taken)
+    doors = {} if on_door is None else {"on_door_change": functools.partial(_leave, key, on_door)}
+    answer = _component()(key=key, data=written, height=height, on_moved_change=taken, **doors)
     return moved if link else known(parts, answer.get("moved"), moved)
 
 
 def set_state(key: str, state: State) -> None:
     """Move a linked view, from a button's callback: presets and "try this" prompts. An empty state is the beginning."""
     if state:
-        st.query_params[key] = as_text(state)
+        st.query_params[key] = as_text(state, lead=key)
     elif key in st.query_params:
         del st.query_params[key]
 
@@ -87,6 +90,13 @@ def _take(key: str, parts: Parts, link: bool) -> None:
         set_state(key, state)
 
 
+def _leave(key: str, on_door: Callable[[Any], None]) -> None:
+    """Somebody goes through a door; a message that is none says nothing."""
+    where = st.session_state[key].get("door")
+    if where is not None:
+        on_door(where)
+
+
 def known(parts: Parts, state: Any, otherwise: Any) -> Any:
     """What a browser's message says, or `otherwise` where there is none or it is none of ours."""
     try:
@@ -100,7 +110,7 @@ def _from_link(key: str, parts: Parts) -> State | None:
     if text is None:
         return None
     try:
-        return from_text(parts, text)
+        return from_text(parts, text, lead=key)
     except ValueError as error:
         st.info(page.escape(f"The link's {key} is not shown: {error}."), icon=":material/link_off:")
         return None
