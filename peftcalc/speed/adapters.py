@@ -137,7 +137,7 @@ def _norms(setup: SpeedSetup, parts: list[Part]) -> Iterator[Work]:
     for part in parts:
         square, whole = part.in_features**2, part.in_features * part.out_features
         flops += part.repeats * 2 * part.rank * (square + whole)
-        moved += part.repeats * ((precision.adapter + size + size) * square + (size + e + 4 + 8 + 12 + 4) * whole)
+        moved += part.repeats * ((precision.adapter + size) * square + (size + e + 4 + 8 + 12 + 4) * whole)
         moved += part.repeats * (STORED + e) * whole if _stored(setup, part) else 0
     times = setup.forwards
     seconds = times * (flops / (setup.machine.float32 if size == 4 else setup.machine.half))
@@ -146,7 +146,7 @@ def _norms(setup: SpeedSetup, parts: list[Part]) -> Iterator[Work]:
         "DoRA: B·A of an identity matrix", "F · 2·r·(in² + in·out) / P", seconds, COMPUTE, launches / 3, PEFT_DORA
     )
     yield setup.traffic(
-        "DoRA: the norm of W + s·B·A", "F · (12·in² + 34·in·out) / B", times * moved, launches, PEFT_DORA
+        "DoRA: the norm of W + s·B·A", "F · (8·in² + 34·in·out) / B", times * moved, launches, PEFT_DORA
     )
 
 

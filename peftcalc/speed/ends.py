@@ -35,6 +35,7 @@ def head_and_loss(setup: SpeedSetup) -> Iterator[Work]:
     fused = setup.fused or options.loss == "fused"
     cast = 4 + precision.logits if not float32 else 0
     each = 3 * precision.logits if fused else 2 * cast + 8 + 12
+    each += 8 if options.loss == "shifted" else 0  # older releases copy the float32 logits once more
     source, words = (LIGER, "3·p·T·V / B") if fused else (LOSS, "(20 + 2·(4 + e))·T·V / B")
     yield setup.traffic("cross-entropy", words, each * setup.tokens * body.vocabulary, 12, source)
 

@@ -165,6 +165,6 @@ def _bound(phases: Iterable[_Phase]) -> str:
         return HOST
     shares = {
         bound: sum(p.times * w.seconds for p in phases for w in p.works if w.bound == bound)
-        for bound in (COMPUTE, MEMORY)
+        for bound in (COMPUTE, MEMORY, HOST)
     }
     return max(shares, key=shares.__getitem__)

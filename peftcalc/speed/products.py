@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from peftcalc.memory.estimate.model_state import is_quantized
-from peftcalc.speed.work import COMPUTE, MEMORY, SpeedSetup, Work
+from peftcalc.speed.work import COMPUTE, HOST, MEMORY, SpeedSetup, Work
 
 KAPLAN = "Kaplan et al. 2020 (arXiv:2001.08361), section 2.1"
 QLORA = "QLoRA paper, section 3; bitsandbytes 0.50, autograd/_functions.py"
@@ -26,6 +26,9 @@ _KERNELS = 4
 _AUTOGPTQ_KERNELS = 12
 _GATHERING = 12
 """Kernels that choose, weigh and put back the tokens of one expert."""
+_PRODUCTS = 6
+"""Kernels of one expert itself: three products, the activation, and views."""
+LOOP = "transformers' loop over experts: the indices of an expert's tokens are made by `where` or `nonzero`"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def products(setup: SpeedSetup) -> Iterator[Work]:
     """Forward, recomputed, backward and weight gradients; and 4-bit weights made dense for each of them."""
     found = matrices(setup)
     forward, bound = _passes(setup, found)
-    launches = sum(m.repeats for m in found) + _expert_launches(setup)
+    launches = sum(m.repeats for m in found) + _GATHERING * _experts_at_work(setup)
     size = "2·N·T / P, or e·(N + T·Σ(in + out)) / B"
     yield Work("matrix products, forward", size, forward, bound, launches, KAPLAN)
     if setup.forwards > 1:
@@ -79,6 +82,7 @@ def products(setup: SpeedSetup) -> Iterator[Work]:
     yield Work("matrix products, backward", size, forward * share, bound, launches * share, KAPLAN)
     if setup.step.trained:
         yield Work("gradients of the weights", size, forward, bound, launches, KAPLAN)
+    yield from _searched(setup)
     yield from _dequantized(setup, found)
     yield from _casts(setup, found)
 
@@ -96,8 +100,19 @@ def _passes(setup: SpeedSetup, found: list[Matrix]) -> tuple[float, str]:
     return sum(seconds.values()), max(seconds, key=seconds.__getitem__)
 
 
-def _expert_launches(setup: SpeedSetup) -> float:
-    return sum(e.repeats * e.count * _GATHERING for e in setup.step.body.experts)
+def _experts_at_work(setup: SpeedSetup) -> float:
+    """Experts that some token visits, in all layers."""
+    return sum(e.repeats * min(e.count, setup.tokens * e.visits) for e in setup.step.body.experts)
+
+
+def _searched(setup: SpeedSetup) -> Iterator[Work]:
+    """Which tokens an expert gets is read by the host, so in forward passes it cannot run ahead of the card."""
+    kernels = setup.forwards * _experts_at_work(setup) * (_GATHERING + _PRODUCTS)
+    if kernels:
+        seconds = kernels * setup.machine.launch
+        yield Work(
+            "finding each expert's tokens", "F · L · experts · kernels · seconds for one", seconds, HOST, 0, LOOP
+        )
 
 
 def _dequantized(setup: SpeedSetup, found: list[Matrix]) -> Iterator[Work]:

@@ -27,7 +27,7 @@ class Work:
     formula: str
     seconds: float
     bound: str
-    """What the card waits for: `COMPUTE` or `MEMORY`."""
+    """What the card waits for: `COMPUTE`, `MEMORY` or, where it must answer first, `HOST`."""
     launches: float
     """Kernels that the host starts."""
     source: str

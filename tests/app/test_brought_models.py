@@ -65,7 +65,7 @@ def test_the_page_says_where_it_is_built(opened):
 def test_what_the_worker_tells_is_the_model(opened):
     config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}
     paste(opened, config)
-    assert opened.markdown[0].value == f"GPT2LMHeadModel: {load_model(config).total}"
+    assert opened.markdown[-1].value == f"GPT2LMHeadModel: {load_model(config).total}"
 
 
 def test_a_refusal_is_a_sentence(opened):
@@ -81,7 +81,7 @@ def test_the_same_content_is_built_once_and_another_name_alone_is_another_conten
     for pasted in (config, dict(reversed(config.items())), {**config, "_name_or_path": "openai-community/gpt2"}):
         paste(opened, pasted)
     assert len(asked) == 2
-    assert opened.markdown[0].value.startswith("openai-community/gpt2 (another config): ")
+    assert opened.markdown[-1].value.startswith("openai-community/gpt2 (another config): ")
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_what_takes_too_long_or_too_much_is_ended_and_the_next_one_is_built(open
         assert words in opened.error[0].value
         until(lambda: queue.ready)
     paste(opened, {"model_type": "gpt2", "n_layer": 1, "n_embd": 32, "n_head": 2})
-    assert opened.markdown[0].value.startswith("GPT2LMHeadModel: ")
+    assert opened.markdown[-1].value.startswith("GPT2LMHeadModel: ")
 
 
 @pytest.mark.slow

@@ -65,6 +65,16 @@ def samples() -> list[np.ndarray]:
     ]
 
 
+def on_the_border(top: int) -> list[np.ndarray]:
+    """Groups whose numbers lie half way between two codes, or a rounding of the factor beside it."""
+    random = np.random.default_rng(6)
+    groups = []
+    for scale in random.uniform(0.5, 2, 24).astype(np.float32):
+        factor = np.float32(top) * (np.float32(1) / scale)
+        groups.append(np.append(scale, (random.integers(-top, top, 63) + np.float32(0.5)) / factor))
+    return groups
+
+
 def codes_of(quantized, form: str, count: int) -> list[int]:
     if form == "int8":
         return quantized.codes.tolist()
@@ -76,6 +86,8 @@ def codes_of(quantized, form: str, count: int) -> list[int]:
 @pytest.mark.parametrize("form", FORMATS)
 def test_codes_and_what_they_stand_for_are_pythons(page, form):
     cases = [(x, size) for x in samples() for size in (16, 32, 64)]
+    if form.startswith("int"):
+        cases += [(x, 64) for x in on_the_border(2 ** (int(form[3:]) - 1) - 1)]
     ours = ask(
         page,
         """(form, cases) => cases.map(([x, size]) => {

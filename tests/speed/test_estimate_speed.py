@@ -149,6 +149,46 @@ def test_four_bit_weights_are_made_dense_three_times_under_checkpointing():
         assert terms["4-bit weights made dense"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_fused_attention_is_two_products_forward_and_five_backward():
+    found = speed(LLAMA, LoRA(), batch=2, sequence=4096, checkpointing=True, padding=False)
+    one = 2 * 2 * (2 * 4096) * 4096 / 2 * 3072 * 28  # two products of two operations, half of the scores, 28 layers
+    ahead, back = SET.attention_forward * 4096 / 4596, SET.attention_backward * 4096 / 4796
+    expected = one / 312e12 * (2 / ahead + 2.5 / back)
+    assert next(t for t in found.terms if t.name == "attention").seconds == pytest.approx(expected)
+
+
+def test_dora_moves_an_identity_matrix_and_the_weight_through_float32():
+    terms = {t.name: t.seconds for t in speed(LLAMA, DoRA(rank=4, targets=["q_proj"]), autocast=False).terms}
+    moved = 28 * 3072**2 * (8 + 4 + 2 + 4 + 8 + 12 + 4)  # identity 8; B·A 4, weight 2 + 4, scaling 8, sum 12, norm 4
+    assert terms["DoRA: the norm of W + s·B·A"] == pytest.approx(moved / (SET.bandwidth * 2039e9))
+    flops = 28 * 2 * 4 * 2 * 3072**2
+    assert terms["DoRA: B·A of an identity matrix"] == pytest.approx(flops / (SET.float32 * 19.5e12))
+
+
+def test_peft_casts_drops_out_scales_and_adds_around_a_float32_adapter():
+    name, tokens = "casts, dropout and sums of the adapters", 2048
+    plain, dropped = (
+        {t.name: t.seconds for t in speed(LLAMA, LoRA(dropout=p, targets=["q_proj"]), autocast=False).terms}[name]
+        for p in (0.0, 0.1)
+    )
+    forward = 3072 * (2 + 4) + 3072 * (2 * 4 + (2 + 4 + 4) + (4 + 2))  # cast; scaling, sum, cast
+    backward = 3072 * (2 + 4 + 3 * 2) + 3072 * (2 * 4 + 2 + 4)
+    assert plain == pytest.approx(28 * tokens * (forward + backward) / (SET.bandwidth * 2039e9))
+    assert dropped - plain == pytest.approx(28 * tokens * 2 * 9 * 3072 / (SET.bandwidth * 2039e9))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "norm", "rotary", "activation"),
+    [("eager", 36 + 64, 20 + 32, 10 + 18), ("fused", 4 + 6, 4 + 4, 10 + 18), ("liger", 4 + 6, 4 + 4, 6 + 10)],
+)
+def test_elementwise_operators_move_these_bytes_a_number(kernels, norm, rotary, activation):
+    terms = {t.name: t.seconds for t in speed(LLAMA, LoRA(), autocast=False, kernels=kernels).terms}
+    seconds = 28 * 2048 / (SET.bandwidth * 2039e9)  # of a byte in each layer, for every token
+    assert terms["norms"] == pytest.approx(2 * 3072 * norm * seconds)
+    assert terms["rotary embedding"] == pytest.approx((3072 + 1024) * rotary * seconds)
+    assert terms["activations"] == pytest.approx(8192 * activation * seconds)
+
+
 def test_causal_attention_takes_half_of_what_an_encoder_takes():
     causal, both = (
         next(
@@ -200,7 +240,7 @@ def test_gpus_multiply_the_rate_and_the_note_says_what_is_not_counted():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kernel": "fused"}, "did you mean 'kernels'"),
+        ({"kernls": "fused"}, "did you mean 'kernels'"),
         ({"kernels": "fusd"}, "did you mean 'fused'"),
         ({"checkpoint": True}, "did you mean 'checkpointing'"),
         ({"experts": "8bit"}, "did you mean '4bit'"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
@@ -20,9 +21,6 @@ from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_te
 
 NAME = "peftcalc.explorable"
 """Declared in pyproject.toml, which Streamlit looks for in every installed package."""
-PROJECTOR = "projector"
-"""Of the session: whether everything is to be read from the last row."""
-
 COLORS = {**{name: style.color for name, style in METHOD_STYLES.items()}, **SIGNED}
 
 
@@ -56,7 +54,7 @@ def mount(
     begun = dict(start or {})
     linked = _from_link(key, parts) if link else None
     moved = begun if linked is None else linked
-    sent = {**payload(view, data, moved), "projector": bool(st.session_state.get(PROJECTOR))}
+    sent = {**payload(view, data, moved), "projector": page.projector()}
     # As bytes: a dictionary would be searched for data frames and written as JSON twice.
     written = json.dumps(sent, separators=(",", ":")).encode()
     taken = functools.partial(_take, key, parts, link)
@@ -80,7 +78,7 @@ def payload(view: str, data: Mapping[str, Any], state: State | None = None) -> d
 
 @functools.cache
 def _component() -> Callable[..., Mapping[str, Any]]:
-    return st.components.v2.component(NAME, js="explorable.js", css="explorable.css")
+    return component(NAME, js="explorable.js", css="explorable.css")
 
 
 def _take(key: str, parts: Parts, link: bool) -> None:
