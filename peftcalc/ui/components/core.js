@@ -186,6 +186,16 @@ function mxBlock(x, start, stop, absmax, { codes, back, scales }) {
   scales.push(scale);
 }
 
+/** A number in units of its scale, as the nearest code is looked for. `quant.steps.Steps.normalised` */
+export const normalised = (x, scale, format) => (scale > 0 ? f(f(f(x) / scale) * (TOP[format] ?? 1)) : f(x));
+
+/** The bytes of an even number of codes, two of four bits in each. `quant.quantizing.quantize(…).codes` */
+export function packed(codes, format) {
+  if (format === "int8") return Uint8Array.from(codes);
+  const low = format === "mxfp4" ? 0 : 4;
+  return Uint8Array.from({ length: codes.length / 2 }, (_, i) => ((codes[2 * i] & 15) << low) | ((codes[2 * i + 1] & 15) << (4 - low)));
+}
+
 /** `quant.errors.quantization_error` */
 export function quantizationError(x, back) {
   let noise = 0, signal = 0, sum = 0, most = 0;

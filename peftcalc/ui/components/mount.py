@@ -15,13 +15,21 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
+from peftcalc.plots.quantization import CODE_POINT_COLOR, FORMAT_COLORS
+from peftcalc.plots.quantization_steps import PART_COLORS
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
 from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_text
 
 NAME = "peftcalc.explorable"
 """Declared in pyproject.toml, which Streamlit looks for in every installed package."""
-COLORS = {**{name: style.color for name, style in METHOD_STYLES.items()}, **SIGNED}
+COLORS = {
+    **{name: style.color for name, style in METHOD_STYLES.items()},
+    **SIGNED,
+    **FORMAT_COLORS,
+    **PART_COLORS,
+    "error": CODE_POINT_COLOR,
+}
 
 
 def mount(

@@ -92,7 +92,33 @@ class Choice:
     read = checked
 
 
-Part = Number | Numbers | Choice
+@dataclass(frozen=True)
+class Written:
+    """A number as its text, which keeps its size: 1e-45, 3e38, and also -0, inf and nan."""
+
+    most: int = 40
+
+    def checked(self, name: str, value: Any) -> str:
+        """`value` if it is such a text.
+
+        >>> Written().checked("x", "1e-45")
+        '1e-45'
+
+        Raises:
+            ValueError: it is not.
+        """
+        try:
+            if isinstance(value, str) and len(value) <= self.most and value.isascii():
+                float(value)
+                return value.strip()
+        except ValueError:
+            pass
+        raise ValueError(f"{name} must be a number as text of at most {self.most} characters, got {str(value)[:60]}")
+
+    read = checked
+
+
+Part = Number | Numbers | Choice | Written
 State = dict[str, Any]
 
 
