@@ -34,7 +34,7 @@ COLORS = {
 
 def mount(
     view: str,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | str,
     parts: Parts,
     key: str,
     *,
@@ -48,6 +48,7 @@ def mount(
     Args:
         view: a name in `explorable.js`.
         data: what the view shows and where its parts stand at first; plain numbers, texts, lists and dictionaries.
+            A large one that stays as it is can be given as the JSON of its mapping.
         parts: what can be moved in it.
         key: of the session and of the link's parameter; unlike for each view on a page.
         start: where parts stand while the link says nothing, other than in `data`; when it changes, the view goes
@@ -62,9 +63,9 @@ def mount(
     begun = dict(start or {})
     linked = _from_link(key, parts) if link else None
     moved = begun if linked is None else linked
-    sent = {**payload(view, data, moved), "projector": page.projector()}
     # As bytes: a dictionary would be searched for data frames and written as JSON twice.
-    written = json.dumps(sent, separators=(",", ":")).encode()
+    shown = data if isinstance(data, str) else _json(data)
+    written = f"{shown[:-1]},{_json({**payload(view, {}, moved), 'projector': page.projector()})[1:]}".encode()
     taken = functools.partial(_take, key, parts, link)
     doors = {} if on_door is None else {"on_door_change": functools.partial(_leave, key, on_door)}
     answer = _component()(key=key, data=written, height=height, on_moved_change=taken, **doors)
@@ -82,6 +83,10 @@ def set_state(key: str, state: State) -> None:
 def payload(view: str, data: Mapping[str, Any], state: State | None = None) -> dict[str, Any]:
     """What `static.js` needs to show a view on a page without a server: the JSON of its script element."""
     return {**data, "view": view, "colors": COLORS, "state": state or {}}
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
 @functools.cache

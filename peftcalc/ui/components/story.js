@@ -28,6 +28,7 @@ export default class Story {
       options: one.options.map(option => text("option", option, 80)),
       right: whole("right", one.right, 0, one.options.length - 1),
       answer: text("answer", one.answer, 400),
+      then: one.then ?? {},
       door: { label: text("door", one.door.label, 80), href: text("href", one.door.href, 200) },
       faces: one.faces.map(face => ({ name: text("face", face.name, 40), view: oneOf("view", face.view, Object.keys(VIEWS)), data: face.data })),
     }));
@@ -104,6 +105,7 @@ export default class Story {
         place.guess = k;
         this.question(place);
         this.open(place);
+        this.then(place);
         this.frame.speak(ask.textContent);
         place.heading.focus({ preventScroll: true });
       });
@@ -113,6 +115,14 @@ export default class Story {
   /** What would have given the answer away is drawn once it is out. */
   open(place) {
     for (const { frame } of place.faces) if (frame?.view) { frame.view.open = place.guess !== null; frame.relay(); }
+  }
+
+  /** The picture goes where the question asked about, and shows what came. */
+  then({ scene, faces: [{ frame }] }) {
+    if (!frame?.view || !Object.keys(scene.then).length) return;
+    frame.view.state = { ...frame.view.state, ...scene.then };
+    frame.relay();
+    frame.release();
   }
 
   async turnTo(place, which) {

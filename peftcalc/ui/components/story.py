@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,10 +41,14 @@ def story(
     Returns:
         What the visitor moved: "scene", and the parts of its picture.
     """
-    return mount("story", story_data(model, card), story_parts(), key, on_door=on_door)
+    return mount("story", _story_json(model, card), story_parts(), key, on_door=on_door)
 
 
 @lru_cache(maxsize=64)
+def _story_json(model: str, card: str) -> str:
+    return json.dumps(story_data(model, card), separators=(",", ":"))
+
+
 def story_data(model: str = STORY_MODEL, card: str = STORY_CARD) -> dict[str, Any]:
     """What the view shows; also for a page without a server (`mount.payload`)."""
     return {"scenes": [_scene(scene, model, card) for scene in SCENES]}
@@ -86,6 +91,7 @@ def _scene(scene: Scene, model: str, card: str) -> dict[str, Any]:
         "options": list(scene.options),
         "right": scene.options.index(scene.right()),
         "answer": scene.answer(),
+        "then": dict(scene.then),
         "door": {"label": scene.door.label, "href": scene.door.path + query},
         "faces": [{"name": face.name, "view": face.view, "data": _data(face, model, card)} for face in scene.faces],
     }

@@ -65,7 +65,7 @@ export default class Memory {
   }
 
   bars(x, y, width, high) {
-    const { models: list, cards: all } = this, model = list[this.model], card = all[this.card], room = width - 150;
+    const { models: list, cards: all } = this, model = list[this.model], card = all[this.card], room = width - 130;
     const most = Math.max(card.GiB * 1.15, Math.min(Math.max(...model.needs), 3 * card.GiB)), at = v => x + 62 + (Math.min(v, most) / most) * room;
     const group = s("g", {}), line = at(card.GiB);
     this.drawing.append(group, s("text", { class: "title left", x, y: y + 10 }, "One training step of the whole model, GiB"));
@@ -75,7 +75,7 @@ export default class Memory {
         s("rect", { class: "field", x: x - 6, y: top - 8, width: width + 6, height: 48, rx: 6 }),
         s("text", { class: name === this.method ? "left title" : "left", x, y: top + 14 }, METHODS[name]),
         s("rect", { x: x + 62, y: top, width: Math.max(2, at(needs) - x - 62), height: 28, rx: 3, style: `fill:var(--x-${name});${fits[0] === "✗" ? "fill-opacity:.35" : ""}` }),
-        s("text", { class: "left halo", x: at(needs) + (out ? -58 : 7), y: top + 14 }, `${num(needs, needs < 100 ? 1 : 0)}${out ? " →" : ""}`),
+        s("text", { class: "right", x: x + width - 4, y: top + 14 }, num(needs, 1)),
         s("text", { class: "small left quiet", x: x + 62, y: top + 35.5 }, fits));
       const pick = () => { this.method = name; this.frame.relay(); this.frame.release(); };
       row.addEventListener("click", pick);

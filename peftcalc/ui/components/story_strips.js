@@ -238,7 +238,7 @@ class Crossing extends Maps {
     if (!view.T) return { ...drawn, D: [view.D, Math.max(1, top(view.D))] };
     const most = top(view.T);
     if (view.kind === "alpha") drawn.D = [view.D, LOUDEST * most];
-    else drawn.D = [view.D, most];
+    else drawn.D = [view.D, view.fixed ? 2 * most : most];
     return { ...drawn, T: [view.T, most], E: [view.E, most] };
   }
 

@@ -11,9 +11,13 @@ from peftcalc.counting.count import count
 from peftcalc.geometry.direction import decompose
 from peftcalc.geometry.spectrum import rank_of
 from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.fit import fit
 from peftcalc.methods import Full, LoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_shapes
-from peftcalc.ui.story.pictures import FEW, RUN, RUN_RANK, SIDE, strips, target
+from peftcalc.quant.quantizing import quantize
+from peftcalc.quant.tables import NF4_VALUES
+from peftcalc.ui.components.codes import ordinary_weights
+from peftcalc.ui.story.pictures import FEW, RUN, RUN_RANK, SIDE, SMALL_CARD, strips, target
 from peftcalc.ui.story.presets import STORY_MODEL, stored
 from peftcalc.ui.story.tiny_run import TinyRun, tiny_run, tiny_task
 
@@ -148,24 +152,58 @@ def push_ties_length_to_turn() -> bool:
     return decompose(row, row + push).magnitude_change > 1 and abs(decompose(row, turned).magnitude_change) < 1e-12
 
 
-def quantized() -> str:
-    """What takes fewer bytes with QLoRA than with LoRA."""
-    plain, four = (estimate_memory(STORY_MODEL, method) for method in (LoRA(rank=16), QLoRA(rank=16)))
-    base, adapters = four.base_weights < plain.base_weights, four.adapters < plain.adapters
-    return {(True, False): "The frozen base", (False, True): "The adapters", (True, True): "Both"}[base, adapters]
+def who_pays() -> str:
+    quiet, loud, blocks = _pulled()
+    return "All that share its scale" if loud > 1.5 * quiet and blocks < 1.5 * quiet else "It alone"
 
 
-def quantized_said() -> str:
+def who_pays_said() -> str:
+    quiet, loud, _ = _pulled()
     return (
-        "The frozen base. The paper opens with it: gradients pass through a frozen model of four bits into adapters, "
-        "which alone are trained, in sixteen."
+        f"All that share its scale: pulled to eight times its length, it makes the others' error {loud / quiet:.0f} "
+        f"times as large. With blocks of 16, the 48 outside its block notice nothing."
+    )
+
+
+def _pulled(far: float = 8.0) -> tuple[float, float, float]:
+    """Error (RMSE) of the weights outside the first block, before the largest in it is pulled out, after, in blocks."""
+    weights = np.array(ordinary_weights(), dtype=np.float32)
+    pulled = weights.copy()
+    pulled[0] = far * np.abs(weights).max()
+
+    def error(x: np.ndarray, size: int) -> float:
+        back = np.asarray(quantize(x, "nf4", block_size=size).dequantize())
+        return float(np.sqrt(((back - x)[16:] ** 2).mean()))
+
+    return error(weights, 64), error(pulled, 64), error(pulled, 16)
+
+
+def blocks_contain_it() -> bool:
+    """In blocks of 16 the weights outside the first one come back the same, whatever is pulled in it."""
+    weights = np.array(ordinary_weights(), dtype=np.float32)
+    pulled = weights.copy()
+    pulled[0] = 8
+    one, other = (np.asarray(quantize(x, "nf4", block_size=16).dequantize()) for x in (weights, pulled))
+    return len(NF4_VALUES) == 16 and np.array_equal(one[16:], other[16:])
+
+
+def on_sixteen() -> str:
+    fits = fit(catalogue_shapes(STORY_MODEL), SMALL_CARD, checkpointing=True)
+    return {0: "None", 2: "Two", 4: "Four"}[sum(row.fits for row in fits)]
+
+
+def on_sixteen_said() -> str:
+    return (
+        "Two, QLoRA and QDoRA. The QLoRA paper says it in its first lines: gradients pass through a frozen model of "
+        "four bits into adapters, and those alone are trained."
     )
 
 
 def half_the_base() -> bool:
-    """Four bits and their scales: less than half the base's bytes, embeddings and what else stays wider included."""
+    """The adapters stay as they are; the base, wider embeddings included, is less than half."""
     plain, four = (estimate_memory(STORY_MODEL, method) for method in (LoRA(rank=16), QLoRA(rank=16)))
-    return 0.25 < (four.base_weights + four.quantization_constants) / plain.base_weights < 0.5
+    smaller = 0.25 < (four.base_weights + four.quantization_constants) / plain.base_weights < 0.5
+    return smaller and four.adapters == plain.adapters
 
 
 def _five_tasks() -> tuple[int, int, int]:

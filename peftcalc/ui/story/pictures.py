@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from peftcalc.ui.components.bits import bits_data
 from peftcalc.ui.components.product import product_data
 from peftcalc.ui.story.presets import STORY_MODEL, stored
 
 SIDE = 16
 STORY_CARD = "RTX 4090"
+SMALL_CARD = "RTX 4060 Ti 16GB"
 FACE = """
 ................
 .....######.....
@@ -92,6 +94,20 @@ def pick_data(model: str = STORY_MODEL, card: str = STORY_CARD) -> dict[str, Any
         [one["method"], calls.index(one["call"]), one["needs"], one["verdict"], one["checkpointing"]] for one in kept
     ]
     return _choices(model, card) | {"wishes": stored()["wishes"], "calls": calls, "answers": answers}
+
+
+def on_sixteen() -> dict[str, Any]:
+    """The state that puts the story's model on the card of 16 GB."""
+    kept = stored()
+    return {
+        "model": [one["id"] for one in kept["models"]].index(STORY_MODEL),
+        "card": [one["name"] for one in kept["cards"]].index(SMALL_CARD),
+    }
+
+
+def bits_data_of_the_story() -> dict[str, Any]:
+    """A weight in 32 bits, in two kinds of 16, and in whole numbers of 8 and 4."""
+    return bits_data(0.37, absmax=1, formats=("float32", "bfloat16", "float16", "int8", "int4"))
 
 
 def swap_data() -> dict[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peftcalc.ui.components.arrow import arrow_data, arrow_parts
+from peftcalc.ui.components.bits import bits_parts
+from peftcalc.ui.components.codes import codes_data, codes_parts
 from peftcalc.ui.components.parts import Choice, Number, Parts
 from peftcalc.ui.components.product import product_parts
 from peftcalc.ui.story import answers, pictures
@@ -54,6 +56,8 @@ class Scene:
     """Whether what `words` says beyond the answer is so."""
     door: Door
     faces: Sequence[Face]
+    then: Mapping[str, Any] = field(default_factory=dict)
+    """Where the first picture goes with the guess, to show what came."""
 
 
 def _run_parts(data: dict[str, Any]) -> Parts:
@@ -109,6 +113,7 @@ SCENES = (
         answers.strips_are_the_best,
         Door("How low a rank is enough?", "rank"),
         (Face("strips", pictures.rank_data, product_parts),),
+        {"rank": 7},
     ),
     Scene(
         "Alpha",
@@ -121,6 +126,7 @@ SCENES = (
         answers.too_loud_runs_away,
         Door("Alpha and the learning rate", "rank", {"section": "alpha"}),
         (Face("strips", pictures.alpha_data, product_parts),),
+        {"alpha": pictures.RUN_RANK / 4},
     ),
     Scene(
         "Dropout",
@@ -133,6 +139,7 @@ SCENES = (
         answers.dropout_costs_with_enough,
         Door("Dropout on a real task", "rank", {"section": "dropout"}),
         (Face("strips", pictures.dropout_data, _run_parts),),
+        {"dropout": 0.1},
     ),
     Scene(
         "Which way, and how far",
@@ -147,16 +154,32 @@ SCENES = (
         (Face("arrow", lambda: arrow_data(climb=True), arrow_parts),),
     ),
     Scene(
+        "Fewer bits",
+        "Click the bits of one number. Then sixty-four weights with four bits each: sixteen values, stretched by a "
+        "scale to the largest. Blocks with scales of their own keep a far one's damage among its neighbours.",
+        "One weight is pulled far out. Who pays for it?",
+        ("It alone", "All that share its scale"),
+        answers.who_pays,
+        answers.who_pays_said,
+        answers.blocks_contain_it,
+        Door("What do four bits lose?", "quantization"),
+        (
+            Face("bits", pictures.bits_data_of_the_story, bits_parts, "One number"),
+            Face("codes", codes_data, codes_parts, "Sixty-four weights"),
+        ),
+    ),
+    Scene(
         "Four bits below, sixteen above",
-        "QLoRA stores the frozen base in four bits; the strips above it, which are trained, keep sixteen. DoRA's "
-        "strips on such a base make QDoRA. It is often told the other way round.",
-        "What does QLoRA put into four bits?",
-        ("The adapters", "The frozen base", "Both"),
-        answers.quantized,
-        answers.quantized_said,
+        "QLoRA stores the frozen base in four bits; the strips above it, which are trained, keep sixteen. (It is often "
+        "told the other way round.) DoRA's strips on such a base make QDoRA.",
+        "Llama-3.1-8B on a card of 16 GB: how many of the five fit?",
+        ("None", "Two", "Four"),
+        answers.on_sixteen,
+        answers.on_sixteen_said,
         answers.half_the_base,
         Door("Will it fit on this card?", "memory"),
         (Face("memory", pictures.memory_data, _choice_parts, of_the_visitor=True),),
+        pictures.on_sixteen(),
     ),
     Scene(
         "One base, many tasks",
