@@ -9,7 +9,6 @@ const VIEWS = {
   bits: () => import("./bits.js"),
   weights: () => import("./weights.js"),
   block: () => import("./block.js"),
-  swap: () => import("./swap.js"),
   story: () => import("./story.js"),
 };
 const frames = new WeakMap(); // by place on the page: several of one view live beside each other

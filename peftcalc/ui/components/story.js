@@ -7,15 +7,16 @@ import { choice } from "./controls.js";
 import { h } from "./elements.js";
 import { Frame } from "./shell.js";
 
+const learn = name => async () => ({ default: (await import("./story_learn.js"))[name] });
+const cards = name => async () => ({ default: (await import("./story_cards.js"))[name] });
 const VIEWS = {
-  whole: () => import("./story_whole.js"),
-  strips: () => import("./story_strips.js"),
+  whole: learn("Whole"),
+  strips: learn("Strips"),
   arrow: () => import("./arrow.js"),
   bits: () => import("./bits.js"),
   codes: () => import("./codes.js"),
-  memory: () => import("./story_memory.js"),
-  swap: () => import("./swap.js"),
-  pick: () => import("./story_pick.js"),
+  memory: cards("Memory"),
+  swap: cards("Swap"),
 };
 const WIDE = 860; // from here on the words stand beside the picture
 
@@ -85,8 +86,8 @@ export default class Story {
     });
     place.heading = h("h2", { tabindex: -1 }, scene.title);
     place.body = h("section", { class: "x-scene", "aria-label": scene.title },
-      h("div", { class: "x-words" }, place.heading, h("p", {}, scene.words), place.ask, door),
-      h("div", { class: "x-play" }, place.which && h("div", { class: "x-faces" }, place.which.box), place.picture));
+      h("div", { class: "x-words" }, place.heading, h("p", {}, scene.words), place.which && h("div", { class: "x-faces" }, place.which.box), place.ask, door),
+      place.picture);
     this.question(place);
     return place;
   }

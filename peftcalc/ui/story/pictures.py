@@ -111,7 +111,8 @@ def bits_data_of_the_story() -> dict[str, Any]:
 
 
 def swap_data() -> dict[str, Any]:
-    return {"base": stored()["base"], "adapters": stored()["adapters"]}
+    base = stored()["base"]
+    return {"base": {"trained": base["parameters"], "bytes": base["bytes"]}, "adapters": stored()["adapters"]}
 
 
 def _choices(model: str, card: str) -> dict[str, Any]:

@@ -193,7 +193,7 @@ SCENES = (
         Door("Which method should I use?", "choose"),
         (
             Face("swap", pictures.swap_data, _swap_parts, "Plug in"),
-            Face("pick", pictures.pick_data, _pick_parts, "Which would you choose?", of_the_visitor=True),
+            Face("memory", pictures.pick_data, _pick_parts, "Which would you choose?", of_the_visitor=True),
         ),
     ),
 )  # fmt: skip

@@ -1,17 +1,81 @@
-// B and A as strips at the edges of what they make: row i of B and column j of A meet in cell i, j of ΔW. The product
-// (`product.js`) drawn so, in four scenes: the two strips, their rank, alpha, dropout.
+// Five scenes of one matrix: all of it moves; then B and A stand as strips at the edges of what they make, row i of B and
+// column j of A meeting in cell i, j of ΔW: the product (`product.js`) drawn so, with its rank, its alpha, its dropout.
 import { matrix, number, oneOf, text, whole } from "./checks.js";
 import { button, figure } from "./controls.js";
 import { norm, singularValues, tinyRun, tinyTask } from "./core.js";
-import { count, num, s, still } from "./elements.js";
+import { count, h, num, s, still } from "./elements.js";
+import { draggable } from "./hands.js";
+import { pixels, plate } from "./look.js";
 import Product from "./product.js";
 import { Maps, top } from "./product_maps.js";
-import { chart } from "./story_chart.js";
+
+const STEP = 0.03; // of the way that is left, a step
+const KEPT = ["weights", "gradients", "first moments", "second moments"];
+
+export class Whole {
+  static check(data) {
+    const W = matrix("W", data.W), to = matrix("to", data.to);
+    if (to.n !== W.n || to.m !== W.m) throw new RangeError("W and where it goes must have one shape");
+    return { n: W.n, m: W.m, W: W.flat, to: to.flat };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.steps = 0;
+    this.trained = figure("");
+    this.hold = button("Press and hold to train", () => {});
+    draggable(this.hold, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
+    this.hold.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); this.take(1); frame.releaseSoon(); } });
+    frame.bar.append(this.hold, this.trained.box);
+  }
+
+  receive(data) { Object.assign(this, data); }
+  get state() { return { steps: this.steps }; }
+  set state({ steps }) { this.steps = whole("steps", steps, 0, 999); }
+
+  take(many) { this.steps = Math.min(999, this.steps + many); this.frame.draw(); }
+  press(held) {
+    this.held = held;
+    if (!held) return this.frame.release();
+    const look = () => { if (this.held && this.frame.root.isConnected) { this.take(1); requestAnimationFrame(look); } };
+    look();
+  }
+
+  layout(width) {
+    const { n, m } = this, wide = width >= 560, side = Math.floor(Math.min(350, wide ? 0.46 * width : width - 12)), beside = wide ? side + 56 : 0;
+    const height = wide ? side + 12 : side + 250, y = wide ? 4 : side + 40, room = width - beside - 8;
+    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": `A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory` });
+    this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
+    KEPT.forEach((name, k) => {
+      const top = y + 40 + k * 62, fill = k ? "fill:none;stroke-dasharray:4 4" : "fill:var(--x-full)";
+      this.drawing.append(s("rect", { x: beside, y: top + 14, width: room, height: 24, rx: 4, style: `${fill};stroke:var(--x-full);stroke-width:2` }),
+        s("text", { class: "left small", x: beside, y: top }, name), s("text", { class: "right small", x: beside + room, y: top }, count(n * m)));
+    });
+    this.canvas = h("canvas", { role: "img", "aria-label": "W: orange above zero, blue below" });
+    this.canvas.style.cssText = `left:6px;top:6px;width:${side}px;height:${(side * n) / m}px;cursor:pointer;touch-action:none`;
+    draggable(this.canvas, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
+    this.frame.stage.replaceChildren(this.drawing, this.canvas);
+  }
+
+  paint() {
+    const { n, m } = this, gone = 1 - (1 - STEP) ** this.steps, now = this.W.map((v, k) => v + gone * (this.to[k] - v));
+    this.moved = Math.sqrt(now.reduce((sum, v, k) => sum + (v - this.W[k]) ** 2, 0) / (n * m));
+    pixels(this.canvas, now, n, m, Math.max(top(this.W), top(this.to)));
+    this.trained.set(count(n * m), `trained of ${count(n * m)} (100 %)`);
+  }
+  get picture() { return this.drawing; }
+  get sentence() {
+    const all = count(this.n * this.m);
+    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : `Press the matrix, and watch which of its ${all} numbers move.`;
+  }
+}
+
+// ---- B and A as strips ----
 
 const SHOWS = { strips: [], rank: ["rank"], alpha: ["alpha"], dropout: ["dropout"] };
 const LOUDEST = 2; // of ΔW in the scene of alpha: how often the target its deepest colour stands for
 
-export default class Strips extends Product {
+export class Strips extends Product {
   static check(data) {
     const { counter } = data, n = data.W.length;
     return {
@@ -265,4 +329,49 @@ class Crossing extends Maps {
   }
 
   part(lit, of, n, m, r) { return "TE".includes(of) && !"DWS".includes(lit.name) ? null : super.part(lit, of, n, m, r); }
+}
+
+// ---- a chart: a frame with axes, and lines that may leave it at the top ----
+
+/** At x, y, so wide and high. Args: title, across and up as [name, low, high, ticks], both linear. Returns
+ * {across(v), up(v), line(style, label), dot(style)}, which draw in its units. */
+function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs], up: [beside, y0, y1, ys], show = num }) {
+  const left = 44, head = 42, floor = height - 40, group = s("g", { transform: `translate(${x},${y})` });
+  const across = v => left + ((v - x0) * (width - left - 8)) / (x1 - x0), up = v => floor - ((v - y0) * (floor - head)) / (y1 - y0);
+  parent.append(group);
+  group.append(s("text", { class: "title left", x: 0, y: 8 }, title), s("path", { class: "axis", d: `M${left},${head}V${floor}H${width}` }),
+    s("text", { class: "small left quiet", x: 0, y: 29 }, beside), s("text", { class: "small right quiet", x: width - 6, y: floor + 32 }, below));
+  for (const v of xs) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 14 }, num(v)));
+  for (const v of ys) group.append(s("text", { class: "small right quiet", x: left - 7, y: up(v) }, show(v)));
+  return {
+    group, across, up,
+    line(style, text, label = {}) {
+      const path = s("path", { style: `fill:none;stroke-width:3;stroke-linejoin:round;${style}` });
+      const name = s("text", { class: "small right halo", ...label }, text ?? "");
+      group.append(path, name);
+      return {
+        /** Returns the place at which the line leaves the chart, or −1. */
+        set(values, from = x0) {
+          let d = "", out = -1;
+          for (let k = 0; k < values.length && out < 0; k++) {
+            const v = values[k];
+            if (!(v <= y1)) out = k;
+            d += `${d ? "L" : "M"}${across(from + k).toFixed(1)},${(out < 0 ? up(v) : head - 12).toFixed(1)}`;
+          }
+          path.setAttribute("d", d);
+          return out;
+        },
+        show(on) { path.style.display = name.style.display = on ? "" : "none"; },
+        name(v, at, down = -12) {
+          name.setAttribute("x", across(at));
+          name.setAttribute("y", up(Math.min(v, y1)) + down);
+        },
+      };
+    },
+    dot(style) {
+      const circle = s("circle", { r: 7, style: `stroke:var(--ground);stroke-width:2;${style}` });
+      group.append(circle);
+      return (v, at) => { circle.setAttribute("cx", across(at)); circle.setAttribute("cy", up(Math.min(v, y1))); };
+    },
+  };
 }
