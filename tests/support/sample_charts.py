@@ -17,7 +17,6 @@ from peftcalc.memory.serving import serving_table
 from peftcalc.plots import (
     adapter,
     direction,
-    home,
     memory,
     parameters,
     quantization,
@@ -56,8 +55,6 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
         "curve_chart": lambda: parameters.curve_chart(curves, 4 * 10**9),
         "methods_chart": lambda: parameters.methods_chart(counts),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
-        "peaks_chart": lambda: home.peaks_chart(pd.DataFrame({"method": METHODS, "GiB": [75, 19, 19, 13, 13]})),
-        "losses_chart": lambda: home.losses_chart(losses.set_axis(["method", "step", "loss"], axis=1)),
     }
 
 

@@ -43,7 +43,7 @@ export class Whole {
 
   layout(width) {
     const { n, m } = this, wide = width >= 560, side = Math.floor(Math.min(350, wide ? 0.46 * width : width - 12)), beside = wide ? side + 56 : 0;
-    const height = wide ? side + 12 : side + 250, y = wide ? 4 : side + 40, room = width - beside - 8;
+    const height = wide ? side + 12 : side + 320, y = wide ? 4 : side + 40, room = width - beside - 8;
     this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": `A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory` });
     this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
     KEPT.forEach((name, k) => {
@@ -59,7 +59,7 @@ export class Whole {
 
   paint() {
     const { n, m } = this, gone = 1 - (1 - STEP) ** this.steps, now = this.W.map((v, k) => v + gone * (this.to[k] - v));
-    this.moved = Math.sqrt(now.reduce((sum, v, k) => sum + (v - this.W[k]) ** 2, 0) / (n * m));
+    this.moved = now.reduce((sum, v, k) => sum + Math.abs(v - this.W[k]), 0) / (n * m);
     pixels(this.canvas, now, n, m, Math.max(top(this.W), top(this.to)));
     this.trained.set(count(n * m), `trained of ${count(n * m)} (100 %)`);
   }

@@ -87,7 +87,7 @@ SCENES = (
         answers.all_of_it,
         answers.all_of_it_said,
         answers.four_of_each,
-        Door("Count the numbers of your model", "parameters"),
+        Door("Count the numbers of your model", "parameters", {"section": "a real model"}),
         (Face("whole", pictures.whole_data, lambda data: {"steps": Number(0, 999, whole=True)}),),
     ),
     Scene(
