@@ -50,7 +50,6 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
         {"method": METHODS, "trainable": [8e9, 4e7, 4.2e7, 4e7, 4.2e7], "percent": 1.0, "text": "41.9 M · 0.52 %"}
     )
     gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
-    losses = pd.DataFrame([(m, s, 2.8 - s / 50) for m in METHODS for s in range(0, 50, 10)])
     return {
         "curve_chart": lambda: parameters.curve_chart(curves, 4 * 10**9),
         "methods_chart": lambda: parameters.methods_chart(counts),
