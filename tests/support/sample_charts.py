@@ -17,7 +17,6 @@ from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
     direction,
-    home,
     memory,
     parameters,
     quantization,
@@ -49,13 +48,10 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
         {"method": METHODS, "trainable": [8e9, 4e7, 4.2e7, 4e7, 4.2e7], "percent": 1.0, "text": "41.9 M · 0.52 %"}
     )
     gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
-    losses = pd.DataFrame([(m, s, 2.8 - s / 50) for m in METHODS for s in range(0, 50, 10)])
     return {
         "curve_chart": lambda: parameters.curve_chart(points, {**points[-1], "text": "rank 8"}, points[:3]),
         "methods_chart": lambda: parameters.methods_chart(counts),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
-        "peaks_chart": lambda: home.peaks_chart(pd.DataFrame({"method": METHODS, "GiB": [75, 19, 19, 13, 13]})),
-        "losses_chart": lambda: home.losses_chart(losses.set_axis(["method", "step", "loss"], axis=1)),
     }
 
 

@@ -10,6 +10,7 @@
 //   paint()                puts the numbers into it; at most once a frame, after frame.draw()
 //   get picture()          the svg element to take away
 //   get sentence()         what the picture says now; it stands below it, and is read out when a hand lets go
+//   remove()               ends what it began outside its frame; may be absent
 import { color } from "./checks.js";
 import { h } from "./elements.js";
 import { takeButtons } from "./take.js";
@@ -40,14 +41,17 @@ export class Frame {
   }
 
   remove() {
+    this.view?.remove?.();
     this.sizes.disconnect();
     this.root.remove();
   }
 
   // ---- from the server ----
 
-  async receive(data, tell) {
+  /** `tell` takes what a hand has moved, `leave` where a door leads. */
+  async receive(data, tell, leave) {
     this.tell = tell;
+    this.leave = leave;
     const { state = {}, view, colors, projector, ...rest } = data ?? {};
     const stamp = JSON.stringify([view, rest]), wanted = JSON.stringify(state);
     try {
