@@ -65,6 +65,10 @@ class LinearTeacher(Problem):
         inputs, answers = torch.eye(len(self.teacher), device=self.device), self.teacher.T.to(self.device)
         return Evaluation(self.loss((inputs, answers)).item())
 
+    def target(self, matrix: str) -> Tensor:
+        """The teacher."""
+        return self.teacher
+
     def sizes(self) -> dict[str, int]:
         return {"base parameters": self.base.numel(), "inputs": len(self.base)}
 
