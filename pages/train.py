@@ -40,10 +40,10 @@ def main() -> None:
 def the_controls() -> None:
     """What is raced, and the buttons: a move runs this alone, unless it asks for another task's run."""
     before = st.session_state.get("_train_task")
-    choose, play = st.columns([8.4, 2.6], vertical_alignment="bottom", gap="small")
+    *places, play = st.columns([2.0, 3.36, 1.05, 1.05, 0.9, 2.7], vertical_alignment="bottom", gap="small")
     wish = None
-    with choose, page.errors_as_sentences():
-        wish = controls.row()
+    with page.errors_as_sentences():
+        wish = controls.row(places)
     with play:
         buttons.row(wish)
     if wish is not None and wish.trouble:

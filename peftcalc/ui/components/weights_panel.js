@@ -34,16 +34,16 @@ export class Panel {
     if (!full) {
       words("B", at + strip / 2, top - 12, "small");
       at = map("B", "trained", at, top, strip, high) + 9;
-      words("A", at - 9, top - strip / 2 - 9, "small");
+      words("A", at + side + 11, top - strip / 2 - 9, "small");
       map("A", "trained", at, top - strip - 9, side, strip);
     }
     words(full ? "ΔW, trained" : "ΔW = s · B A", at + side / 2, y + 8);
     at = map("D", full ? "trained" : "sum", at, top, side, high);
     words("=", at + sign / 2, top + high / 2, "sign");
     at += sign;
-    words(seen?.gain ? "W′, lengths apart" : "W′", at + side / 2, y + 8);
+    words(seen?.gain ? "W′, of length m" : "W′", at + side / 2, y + 8);
     at = map("S", "sum", at, top, side, high);
-    if (seen?.gain) map("m", "trained", at + 9, top, 7, high);
+    if (seen?.gain) { words("m", at + 12.5, top - 12, "small"); map("m", "trained", at + 9, top, 7, high); }
     const floor = y + height - 22, lower = top + high + 40, half = Math.round(width * 0.4);
     this.bars(drawing, x + 4, lower, half - 24, floor, words);
     this.plane(drawing, x + half + 34, lower, width - half - 44, floor, words);
@@ -53,7 +53,7 @@ export class Panel {
 
   bars(drawing, x, y, width, floor, words) {
     const step = width / BARS;
-    words("Singular values of ΔW", x, y - 16, "small title left");
+    words("Singular values of W′ − W", x, y - 16, "small title left");
     this.columns = Array.from({ length: BARS }, (_, k) => s("rect", { x: x + k * step + 1, width: Math.max(2, step - 3), style: `fill:var(--x-${this.view.method})` }));
     drawing.append(s("path", { class: "axis", d: `M${x},${floor}h${width}` }), ...this.columns);
     this.largest = words("", x, floor + 12, "small quiet left");

@@ -28,14 +28,16 @@ export class Samples {
   }
 
   teacher(drawing, x, y, width) {
-    const side = Math.min(128, width - 60);
+    const across = width > 300, side = across ? Math.min(200, (width - 20) / 2) : Math.min(128, width - 70);
     this.canvases = ["before", "now"].map((name, i) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `Teacher minus W′, ${name}` }), top = y + 26 + i * (side + 10);
-      canvas.style.cssText = `left:${x}px;top:${top}px;width:${side}px;height:${side}px;outline:1px solid var(--line)`;
-      drawing.append(s("text", { class: "small left", x: x + side + 10, y: top + side / 2 - 9 }, name), s("text", { class: "small quiet left", x: x + side + 10, y: top + side / 2 + 9 }, i ? "W* − W′" : "W* − W"));
+      const canvas = h("canvas", { role: "img", "aria-label": `Teacher minus W′, ${name}` }), says = `${name}: ${i ? "W* − W′" : "W* − W"}`;
+      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10));
+      canvas.style.cssText = `left:${left}px;top:${top}px;width:${side}px;height:${side}px;outline:1px solid var(--line)`;
+      const words = across ? [[says, left, top + side + 14]] : [[name, left + side + 10, top + side / 2 - 9], [says.split(": ")[1], left + side + 10, top + side / 2 + 9]];
+      drawing.append(...words.map(([content, tx, ty]) => s("text", { class: "small left", x: tx, y: ty }, content)));
       return canvas;
     });
-    return { parts: this.canvases, height: 2 * side + 60 };
+    return { parts: this.canvases, height: across ? side + 60 : 2 * side + 60 };
   }
 
   paint() {

@@ -55,7 +55,7 @@ def _button(
     label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False
 ) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
-    kind = "primary" if primary else "secondary"
+    kind = "primary" if primary and not disabled else "secondary"
     if st.button(label, icon=icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
         act()
         st.rerun()

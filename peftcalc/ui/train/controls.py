@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,6 +17,9 @@ from peftcalc.methods import METHODS
 from peftcalc.ui import live, state
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.results import note
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 DEFAULT_TASK = "magnitude"
 """On it five methods part, each for a reason that can be seen, within seconds."""
@@ -42,13 +46,13 @@ class Wish:
     """Why it cannot be trained as it is, in a sentence."""
 
 
-def row() -> Wish:
-    """The controls and what they say.
+def row(places: Sequence[DeltaGenerator]) -> Wish:
+    """The controls, each in its place, and what they say.
 
     Raises:
         ValueError: no method is chosen.
     """
-    task, methods, rank, alpha, more = st.columns([1.75, 3.1, 1.15, 1.15, 1.1], vertical_alignment="bottom", gap="small")
+    task, methods, rank, alpha, more = places
     with task:
         name = state.menu("Task", list(TASKS), "task", DEFAULT_TASK, lambda key: TASKS[key].title)
     with methods:

@@ -14,7 +14,21 @@ from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.plots.work import curves_asked
 from peftcalc.ui import page, show
+from peftcalc.ui.components.weights import METRICS
 
+COLUMNS = {
+    "method": "Method",
+    "settings": "Settings",
+    "trainable": "Trained numbers",
+    "before": "Loss before",
+    "validation": "Held-out loss",
+    "half_width": "± 95 %",
+    "seconds": "Time, s",
+    "peak_bytes": "Peak, bytes",
+    "seeds": "Seeds",
+    **{name: label.capitalize() for name, label in METRICS.items()},
+}
+FORMATS = {"Loss before": "%.4g", "Held-out loss": "%.3g", "± 95 %": "%.2g", "Time, s": "%.2f"}
 METRICS_EXPLAINED = {
     "judged": "**sounds right**: share of 200 drawn names that a classifier of letters takes for names of the country",
     "copied": "**copied**: share that stands in the training names, letter by letter",
@@ -43,7 +57,8 @@ def results(board: RaceResults, job: Job | None = None) -> None:
     if len(race.seeds) == 1:
         summary = summary.drop(columns="half_width")
         note("One seed: small differences between methods may be chance. Ask for three seeds or more to see intervals.")
-    show.table(summary, f"comparison-{race.task}", f"Results of each method on the task {race.task}")
+    named = summary.rename(columns=COLUMNS)
+    show.table(named, f"comparison-{race.task}", f"Results of each method on the task {race.task}", **FORMATS)
     explained = [METRICS_EXPLAINED[name] for name in comparison.runs[0].metrics if name in METRICS_EXPLAINED]
     if explained:
         note("; ".join(explained) + ".")
