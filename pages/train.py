@@ -15,17 +15,17 @@ from peftcalc.ui.pages import entry_at
 from peftcalc.ui.train import buttons, controls, playground, results
 
 WHY = {
-    "magnitude": "This task is made for DoRA: only the lengths of the rows are wrong. DoRA sets 64 lengths and is there; "
-    "LoRA of rank 4 has four directions for 64 different factors; a base in 4 bits has turned the rows a little, which "
-    "rank 4 cannot turn back. On real data (City names, Handwritten digits) the methods end closer together.",
-    "own": "The character model of 0.8 million parameters learns what you pasted. A list of some hundred names shows best.",
+    "magnitude": "This task is made for DoRA: only the lengths of the rows are wrong. DoRA sets 64 lengths and is "
+    "there; LoRA of rank 4 has four directions for 64 different factors; a base in 4 bits has turned the rows a "
+    "little, which rank 4 cannot turn back. On real data (City names, Handwritten digits) they end closer together.",
+    "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
 
 
 def main() -> None:
     page.open_page(
         entry_at("train").question,
-        "Press **Train**: the methods learn one task side by side, live on this server. Until then you see a stored run.",
+        "Press **Train**: the methods learn one task side by side, on this server. Until then you see a stored run.",
     )
     st.fragment(the_controls)()
     playground.show()

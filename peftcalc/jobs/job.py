@@ -77,9 +77,7 @@ class Job:
         ValueError: no folder can be made for its files.
     """
 
-    def __init__(
-        self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]], until: int | None = None
-    ) -> None:
+    def __init__(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]], until: int | None = None) -> None:
         self.visitor, self.kind = visitor, kind
         self.parts = [JobPart(dict(parameters)) for parameters in parts]
         self.records: list[dict[str, Any]] = []

@@ -101,8 +101,7 @@ class Race:
         Args:
             workers: that share the runs.
             watch: a matrix to be looked at while it learns, "" for the task's own choice; None for none.
-            private: what the task's private option is given. A race does not hold it, so that nothing made of a race can
-                tell it.
+            private: what the task's private option is given; a race does not hold it, so that nothing tells it.
 
         >>> [[run["run"] for run in part["runs"]] for part in Race(methods=("lora", "qlora", "qdora")).parts(2)]
         [['qdora-0'], ['qlora-0', 'lora-0']]

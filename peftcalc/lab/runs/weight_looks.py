@@ -1,8 +1,8 @@
 """Looks at one matrix while it learns, small enough to be sent five times a second.
 
 At most the first 64 rows and columns, as whole numbers of 8 bits with a scale. Of an adapter B and A travel, and who
-draws it multiplies: `W' = g ∘ (W + s · B A)`, with one factor g a row where lengths are trained apart (DoRA, eq. 5), and
-all ones elsewhere. Of full fine-tuning ΔW itself travels. Spectrum and rows are those of the whole matrix.
+draws it multiplies: `W' = g ∘ (W + s · B A)`, with one factor g a row where lengths are trained apart (DoRA, eq. 5).
+Of full fine-tuning ΔW itself travels. Spectrum and rows are those of the whole matrix.
 """
 
 from __future__ import annotations

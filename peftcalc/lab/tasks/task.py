@@ -47,7 +47,7 @@ class Task:
     extra: bool = False
     """True when it needs what peftcalc does not bring: weights, a package, a text of one's own."""
     watched: str = ""
-    """The matrix that is looked at while it learns, unless another is asked for; the first one when there is no such."""
+    """The matrix that is looked at while it learns, unless another is asked for; else the first."""
     private: str = ""
     """The option that holds a visitor's own words: never in a link, a log, a record or a stored answer."""
 

@@ -29,6 +29,8 @@ TAIL_BYTES = 8_000
 """Of looks that are sent while a run goes on: that of the chosen method first."""
 AGAIN = 10
 """Looks whose losses are told again, for a browser that has missed one."""
+TOLD_ONCE = ("W", "T", "among")
+"""Parts of a look that travel apart from it."""
 METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read rightly"}
 SHOWN = {"digits": 24, "names": 10}
 
@@ -71,7 +73,7 @@ def whole_race(board: RaceResults, run: str, status: str, live: bool = False) ->
     methods = [
         _method(board, track, 0, _thinned(track.weights, every), _bases(track.weights), track.looks) for track in tracks
     ]
-    return {**_frame(board, run, status, live), "whole": True, "methods": methods}
+    return {**_frame(board, run, status, live), "images": _images(board), "whole": True, "methods": methods}
 
 
 @dataclass
@@ -101,8 +103,11 @@ class Told:
             since, _, seen = oldest.get(track.name, (0, 0, 0))
             newly = before.get(track.name, (0, 0, 0))[2]
             bases = _bases(fresh[track.name]) if track.method == method or track.name in sent else {}
-            methods.append(_method(board, track, since, sent.get(track.name, []), bases, track.looks[min(seen, newly) :]))
-        return {**_frame(board, run, status, live=True), "whole": False, "methods": methods}
+            methods.append(
+                _method(board, track, since, sent.get(track.name, []), bases, track.looks[min(seen, newly) :])
+            )
+        images = _images(board) if any(one["samples"] for one in methods) else None
+        return {**_frame(board, run, status, live=True), "images": images, "whole": False, "methods": methods}
 
     def _chosen(self, tracks: Sequence[Track], fresh: Mapping[str, Sequence[Any]], method: str) -> dict[str, list[Any]]:
         """Of each run its newest look, as far as there is room: the chosen method's, then the others in turn."""
@@ -130,7 +135,6 @@ def _frame(board: RaceResults, run: str, status: str, live: bool) -> dict[str, A
         "log": is_logarithmic(board),
         "steps": steps,
         "matrices": list(names),
-        "images": _images(board),
     }
 
 
@@ -159,7 +163,7 @@ def _method(
         "loss": [_short(statistics.fmean(one.losses[i] for one in tracks)) for i in range(min(since, far), far)],
         "held": [[at[0][0], _short(statistics.fmean(value for _, value in at))] for at in held],
         "samples": [[look.step, *_sample(look)] for look in evaluations if look.samples],
-        "looks": [[step, {name: part for name, part in look.items() if name not in ("W", "T", "among")}] for step, look in looks],
+        "looks": [[step, {name: part for name, part in look.items() if name not in TOLD_ONCE}] for step, look in looks],
         "base": dict(bases),
         "figures": _figures(track),
     }
@@ -221,5 +225,3 @@ def _bytes(look: Mapping[str, Any]) -> int:
 
 def _short(value: float) -> float | None:
     return float(f"{value:.4g}") if math.isfinite(value) else None
-
-

@@ -46,7 +46,7 @@ LESSON = Lesson(
         "with rank 8?",
         ("Only LoRA", "Only DoRA", "Both", "Neither"),
         _direction_answer,
-        "What LoRA adds to a row turns it and makes it longer at once, as a hypotenuse is longer than its side; to take "
+        "What LoRA adds to a row turns it and makes it longer at once, as a hypotenuse is longer than its side; taking "
         "64 lengths back needs more than rank 8, and about 2 % of the error stay. DoRA sets the lengths apart.",
         {"task": "direction", "methods": FIVE, "rank": 8, "alpha": 16, **_PLAIN},
     ),

@@ -29,7 +29,9 @@ def row(wish: Wish | None) -> None:
     with st.container(horizontal=True, gap="small"):
         _play(job, wish)
         may_step = job is not None and job.alive and job.state != "waiting"
-        _button("Step", ":material/skip_next:", lambda: _step(job, wish), disabled=not may_step and not _ready(job, wish))
+        _button(
+            "Step", ":material/skip_next:", lambda: _step(job, wish), disabled=not may_step and not _ready(job, wish)
+        )
         if job is not None and not job.alive:
             _button("Reset", ":material/restart_alt:", lambda: live.clear(SLOT))
         else:
@@ -51,9 +53,7 @@ def _ready(job: Job | None, wish: Wish | None) -> bool:
     return (job is None or not job.alive) and wish is not None and not wish.trouble
 
 
-def _button(
-    label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False
-) -> None:
+def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
     kind = "primary" if primary and not disabled else "secondary"
     if st.button(label, icon=icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):

@@ -1,4 +1,4 @@
-"""How long a race takes on this server: the stored run's time a step, times what this server has needed of it so far."""
+"""How long a race takes on this server: the stored run's time a step, times what this server has needed of it."""
 
 from __future__ import annotations
 

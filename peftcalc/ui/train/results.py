@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from peftcalc.jobs.job import Job
