@@ -17,10 +17,11 @@ FLOOR = 1e-6
 
 def is_logarithmic(board: RaceResults) -> bool:
     """Relative errors fall over many powers of ten; cross-entropies do not."""
-    return _falls_far(_unit(board))
+    return falls_far(_unit(board))
 
 
-def _falls_far(unit: str) -> bool:
+def falls_far(unit: str) -> bool:
+    """Whether losses in this unit want a logarithmic axis."""
     return "relative" in unit
 
 

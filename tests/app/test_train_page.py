@@ -110,12 +110,12 @@ def test_a_race_from_the_click_to_the_comparison(queue):
     assert not test.exception
     assert job.state == "done"
     assert "measured" in text(test)
-    assert "stored run" not in text(test)
+    assert picture(test)["status"].startswith("measured")
     assert "beyond chance" in text(test) or "may be chance" in text(test)
     names = {found.label for found in test.get("download_button")}
     assert {"Records, CSV", "Records, JSON", "Figure, PNG", "Figure, SVG", "QDoRA, seed 1"} <= names
     button(test, "Reset").click().run()
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
     assert live._key("train") not in test.session_state
 
 
@@ -158,7 +158,7 @@ def test_a_dead_worker_is_a_sentence(queue):
     job = job_of(test)
     until(lambda: not job.alive)
     assert "ended unexpectedly" in test.run().error[0].value
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
 
 
 def test_samples_travel_as_data_and_not_as_markup(queue):
@@ -284,7 +284,7 @@ def test_without_torch_the_page_still_teaches(monkeypatch):
     test = open_page()
     button(test, "Train").click().run()
     assert "Training needs PyTorch" in text(test)
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
     assert not test.exception
     queue.close()
 

@@ -44,14 +44,20 @@ const told = data => ({
   held: data.held.map(([step, v]) => [whole("step", step, 0, MOST), v === null ? NaN : number("held", v, -1e30, 1e30)]),
   samples: data.samples.map(([step, items, said]) => ({ step: whole("step", step, 0, MOST), items: items.slice(0, 40).map(item => (typeof item === "number" ? item : text("sample", item, 600))), said: text("said", said) })),
   looks: data.looks.map(look), figures: text("figures", data.figures, 200),
-  base: Object.fromEntries(Object.entries(data.base).map(([matrix, [n, m, W, T]]) => [matrix, { n, m, W: unpacked("W", W, n * m), T: T ? unpacked("T", T, n * m) : null }])),
 });
+
+/** What stays: W of a matrix, and the teacher's. */
+function fixed(data) {
+  const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
+  return { n, m, ...(data.W && { W: unpacked("W", data.W, n * m) }), ...(data.T && { T: unpacked("T", data.T, n * m) }) };
+}
 
 function checked(data) {
   return {
     run: text("run", data.run), whole: Boolean(data.whole), live: Boolean(data.live), unit: text("unit", data.unit), status: text("status", data.status, 300),
     log: Boolean(data.log), steps: whole("steps", data.steps, 1, MOST), methods: data.methods.slice(0, 5).map(told),
     matrices: data.matrices.slice(0, 400).map(name => text("matrix", name)),
+    bases: ["float", "4bit"].flatMap(kind => Object.entries(data.bases[kind] ?? {}).map(([matrix, part]) => [`${kind} ${matrix}`, fixed(part)])),
     images: data.images ? { truths: numbers("truths", data.images[1], 1, 40), pixels: unpacked("pixels", data.images[0], 64 * data.images[1].length) } : null,
   };
 }
@@ -79,11 +85,17 @@ export default class Weights {
   }
 
   receive(data) {
-    Object.assign(this, { run: data.run, methods: [], axisNow: data.log ? "log" : "linear", matrix: "", images: null, shown: data.live ? 0 : data.steps });
-    this.method = data.methods.some(one => one.name === "dora") ? "dora" : data.methods.at(-1).name;
+    Object.assign(this, { run: data.run, methods: [], bases: {}, axisNow: data.log ? "log" : "linear", matrix: "", images: null, shown: data.live ? 0 : MOST });
+    this.wished = "dora";
     this.step = NEWEST;
     this.take(data);
-    this.names = choice("Method", this.methods.map(one => [one.name, one.label]), value => { this.method = value; this.frame.relay(); this.frame.release(); });
+    this.menus();
+    this.follow();
+  }
+
+  /** A button a method: new ones come while a run begins. */
+  menus() {
+    this.names = choice("Method", this.methods.map(one => [one.name, one.label]), value => { this.wished = value; this.frame.relay(); this.frame.release(); });
     this.names.box.classList.add("w-methods");
     this.values = this.methods.map((one, i) => {
       const value = h("b", {}), made = this.names.box.children[i];
@@ -92,16 +104,15 @@ export default class Weights {
       return value;
     });
     this.frame.bar.replaceChildren(this.names.box, h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.status);
-    this.follow();
   }
 
   /** What is new of the same run, or all of it again: nothing is laid out anew. False for another run. */
   more(data) {
     const next = checked(data);
     if (next.run !== this.run) return false;
-    const had = this.methods.map(one => one.looks.length).join();
+    const had = this.methods.length;
     this.take(next);
-    if (next.whole || had !== this.methods.map(one => one.looks.length).join()) this.menu();
+    if (had !== this.methods.length) { this.menus(); this.frame.relay(); }
     this.follow();
     return true;
   }
@@ -113,26 +124,27 @@ export default class Weights {
       if (!mine) { this.methods.push(one); continue; }
       mine.loss = [...mine.loss.slice(0, one.from), ...(one.from <= mine.loss.length ? one.loss : [])];
       const merged = (old, fresh) => [...old.filter(entry => !fresh.some(other => other.step === entry.step)), ...fresh].sort((a, b) => a.step - b.step);
-      Object.assign(mine, { held: one.held, figures: one.figures, base: { ...mine.base, ...one.base }, samples: merged(mine.samples, one.samples), looks: merged(mine.looks, one.looks) });
+      Object.assign(mine, { held: one.held, figures: one.figures, samples: merged(mine.samples, one.samples), looks: merged(mine.looks, one.looks) });
     }
+    for (const [name, part] of data.bases) this.bases[name] = { ...this.bases[name], ...part };
+    this.methods.sort((a, b) => METHODS.indexOf(a.name) - METHODS.indexOf(b.name));
     this.among = data.live ? data.matrices : [...new Set(this.methods.flatMap(one => one.looks.map(entry => entry.matrix)))];
     this.newest = Math.max(0, ...this.methods.map(one => Math.max(one.loss.length, ...one.looks.map(entry => entry.step))));
     this.rail.max = this.steps;
   }
 
   menu() {
-    const current = this.current, seen = this.looks.at(-1)?.matrix ?? "";
-    if (this.matrix === "" || !this.among.includes(this.matrix)) this.matrix = "";
+    const seen = this.looks.at(-1)?.matrix ?? "";
     const names = this.among.length ? this.among : [seen];
     if (this.pick.childElementCount !== names.length || this.pick.value !== (this.matrix || seen)) {
       this.pick.replaceChildren(...names.map(name => h("option", { value: name }, name)));
       this.pick.value = this.matrix || seen;
     }
     this.pick.parentElement?.classList.toggle("w-none", names.length < 2);
-    return current;
   }
 
-  get current() { return this.methods.find(one => one.name === this.method) ?? this.methods[0]; }
+  get current() { return this.methods.find(one => one.name === this.wished) ?? this.methods[0]; }
+  get method() { return this.current.name; }
   get looks() { return this.current.looks; }
   /** The look that is shown, of the matrix that was asked for where there is one. */
   get seen() {
@@ -145,32 +157,31 @@ export default class Weights {
   /** The newest, played towards; a hand on the rail ends that. */
   follow() {
     if (this.step !== NEWEST || this.playing) return;
-    const goal = () => (this.live ? this.newest : this.steps);
-    if (still() || this.shown >= goal()) { this.shown = Math.min(goal(), Math.max(this.shown, goal())); this.frame.draw(); return; }
+    if (still() || this.shown >= this.newest) { this.shown = this.newest; this.frame.draw(); return; }
     let before = performance.now();
     const onward = now => {
       if (this.step !== NEWEST || !this.frame.root.isConnected) { this.playing = 0; return; }
-      this.shown = Math.min(goal(), this.shown + ((now - before) / 1000 / SECONDS) * this.steps);
+      this.shown = Math.min(this.newest, this.shown + (Math.max(0, now - before) / 1000 / SECONDS) * this.steps);
       before = now;
       this.frame.paint();
-      this.playing = this.shown < goal() ? requestAnimationFrame(onward) : 0;
+      this.playing = this.shown < this.newest ? requestAnimationFrame(onward) : 0;
     };
     this.playing = requestAnimationFrame(onward);
   }
   go(step) {
-    this.step = Math.round(Math.max(0, Math.min(this.live ? this.newest : this.steps, step)));
+    this.step = Math.round(Math.max(0, Math.min(this.newest, step)));
     this.shown = this.step;
     this.frame.draw();
   }
   replay() { this.step = NEWEST; this.shown = 0; this.follow(); this.frame.release(); }
 
-  get state() { return { method: this.method, matrix: this.matrix, axis: this.axisNow, step: this.step }; }
+  get state() { return { method: this.wished, matrix: this.matrix, axis: this.axisNow, step: this.step }; }
   set state({ method, matrix, axis, step }) {
-    if (this.methods.some(one => one.name === method)) this.method = method;
+    this.wished = oneOf("method", method, METHODS);
     this.matrix = text("matrix", matrix);
     this.axisNow = oneOf("axis", axis, ["linear", "log"]);
     this.step = whole("step", step, NEWEST, MOST);
-    if (this.step !== NEWEST) this.shown = Math.min(this.step, this.steps);
+    if (this.step !== NEWEST) this.shown = Math.min(this.step, this.newest);
   }
 
   // ---- the frame's questions ----
@@ -202,7 +213,10 @@ export default class Weights {
     this.frame.stage.replaceChildren(this.drawing, ...parts, this.foot);
   }
 
-  get base() { return this.current.base[this.seen?.matrix ?? ""] ?? null; }
+  get base() {
+    const found = this.bases[`${this.method.startsWith("q") ? "4bit" : "float"} ${this.seen?.matrix ?? ""}`];
+    return found?.W ? found : null;
+  }
 
   lossAt(one, step) { const at = Math.floor(step); return at < 1 ? one.held[0]?.[1] : one.loss[Math.min(at, one.loss.length) - 1]; }
 

@@ -19,15 +19,15 @@ from peftcalc.lab.runs.weight_looks import packed
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS
 from peftcalc.plots.style import METHOD_STYLES
-from peftcalc.plots.training import is_logarithmic
+from peftcalc.plots.training import falls_far
 from peftcalc.ui.components.mount import mount
 from peftcalc.ui.components.parts import Choice, Number, Parts, State
 
 WHOLE_BYTES = 300_000
 """Of looks that are sent at once: of a run with large adapters every second or third look."""
-TAIL_BYTES = 8_000
-"""Of looks that are sent while a run goes on: that of the chosen method first."""
-AGAIN = 10
+TAIL_BYTES = 6_500
+"""Of matrices that are sent with a look while a run goes on: those of the chosen method first."""
+AGAIN = 3
 """Looks whose losses are told again, for a browser that has missed one."""
 TOLD_ONCE = ("W", "T", "among")
 """Parts of a look that travel apart from it."""
@@ -70,10 +70,18 @@ def whole_race(board: RaceResults, run: str, status: str, live: bool = False) ->
     tracks = _first_tracks(board)
     size = sum(_bytes(look) for track in tracks for _, look in track.weights)
     every = max(1, math.ceil(size / WHOLE_BYTES))
-    methods = [
-        _method(board, track, 0, _thinned(track.weights, every), _bases(track.weights), track.looks) for track in tracks
-    ]
-    return {**_frame(board, run, status, live), "images": _images(board), "whole": True, "methods": methods}
+    bases: dict[str, dict[str, Any]] = {}
+    for track in tracks:
+        for _, look in track.weights:
+            if "W" in look:
+                bases.setdefault(_kind(track), {})[look["matrix"]] = {"shape": look["shape"], **_once(look)}
+    return {
+        **_frame(board, run, status, live),
+        "images": _images(board),
+        "whole": True,
+        "bases": bases,
+        "methods": [_method(board, track, 0, _thinned(track.weights, every), track.looks) for track in tracks],
+    }
 
 
 @dataclass
@@ -82,6 +90,8 @@ class Told:
 
     marks: deque[dict[str, tuple[int, int, int]]] = field(default_factory=lambda: deque(maxlen=AGAIN))
     """At each of the last looks, of each run how many losses, weights and evaluations there were."""
+    waiting: dict[tuple[str, str, str], tuple[Any, Any]] = field(default_factory=dict)
+    """By kind of base, matrix and part what has not been told: its shape and codes. One goes with each look."""
     turn: int = 0
 
     def tail(self, board: RaceResults, run: str, status: str, method: str) -> dict[str, Any]:
@@ -97,26 +107,39 @@ class Told:
         before = self.marks[-2] if len(self.marks) > 1 else oldest
         self.marks.append(now)
         fresh = {track.name: track.weights[before.get(track.name, (0, 0, 0))[1] :] for track in tracks}
-        sent = self._chosen(tracks, fresh, method)
+        bases = self._base(tracks, now)
+        sent = self._chosen(tracks, fresh, method, TAIL_BYTES - sum(len(str(part)) for part in bases.values()))
         methods = []
         for track in tracks:
             since, _, seen = oldest.get(track.name, (0, 0, 0))
             newly = before.get(track.name, (0, 0, 0))[2]
-            bases = _bases(fresh[track.name]) if track.method == method or track.name in sent else {}
-            methods.append(
-                _method(board, track, since, sent.get(track.name, []), bases, track.looks[min(seen, newly) :])
-            )
-        images = _images(board) if any(one["samples"] for one in methods) else None
-        return {**_frame(board, run, status, live=True), "images": images, "whole": False, "methods": methods}
+            methods.append(_method(board, track, since, sent.get(track.name, []), track.looks[min(seen, newly) :]))
+        first = any(one["samples"] and one["samples"][0][0] == 0 for one in methods)
+        told = {"images": _images(board) if first else None, "whole": False, "bases": bases, "methods": methods}
+        return {**_frame(board, run, status, live=True), **told}
 
-    def _chosen(self, tracks: Sequence[Track], fresh: Mapping[str, Sequence[Any]], method: str) -> dict[str, list[Any]]:
+    def _base(self, tracks: Sequence[Track], now: Mapping[str, tuple[int, int, int]]) -> dict[str, Any]:
+        """One matrix that stays as it is, if there is one that has not been told."""
+        before = self.marks[-2] if len(self.marks) > 1 else {}
+        for track in tracks:
+            for _, look in track.weights[before.get(track.name, (0, 0, 0))[1] : now[track.name][1]]:
+                for part, codes in _once(look).items():
+                    self.waiting[_kind(track), look["matrix"], part] = (look["shape"], codes)
+        if not self.waiting:
+            return {}
+        (kind, matrix, part), (shape, codes) = next(iter(self.waiting.items()))
+        del self.waiting[kind, matrix, part]
+        return {kind: {matrix: {"shape": shape, part: codes}}}
+
+    def _chosen(
+        self, tracks: Sequence[Track], fresh: Mapping[str, Sequence[Any]], method: str, room: int
+    ) -> dict[str, list[Any]]:
         """Of each run its newest look, as far as there is room: the chosen method's, then the others in turn."""
         self.turn += 1
         turned = [*tracks[self.turn % len(tracks) :], *tracks[: self.turn % len(tracks)]]
         sent: dict[str, list[Any]] = {}
-        room = TAIL_BYTES
         for track in sorted(turned, key=lambda track: track.method != method):
-            if fresh[track.name] and (not sent or _bytes(fresh[track.name][-1][1]) <= room):
+            if fresh[track.name] and _bytes(fresh[track.name][-1][1]) <= room:
                 sent[track.name] = [fresh[track.name][-1]]
                 room -= _bytes(fresh[track.name][-1][1])
         return sent
@@ -124,16 +147,15 @@ class Told:
 
 def _frame(board: RaceResults, run: str, status: str, live: bool) -> dict[str, Any]:
     """What does not depend on how far a race is."""
-    race = board.race
-    steps = race.settings(race.methods[0], race.seeds[0]).steps
-    names = dict.fromkeys(name for track in _first_tracks(board) for name in _among(track))
+    tracks, unit = _first_tracks(board), TASKS[board.race.task].unit
+    names = dict.fromkeys(name for track in tracks for name in _among(track))
     return {
         "run": run,
         "status": status,
         "live": live,
-        "unit": TASKS[race.task].unit,
-        "log": is_logarithmic(board),
-        "steps": steps,
+        "unit": unit,
+        "log": falls_far(unit),
+        "steps": next(track.last.steps for track in tracks if track.last is not None),
         "matrices": list(names),
     }
 
@@ -148,7 +170,6 @@ def _method(
     track: Track,
     since: int,
     looks: Iterable[tuple[int, Mapping[str, Any]]],
-    bases: Mapping[str, Any],
     evaluations: Iterable[Any],
 ) -> dict[str, Any]:
     """One method: means over its seeds of what has been lost, and of its first run the weights and the samples."""
@@ -160,11 +181,10 @@ def _method(
         "label": track.label,
         "dash": list(METHOD_STYLES[track.method].dash),
         "from": min(since, far),
-        "loss": [_short(statistics.fmean(one.losses[i] for one in tracks)) for i in range(min(since, far), far)],
+        "loss": [_short(_mean(losses)) for losses in zip(*(one.losses[since:far] for one in tracks), strict=True)],
         "held": [[at[0][0], _short(statistics.fmean(value for _, value in at))] for at in held],
         "samples": [[look.step, *_sample(look)] for look in evaluations if look.samples],
         "looks": [[step, {name: part for name, part in look.items() if name not in TOLD_ONCE}] for step, look in looks],
-        "base": dict(bases),
         "figures": _figures(track),
     }
 
@@ -182,13 +202,14 @@ def _figures(track: Track) -> str:
     return " · ".join([*parts, *([last.stopped] if last.stopped else [])])[:200]
 
 
-def _bases(looks: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    """W of each matrix, and what it should become, where that is known."""
-    return {
-        look["matrix"]: [min(64, look["shape"][0]), min(64, look["shape"][1]), look["W"], look.get("T")]
-        for _, look in looks
-        if "W" in look
-    }
+def _once(look: Mapping[str, Any]) -> dict[str, Any]:
+    """W, and what it should become, of a look that tells them."""
+    return {part: look[part] for part in ("W", "T") if part in look}
+
+
+def _kind(track: Track) -> str:
+    """Methods of one kind have one base."""
+    return "4bit" if METHODS[track.method].quantized else "float"
 
 
 def _among(track: Track) -> Sequence[str]:
@@ -221,6 +242,10 @@ def _bytes(look: Mapping[str, Any]) -> int:
     """About how many bytes a look takes as JSON."""
     codes = [look[name][1] for name in ("A", "B", "D", "g") if name in look] + [part[1] for part in look["rows"]]
     return 300 + sum(map(len, codes))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return values[0] if len(values) == 1 else statistics.fmean(values)
 
 
 def _short(value: float) -> float | None:
