@@ -9,7 +9,6 @@ import pandas as pd
 
 from peftcalc import DoRA, LoRA, QLoRA
 from peftcalc.geometry.spectrum import rank_of
-from peftcalc.lab.stored_runs import stored_run
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
@@ -22,7 +21,6 @@ from peftcalc.plots import (
     quantization,
     rank,
     serving,
-    training,
 )
 from peftcalc.plots.chart import Chart
 from peftcalc.units import GIB
@@ -142,12 +140,10 @@ def _of_learning(generator: np.random.Generator) -> dict[str, Callable[[], Chart
     )
     kept = pd.DataFrame([(r, n, 10.0 * r) for r in RANKS for n in ("q_proj", "v_proj")])
     updates = pd.DataFrame({"layer": range(32), "name": "q_proj", "module": "q_proj", "norm": 1.0})
-    board = stored_run("names").board
     return {
         "moves_chart": lambda: direction.moves_chart(moves, "dora", (1.0, 1.0), ("ΔD", "ΔM")),
         "neurons_chart": lambda: direction.neurons_chart(neurons, "lora", (0.5, -0.1, 1.0)),
         "knock_out_chart": lambda: direction.knock_out_chart(knock_out),
         "updates_chart": lambda: adapter.updates_chart(updates.assign(effective_rank=2.5, rank=8)),
         "adapter.energy_chart": lambda: adapter.energy_chart(kept.set_axis(["rank", "name", "percent"], axis=1), 4),
-        "curves_chart": lambda: training.curves_chart(board),
     }

@@ -3,6 +3,7 @@
 // A view is a class, the default export of its module:
 //   static check(data)     returns what it needs of the data, checked (`checks.js`), or throws a sentence
 //   constructor(frame)     puts its controls into frame.bar, a legend into frame.foot
+//   more(data)             may take what is new of data that it has, and say true: nothing is laid out anew
 //   receive(checked)       takes new data; called before the first layout and whenever the server asks something else
 //   get state()            what the visitor has moved, {name: number | text | list of numbers}; what lies in the link
 //   set state(state)       goes there: undo, reset, a preset or a link; may throw a sentence, which is then ignored
@@ -61,7 +62,10 @@ export class Frame {
         this.width = 0;
         this.resize();
       }
-      if (stamp !== this.stamp) await this.renew(view, rest, stamp, state, wanted);
+      if (stamp !== this.stamp && this.view?.more?.(rest)) {
+        this.stamp = stamp;
+        this.follow(state, wanted);
+      } else if (stamp !== this.stamp) await this.renew(view, rest, stamp, state, wanted);
       else this.follow(state, wanted);
       this.draw(); // also after a change of theme
     } catch (error) {
