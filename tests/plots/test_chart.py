@@ -61,7 +61,7 @@ def test_a_plain_string_would_be_found(text):
 def test_every_plot_function_has_an_example():
     named = [
         name
-        for file in (ROOT / "peftcalc/plots").glob("*.py")
+        for file in (ROOT / "peftcalc/plots").rglob("*.py")
         for node in ast.parse(file.read_text()).body
         if isinstance(node, ast.FunctionDef) and (name := node.name).endswith("_chart")
     ]
