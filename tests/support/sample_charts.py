@@ -55,7 +55,7 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
     losses = pd.DataFrame([(m, s, 2.8 - s / 50) for m in METHODS for s in range(0, 50, 10)])
     return {
         "curve_chart": lambda: parameters.curve_chart(points, {**points[-1], "text": "rank 8"}, points[:3]),
-        "methods_chart": lambda: parameters.methods_chart(counts),
+        "methods_chart": lambda: parameters.methods_chart(counts.to_dict("records")),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
         "peaks_chart": lambda: home.peaks_chart(pd.DataFrame({"method": METHODS, "GiB": [75, 19, 19, 13, 13]})),
         "losses_chart": lambda: home.losses_chart(losses.set_axis(["method", "step", "loss"], axis=1)),
