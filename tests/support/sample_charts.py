@@ -51,7 +51,7 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
     gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
     return {
         "curve_chart": lambda: parameters.curve_chart(points, {**points[-1], "text": "rank 8"}, points[:3]),
-        "methods_chart": lambda: parameters.methods_chart(counts),
+        "methods_chart": lambda: parameters.methods_chart(counts.to_dict("records")),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
     }
 
