@@ -61,7 +61,7 @@ def test_a_plain_string_would_be_found(text):
 def test_every_plot_function_has_an_example():
     named = [
         name
-        for file in (ROOT / "peftcalc/plots").glob("*.py")
+        for file in (ROOT / "peftcalc/plots").rglob("*.py")
         for node in ast.parse(file.read_text()).body
         if isinstance(node, ast.FunctionDef) and (name := node.name).endswith("_chart")
     ]
@@ -97,7 +97,8 @@ def test_every_table_is_drawn_and_has_the_columns_that_are_asked_for(name):
 def test_what_is_picked_is_a_column_of_the_legend(name):
     spec = CHARTS[name].specification()
     clicks = [param for params in of_key(spec, "params") for param in params if param.get("bind") == "legend"]
-    faint = [one for one in of_key(spec, "condition") if one.get("param") == "picked"]
+    conditions = [one for one in of_key(spec, "condition") if isinstance(one, dict)]
+    faint = [one for one in conditions if one.get("param") == "picked"]
     assert bool(clicks) == bool(faint)
     colored = [
         channel["field"] for channel in of_key(spec, "color") if isinstance(channel, dict) and "field" in channel

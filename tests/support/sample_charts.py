@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 
 from peftcalc import DoRA, LoRA, QLoRA
+from peftcalc.evidence.quality import OTHER, pareto, quality_runs
+from peftcalc.evidence.rows import evidence_rows
 from peftcalc.geometry.spectrum import rank_of
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
+from peftcalc.memory.serving.estimate import estimate_serving
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
@@ -27,6 +30,7 @@ from peftcalc.plots import (
     training,
 )
 from peftcalc.plots.chart import Chart
+from peftcalc.plots.evidence import errors, quality
 from peftcalc.quant.precision import NUMBER_FORMATS, store
 from peftcalc.quant.steps import steps
 from peftcalc.units import GIB
@@ -62,6 +66,7 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
 
 
 def _of_memory() -> dict[str, Callable[[], Chart]]:
+    below = {"LoRA": "✓ fits · 2 h"}
     bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), DoRA(rank=8), QLoRA(rank=8))}
     cards = ["T4", "V100 16GB", "RTX 4090", "H100 80GB"]
     verdicts = ["fits", "tight", "does not fit", "fits"]
@@ -72,13 +77,17 @@ def _of_memory() -> dict[str, Callable[[], Chart]]:
     measured = pd.DataFrame({"id": ["a", "b"], "source": "https://example.org", "method": ["LoRA", "QLoRA"]})
     measured = measured.assign(measured=[10 * GIB, 20 * GIB], predicted=[11 * GIB, 19 * GIB], error=[0.1, -0.05])
     table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
+    served, runs = estimate_serving(MODEL, LoRA(rank=8), "T4"), quality_runs()
     trace = a_trace(400)
     return {
-        "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB),
+        "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below=below),
         "timeline_chart": lambda: memory.timeline_chart(trace),
         "fit_chart": lambda: memory.fit_chart(fits),
         "accuracy_chart": lambda: memory.accuracy_chart(measured.assign(by="estimated")),
         "serving_chart": lambda: serving.serving_chart(table),
+        "serving_bars_chart": lambda: serving.serving_bars_chart({"beside": served}),
+        "errors_chart": lambda: errors.errors_chart(evidence_rows()[:12]),
+        "quality_chart": lambda: quality.quality_chart(runs, pareto(runs, "step_seconds"), "time", OTHER),
     }
 
 
