@@ -53,7 +53,7 @@ SERVED = {"weights": "weights", "adapters": "adapters", "cache": "cache of the u
 _COLORS = {"weights": "#6f7b8d", "adapters": "#2f7ed8", "cache": "#168f74", "working": "#7a5a3a"}
 
 
-def serving_bars(estimates: Mapping[str, ServingEstimate]) -> Chart:
+def serving_bars_chart(estimates: Mapping[str, ServingEstimate]) -> Chart:
     """A stacked bar for each way of serving, with the line of what the card leaves for it.
 
     Args:

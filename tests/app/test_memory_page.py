@@ -53,7 +53,11 @@ def test_a_price_becomes_money():
 
 @pytest.mark.parametrize(
     ("section", "module", "drawn"),
-    [("the step", "cards", "_as_csv"), ("cards", "serving", "serving_bars"), ("serving", "evidence", "evidence_rows")],
+    [
+        ("the step", "cards", "_as_csv"),
+        ("cards", "serving", "serving_bars_chart"),
+        ("serving", "evidence", "evidence_rows"),
+    ],
 )
 def test_only_the_open_section_is_computed(monkeypatch, section, module, drawn):
     def fail(*asked, **named):

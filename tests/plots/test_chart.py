@@ -97,7 +97,8 @@ def test_every_table_is_drawn_and_has_the_columns_that_are_asked_for(name):
 def test_what_is_picked_is_a_column_of_the_legend(name):
     spec = CHARTS[name].specification()
     clicks = [param for params in of_key(spec, "params") for param in params if param.get("bind") == "legend"]
-    faint = [one for one in of_key(spec, "condition") if one.get("param") == "picked"]
+    conditions = [one for one in of_key(spec, "condition") if isinstance(one, dict)]
+    faint = [one for one in conditions if one.get("param") == "picked"]
     assert bool(clicks) == bool(faint)
     colored = [
         channel["field"] for channel in of_key(spec, "color") if isinstance(channel, dict) and "field" in channel

@@ -14,6 +14,7 @@ from peftcalc.geometry.spectrum import rank_of
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
+from peftcalc.memory.serving.estimate import estimate_serving
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
@@ -61,9 +62,14 @@ def _of_memory() -> dict[str, Callable[[], Chart]]:
     table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
     trace, runs = a_trace(400), quality_runs()
     return {
-        "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB),
+        "bars_chart": lambda: memory.bars_chart(
+            bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below={"LoRA": "✓ fits · 2 h"}
+        ),
         "timeline_chart": lambda: memory.timeline_chart(trace),
         "serving_chart": lambda: serving.serving_chart(table),
+        "serving_bars_chart": lambda: serving.serving_bars_chart(
+            {"beside": estimate_serving(MODEL, LoRA(rank=8), "T4")}
+        ),
         "errors_chart": lambda: errors.errors_chart(evidence_rows()[:8]),
         "quality_chart": lambda: quality.quality_chart(runs, pareto(runs, "reserved_bytes"), "memory", OTHER),
     }

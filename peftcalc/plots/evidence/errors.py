@@ -36,12 +36,12 @@ def errors_chart(rows: Sequence[EvidenceRow]) -> Chart:
         }
         for index, row in enumerate(rows)
     ]
-    return Chart(_errors, (len({row["card"] for row in drawn}),), {"rows": drawn})
+    return Chart(_errors, (len({row["card"] for row in drawn}),), {"rows": drawn, "exact": [{"error": 0.0}]})
 
 
 def _errors(cards: int) -> Spec:
     told = {"card": "card", "model": "model", "method": "method", "attention": "attention", "measured": "measured"}
-    x = number("error", "estimate against measurement", axis={"format": "+.0%", "labelFlush": False})
+    x = number("error", "estimate against measurement", axis={"format": "+.1~%", "tickCount": 7})
     y = name("card", sort=None, axis={"labelFontSize": 13, "labelLimit": 160})
     points = layer(
         "rows",
@@ -51,7 +51,7 @@ def _errors(cards: int) -> Spec:
         y=y,
         yOffset={"field": "place", "type": "ordinal", "scale": {"paddingOuter": 1}},
         color=name("method", scale=of_methods("color"), legend=MARKS_ON_TOP),
-        shape=name("attention", "attention", scale=SHAPES, legend=MARKS_ON_TOP),
+        shape=name("attention", "attention", scale=SHAPES, legend={**MARKS_ON_TOP, **_GREY}),
         opacity=faint_unless_picked(0.9),
         fill=name("method", scale=of_methods("color"), legend=None),
         fillOpacity={"field": "filled", "type": "quantitative", "scale": None, "legend": None},
@@ -61,8 +61,9 @@ def _errors(cards: int) -> Spec:
     return {
         "description": "Error of the estimate for each measured row, a strip for each card.",
         "height": 46 * cards + 70,
-        "layer": [{"data": {"values": [{}]}, "mark": zero, "encoding": {"x": {"datum": 0}}}, points],
+        "layer": [layer("exact", zero, x=x), points],
     }
 
 
+_GREY = {"symbolFillColor": "#808080", "symbolStrokeColor": "#808080"}
 SHAPES = {"domain": [FUSED, WRITTEN_OUT], "range": ["circle", "triangle-up"]}

@@ -37,14 +37,12 @@ def quality_chart(runs: Sequence[QualityRun], front: set[str], cost: str, other:
             "memory": gib(run.reserved_bytes),
             "seconds": run.step_seconds,
             "forgetting": run.forgetting,
-            "ours": run.label != other,
         }
         for run in runs
     ]
     names = {run.name.replace("/llama-3.2-3B", "") for run in runs if run.name in front}
     line: list[dict[str, Any]] = [row for row in drawn if row["name"] in names]
-    ours = [row for row in drawn if row["ours"]]
-    return Chart(_quality, (axis, other), {"runs": drawn, "front": line, "ours": ours})
+    return Chart(_quality, (axis, other), {"runs": drawn, "front": line})
 
 
 def _quality(axis: str, other: str) -> Spec:

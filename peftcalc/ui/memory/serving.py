@@ -10,7 +10,7 @@ from peftcalc.memory.serving.estimate import BITS, estimate_serving
 from peftcalc.memory.serving.records import ServingEstimate
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.methods import LoRA, Method
-from peftcalc.plots.serving import serving_bars
+from peftcalc.plots.serving import serving_bars_chart
 from peftcalc.recipes.calls import serving_code
 from peftcalc.ui import page, show, state
 from peftcalc.ui.memory.cards import CARDS
@@ -40,7 +40,7 @@ def draw(setup: Setup) -> None:
     _numbers(one, setup)
     spoken = "; ".join(f"{words}: {units.gib(each.total)}, {each.verdict}" for words, each in both.items())
     show.chart(
-        serving_bars(both),
+        serving_bars_chart(both),
         f"Serving {users:,} users of {context:,} tokens with {adapters:,} adapters on {setup.card.name}: {spoken}.",
     )
     page.badge("estimated", "caches as transformers allocates them")
