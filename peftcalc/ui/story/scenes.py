@@ -131,7 +131,7 @@ SCENES = (
     Scene(
         "Dropout",
         "While the strips train, dropout blanks a part of their input, another in each step, so that they rely on no "
-        "single number. Afterwards all of it counts. Few examples: it helps. Enough: it costs.",
+        "single number. Afterwards all of it counts. The loss on held-out examples says whether it helps.",
         "Dropout 10 %, twelve examples: the loss on others ends …",
         ("lower", "the same", "higher"),
         answers.dropout,
@@ -156,7 +156,7 @@ SCENES = (
     Scene(
         "Fewer bits",
         "Click the bits of one number. Then sixty-four weights with four bits each: sixteen values, stretched by a "
-        "scale to the largest. Blocks with scales of their own keep a far one's damage among its neighbours.",
+        "scale to the largest. Pull one weight far out; then give blocks scales of their own.",
         "One weight is pulled far out. Who pays for it?",
         ("It alone", "All that share its scale"),
         answers.who_pays,
