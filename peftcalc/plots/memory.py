@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, MemoryTrace
 from peftcalc.plots.channels import (
-    LOG,
-    MARKS_ON_TOP,
     by_value,
     faint_unless_picked,
     layer,
     name,
     number,
-    of_methods,
     picked,
     tells,
     zoom,
@@ -218,90 +215,3 @@ def _words_beside(data: str, look: Spec, **encoding: Spec) -> list[Spec]:
         {**layer(data, mark, **encoding), "transform": [{"filter": condition}]}
         for condition, mark in (("!datum.late", right), ("datum.late", left))
     ]
-
-
-def fit_chart(frame: pd.DataFrame) -> Chart:
-    """The fit matrix: a tile for each card and method, coloured by the verdict, with the bytes that are needed.
-
-    Args:
-        frame: columns gpu, method (label), verdict ("fits", "tight", "does not fit"), needed (bytes), usable (bytes),
-            largest_batch, largest_sequence; drawn in the order of its rows.
-    """
-    needed = [gib(size) for size in frame["needed"]]
-    drawn = frame.assign(text=needed, short=[text.removesuffix(" GiB") for text in needed])
-    drawn = drawn.assign(free=[gib(size) for size in frame["usable"]])
-    return Chart(_fit, (len(set(frame["gpu"])),), {"fits": drawn})
-
-
-def _fit(cards: int) -> Spec:
-    told = {
-        "gpu": "card",
-        "method": "method",
-        "verdict": "verdict",
-        "text": "needed",
-        "free": "usable",
-        "largest_batch": ("largest batch", ","),
-        "largest_sequence": ("longest sequence", ","),
-    }
-    color = name("verdict", scale=by_value(VERDICT_COLORS), legend={"orient": "bottom"})
-    ink = {"condition": {"test": "datum.verdict == 'tight'", "value": "#1a1a1a"}, "value": "#ffffff"}  # on yellow
-    words = {"type": "text", "fontSize": 12}
-    tile = {"type": "rect", "cornerRadius": 3, "opacity": 0.8}
-    wide, narrow = ({"expr": f"width {than} 420 ? 1 : 0"} for than in (">=", "<"))  # no room for the unit in a tile
-    return {
-        "description": "The memory that each method needs on each card, coloured by whether it fits.",
-        "height": 28 * cards + 90,
-        "data": {"name": "fits"},
-        "encoding": {
-            "x": name("method", sort=None, axis={"orient": "top", "labelAngle": 0, "labelOverlap": False}),
-            "y": name("gpu", sort=None, axis={"labelOverlap": False}),
-            "tooltip": tells(**told),
-        },
-        "layer": [
-            {"mark": tile, "encoding": {"color": color}},
-            {"mark": {**words, "opacity": wide}, "encoding": {"text": name("text"), "color": ink}},
-            {"mark": {**words, "opacity": narrow}, "encoding": {"text": name("short"), "color": ink}},
-        ],
-    }
-
-
-def accuracy_chart(frame: pd.DataFrame) -> Chart:
-    """Predicted against measured on equal axes: on the line the prediction is exact, within the band it is 10 % off.
-
-    Args:
-        frame: columns id, source, method (label), measured (bytes), predicted (bytes), error (relative), by (such as
-            "simulated").
-    """
-    drawn = frame.assign(x=frame["measured"] / GIB, y=frame["predicted"] / GIB)
-    sizes = [*drawn["x"].tolist(), *drawn["y"].tolist()]
-    ends = min(sizes) * 0.9, max(sizes) * 1.1
-    line = [{"x": x, "low": 0.9 * x, "high": 1.1 * x} for x in ends]  # straight where both axes are logarithmic
-    return Chart(_accuracy, ends, {"exact": line, "predictions": drawn})
-
-
-def _accuracy(lowest: float, highest: float) -> Spec:
-    scale = {**LOG, "domain": [lowest, highest], "nice": False}
-    x, y = number("x", "GiB measured", scale=scale), number("y", "GiB predicted", scale=scale)
-    told = {"id": "run", "method": "method", "by": "how", "x": ("GiB measured", ".2f"), "y": ("GiB predicted", ".2f")}
-    band = {"type": "area", "opacity": 0.15, "color": "#808080", "clip": True}
-    exact = {"type": "line", "strokeDash": [4, 3], "color": "#808080", "clip": True}
-    points = layer(
-        "predictions",
-        {"type": "point", "size": 90, "filled": True, "clip": True},
-        params=[picked("method"), zoom("x", "y")],
-        x=x,
-        y=y,
-        color=name("method", scale=of_methods("color"), legend=MARKS_ON_TOP),
-        shape=name("by", legend=MARKS_ON_TOP),
-        opacity=faint_unless_picked(0.85),
-        tooltip=tells(**told, error=("error", "+.1%"), source="source"),
-    )
-    return {
-        "description": "Predicted against measured memory: on the dashed line the prediction is exact.",
-        "height": 380,
-        "layer": [
-            layer("exact", band, x=x, y={**y, "field": "low"}, y2={"field": "high"}),
-            layer("exact", exact, x=x, y={**y, "field": "x"}),
-            points,
-        ],
-    }

@@ -9,10 +9,10 @@ import pytest
 from peftcalc import LoRA, QLoRA
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import fit
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace, TimelinePoint
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import memory as plots
+from peftcalc.plots.evidence.accuracy import accuracy_chart
 from peftcalc.plots.serving import serving_chart
 from peftcalc.units import GIB
 
@@ -61,33 +61,13 @@ def test_a_long_timeline_is_thinned_and_keeps_its_peak():
     assert len(json.dumps(spec)) < 400_000
 
 
-def test_the_fit_matrix_has_a_tile_for_each_card_and_method():
-    import pandas as pd
-
-    rows = [
-        {
-            "gpu": row.gpu.name,
-            "method": row.method.label,
-            "verdict": row.verdict,
-            "needed": row.needed.expected_bytes,
-            "usable": row.gpu.usable_bytes,
-            "largest_batch": row.largest_batch,
-            "largest_sequence": row.largest_sequence,
-        }
-        for card in ("T4", "RTX 4090")
-        for row in fit(MODEL, card, sequence=512)
-    ]
-    spec = plots.fit_chart(pd.DataFrame(rows)).to_dict()
-    assert len(next(iter(spec["datasets"].values()))) == 10
-
-
 @pytest.mark.parametrize("error", [-0.2, 0.0, 0.3])
 def test_the_accuracy_figure_holds_every_prediction(error):
     import pandas as pd
 
     row = {"id": "a", "source": "https://example.org", "method": "LoRA", "measured": 10 * GIB, "by": "simulated"}
     frame = pd.DataFrame([{**row, "predicted": (1 + error) * 10 * GIB, "error": error}])
-    spec = json.dumps(plots.accuracy_chart(frame).to_dict())
+    spec = json.dumps(accuracy_chart(frame).to_dict())
     assert f'"y": {10 * (1 + error)}' in spec
 
 

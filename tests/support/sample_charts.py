@@ -30,7 +30,7 @@ from peftcalc.plots import (
     training,
 )
 from peftcalc.plots.chart import Chart
-from peftcalc.plots.evidence import errors, quality
+from peftcalc.plots.evidence import accuracy, errors, quality
 from peftcalc.quant.precision import NUMBER_FORMATS, store
 from peftcalc.quant.steps import steps
 from peftcalc.units import GIB
@@ -68,12 +68,6 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
 def _of_memory() -> dict[str, Callable[[], Chart]]:
     below = {"LoRA": "✓ fits · 2 h"}
     bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), DoRA(rank=8), QLoRA(rank=8))}
-    cards = ["T4", "V100 16GB", "RTX 4090", "H100 80GB"]
-    verdicts = ["fits", "tight", "does not fit", "fits"]
-    fits = pd.DataFrame(
-        [(g, m, v, 20 * GIB, 24 * GIB, 4, 4096) for g, v in zip(cards, verdicts, strict=True) for m in METHODS],
-        columns=["gpu", "method", "verdict", "needed", "usable", "largest_batch", "largest_sequence"],
-    )
     measured = pd.DataFrame({"id": ["a", "b"], "source": "https://example.org", "method": ["LoRA", "QLoRA"]})
     measured = measured.assign(measured=[10 * GIB, 20 * GIB], predicted=[11 * GIB, 19 * GIB], error=[0.1, -0.05])
     table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
@@ -82,8 +76,7 @@ def _of_memory() -> dict[str, Callable[[], Chart]]:
     return {
         "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below=below),
         "timeline_chart": lambda: memory.timeline_chart(trace),
-        "fit_chart": lambda: memory.fit_chart(fits),
-        "accuracy_chart": lambda: memory.accuracy_chart(measured.assign(by="estimated")),
+        "accuracy_chart": lambda: accuracy.accuracy_chart(measured.assign(by="estimated")),
         "serving_chart": lambda: serving.serving_chart(table),
         "serving_bars_chart": lambda: serving.serving_bars_chart({"beside": served}),
         "errors_chart": lambda: errors.errors_chart(evidence_rows()[:12]),
