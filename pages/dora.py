@@ -1,23 +1,21 @@
-"""What do direction and magnitude do? One row as arrows, ΔM against ΔD of trained matrices, and a knock-out."""
+"""What do direction and magnitude do? One row as an arrow, ΔM against ΔD of trained matrices and rows, a knock-out."""
 
 from __future__ import annotations
 
-from peftcalc.ui import page, state
-from peftcalc.ui.dora.arrows import arrows
+from peftcalc.ui import page, sections
 from peftcalc.ui.dora.knock_out import knock_out
-from peftcalc.ui.dora.moves import moves
+from peftcalc.ui.dora.matrices import matrices
+from peftcalc.ui.dora.neurons import neurons
+from peftcalc.ui.dora.one_arrow import one_arrow
 
 
 def main() -> None:
     page.open_page(
         "What do direction and magnitude do?",
-        "Every row of a weight is an arrow: a direction and a length. LoRA adds to it; DoRA trains its length apart. "
-        "First one arrow, then [trained matrices](#moves), then [a knock-out](#knock-out).",
+        "A row of a weight is an arrow. LoRA pushes its tip, so direction and length change together; DoRA turns it "
+        "and sets its length apart. Drag a tip.",
     )
-    arrows()
-    moves()
-    knock_out()
-    state.link_notes()
+    sections.show({"one arrow": one_arrow, "matrices": matrices, "neurons": neurons, "knock-out": knock_out})
 
 
 main()

@@ -1,24 +1,28 @@
-"""What do four bits lose? The bits of one number, eight weights step by step, errors on real weights, a whole model."""
+"""What do four bits lose? The bits of one number, 64 weights and their codes, errors on many weights, a whole model."""
 
 from __future__ import annotations
 
-from peftcalc.ui import page
-from peftcalc.ui.quantization.model_scale import model_scale
+from peftcalc.ui import page, sections
+from peftcalc.ui.pages import entry_at
+from peftcalc.ui.quantization.matrix import a_matrix
+from peftcalc.ui.quantization.model_scale import a_model
 from peftcalc.ui.quantization.one_number import one_number
-from peftcalc.ui.quantization.step_by_step import step_by_step
-from peftcalc.ui.quantization.the_error import the_error
+from peftcalc.ui.quantization.sixty_four import sixty_four_weights
 
 
 def main() -> None:
     page.open_page(
-        "What do four bits lose?",
-        "A format keeps a few values of the number line, and every weight moves to one of them. First one number, then "
-        "[eight weights](#step-by-step), then [a million](#the-error), then [a whole model](#model-scale).",
+        entry_at("quantization").question,
+        "A format keeps a few values of the number line, and every weight moves to one of them.",
     )
-    one_number()
-    step_by_step()
-    the_error()
-    model_scale()
+    sections.show(
+        {
+            "one number": one_number,
+            "sixty-four weights": sixty_four_weights,
+            "a matrix": a_matrix,
+            "a model": a_model,
+        }
+    )
 
 
 main()

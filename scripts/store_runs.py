@@ -20,7 +20,8 @@ from peftcalc.lab.training_jobs import finetune_runs
 
 RACES = {
     **{name: Race(name) for name, task in TASKS.items() if not task.extra},
-    "names": Race("names", steps=50),  # what the Train page trains by default
+    "names": Race("names", steps=50),
+    "magnitude": Race("magnitude", rank=4),  # what the Train page trains by default
     "magnitude-rank-1": Race("magnitude", ("lora", "dora"), rank=1),
 }
 
@@ -35,7 +36,7 @@ def store(name: str, race: Race) -> None:
     """Run a race and write `<name>.json.gz`."""
     records = []
     with tempfile.TemporaryDirectory() as folder:
-        for step, _, new in finetune_runs({"runs": race.runs()}, Path(folder)):
+        for step, _, new in finetune_runs({"runs": race.runs(), "watch": ""}, Path(folder)):
             records += new
             print(f"\r{name} {step}", end="", flush=True)
     told = {"race": race.as_dict(), "made": stored.made("torch") + ", one thread", "records": stored.rounded(records)}

@@ -50,7 +50,7 @@ def worked_example(rank: int = 1, size: int = 5, seed: int = 0) -> WorkedExample
 
     Args:
         rank: from 1 to `size`; at `size` the update can be any matrix and costs twice as many numbers as the weight.
-        size: rows and columns of the square weight, 2 to 12.
+        size: rows and columns of the square weight, 2 to 64.
         seed: which numbers.
 
     Raises:
@@ -62,7 +62,7 @@ def worked_example(rank: int = 1, size: int = 5, seed: int = 0) -> WorkedExample
     """
     import numpy as np
 
-    size = whole_number("size", size, 2, 12)
+    size = whole_number("size", size, 2, 64)
     rank = whole_number("rank", rank, 1, size)
     seed = whole_number("seed", seed, 0, 2**32 - 1)
     random = np.random.default_rng(seed)

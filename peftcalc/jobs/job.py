@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 class JobPart:
     """What one worker does of a job."""
 
-    parameters: Mapping[str, Any]
+    parameters: dict[str, Any]
     number: int = field(default_factory=lambda: next(_numbers))
     state: Literal["waiting", "running", "parked", "ended"] = "waiting"
     step: int = -1
@@ -77,7 +77,7 @@ class Job:
         ValueError: no folder can be made for its files.
     """
 
-    def __init__(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]], until: int | None = None) -> None:
         self.visitor, self.kind = visitor, kind
         self.parts = [JobPart(dict(parameters)) for parameters in parts]
         self.records: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ class Job:
         self.message = ""
         self.seen = time.monotonic()
         """When its visitor last looked."""
-        self.until: int | None = None
+        self.until = until
         """The step to pause at."""
         self.paused_since = 0.0
         try:
@@ -93,6 +93,12 @@ class Job:
         except OSError as error:
             raise ValueError(f"There is no room for the files of a run on this server: {error.strerror}.") from error
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def begin(self) -> None:
+        """A worker has taken a part; one that waited is running now, or paused where it is led step by step."""
+        if self.state == "waiting":
+            self.state = "running" if self.until is None else "paused"
+            self.paused_since = time.monotonic()
 
     @property
     def alive(self) -> bool:

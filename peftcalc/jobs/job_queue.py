@@ -49,13 +49,14 @@ class JobQueue:
 
     # What a visitor asks for
 
-    def submit(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> Job:
+    def submit(self, visitor: str, kind: str, parts: Sequence[Mapping[str, Any]], until: int | None = None) -> Job:
         """Put a job into the line.
 
         Args:
             visitor: a token of the visitor's session that nobody can guess.
             kind: a name in the `KINDS` of a module that the workers were started with.
             parts: parameters of each part, as JSON can hold them.
+            until: a step at which it pauses, to be led step by step.
 
         Raises:
             ValueError: the line is full, nothing can be done here now, or there is no room for the job's files.
@@ -68,7 +69,7 @@ class JobQueue:
                 self.stop(mine[0], "You started another run.")
             if len(self._line) >= self.limits.waiting:
                 raise ValueError(f"The line is full: {len(self._line)} runs wait. Please try again in a few minutes.")
-            job = Job(visitor, kind, parts)
+            job = Job(visitor, kind, parts, until)
             self._alive.append(job)
             self._line.append(job)
             self._dispatch()
@@ -104,6 +105,15 @@ class JobQueue:
             if job.state == "paused":
                 job.state = "running"
                 self._run_until(job, None)
+
+    def change(self, job: Job, **parameters: Any) -> None:
+        """Other values of parameters that its kind reads again and again."""
+        with self._lock:
+            for part in job.parts:
+                part.parameters.update(parameters)
+                hand = self._crew.hands.get(part.number)
+                if hand is not None:
+                    hand.worker.tell(do="change", part=part.number, parameters=parameters)
 
     def stop(self, job: Job, message: str = "", state: State = "stopped") -> None:
         """End a job; what it has told stays."""
@@ -180,7 +190,7 @@ class JobQueue:
             if found is None:
                 continue
             job, part = found
-            job.state = "running" if job.state == "waiting" else job.state
+            job.begin()
             self._crew.give(worker, job, part)
 
     # What workers say

@@ -5,6 +5,7 @@ Both ways one JSON object a line. What a worker is told, `part` being a number:
     {"do": "run", "part": 7, "kind": "finetune", "parameters": {…}, "folder": "…", "until": null}
     {"do": "go", "part": 7, "until": 12}     go on with a parked part, up to a step
     {"do": "pause", "part": 7, "until": 9}   park the running part once it has reached a step
+    {"do": "change", "part": 7, "parameters": {…}}   what its kind reads again and again
     {"do": "stop", "part": 7}
 
 and what it answers:
@@ -55,6 +56,7 @@ class Part:
     """A part of a job that this worker has begun."""
 
     number: int
+    parameters: dict[str, Any]
     ticks: Iterator[Tick]
     until: float = math.inf
     """The step at which it parks."""
@@ -87,6 +89,8 @@ class Worker:
         elif command["do"] == "pause":
             part.until = until
             self._park_if_due(part)
+        elif command["do"] == "change":
+            part.parameters.update(command["parameters"])
         elif command["do"] == "stop":
             self._end(part, "stopped")
 
@@ -114,8 +118,8 @@ class Worker:
             self._park_if_due(part)
 
     def _begin(self, command: dict[str, Any], until: float) -> None:
-        kind = self.kinds[command["kind"]]
-        part = Part(command["part"], kind(command["parameters"], Path(command["folder"])), until)
+        kind, parameters = self.kinds[command["kind"]], command["parameters"]
+        part = Part(command["part"], parameters, kind(parameters, Path(command["folder"])), until)
         self.parts[part.number] = self.active = part
 
     def _park_if_due(self, part: Part) -> None:

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
-from peftcalc.lab.run_settings import RunSettings, run_settings
+from peftcalc.lab.run_settings import RunSettings, option_code, run_settings
 from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.methods import METHODS, Method, make_method
-from peftcalc.units import python_literal
 
 MAX_SEEDS = 10
 _COSTS = {"full": 1.0, "lora": 1.0, "dora": 1.2, "qlora": 1.6, "qdora": 1.7}
@@ -96,8 +95,13 @@ class Race:
             for seed in self.seeds
         ]
 
-    def parts(self, workers: int) -> list[dict[str, Any]]:
+    def parts(self, workers: int, watch: str | None = None, private: str = "") -> list[dict[str, Any]]:
         """The runs shared out to at most so many workers, each with about as much to do.
+
+        Args:
+            workers: that share the runs.
+            watch: a matrix to be looked at while it learns, "" for the task's own choice; None for none.
+            private: what the task's private option is given; a race does not hold it, so that nothing tells it.
 
         >>> [[run["run"] for run in part["runs"]] for part in Race(methods=("lora", "qlora", "qdora")).parts(2)]
         [['qdora-0'], ['qlora-0', 'lora-0']]
@@ -106,7 +110,9 @@ class Race:
         shares: list[list[dict[str, Any]]] = [[] for _ in range(min(workers, len(runs)))]
         for run in runs:
             min(shares, key=lambda share: sum(_COSTS[one["method"]] for one in share)).append(run)
-        return [{"runs": share} for share in shares]
+        looks = {} if watch is None else {"watch": watch}
+        own = {find_task(self.task)[0].private: private} if private else {}
+        return [{"runs": [run | own for run in share], **looks} for share in shares]
 
     def seconds(self, paces: Mapping[str, float], workers: int) -> float:
         """About how long the race takes when nobody waits: that of the worker with the most to do.
@@ -153,7 +159,7 @@ class Race:
             f'task="{self.task}"',
             f"methods=[{methods}]",
             f"seeds={list(self.seeds)}",
-            *(f"{name}={python_literal(value)}" for name, value in given.items() if value is not None),
+            *(f"{name}={option_code(self.task, name, value)}" for name, value in given.items() if value is not None),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)
         return (

@@ -30,6 +30,8 @@ class Track:
     losses: list[float] = field(default_factory=list)
     looks: list[StepRecord] = field(default_factory=list)
     """The records with a held-out loss, the first of them step 0."""
+    weights: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    """Step and look at a matrix, where somebody wanted to see it; see `runs.weight_looks`."""
     last: StepRecord | None = None
 
     def add(self, record: StepRecord) -> None:
@@ -58,6 +60,10 @@ class Track:
             return math.inf
         return _number(self.looks[-1].validation) if self.looks else math.nan
 
+    def at(self, step: int) -> StepRecord | None:
+        """The last look up to a step."""
+        return next((look for look in reversed(self.looks) if look.step <= step), None)
+
     @property
     def milliseconds(self) -> float:
         """Time a step; NaN before the first."""
@@ -81,7 +87,11 @@ class RaceResults:
     def read(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Take in what is new in a job's growing list of records."""
         for message in messages[self._read :]:
-            self.tracks[message["run"]].add(record_from_json(dict(message)))
+            track = self.tracks[message["run"]]
+            if "look" in message:
+                track.weights.append((message["step"], message["look"]))
+            else:
+                track.add(record_from_json(dict(message)))
         self._read = max(self._read, len(messages))
 
     @property
@@ -97,6 +107,12 @@ class RaceResults:
             for track in self.tracks.values()
         )
 
+    @property
+    def common_step(self) -> int:
+        """The last step at which every run was measured on held-out data, those left out that diverged."""
+        tracks = [track for track in self.tracks.values() if track.looks and track.last and not track.last.stopped]
+        return min((track.looks[-1].step for track in tracks), default=0)
+
     def paces(self) -> dict[str, float]:
         """Seconds a step of each method that has trained."""
         tracks = [track for track in self.tracks.values() if math.isfinite(track.milliseconds)]
@@ -107,23 +123,27 @@ class RaceResults:
         return [track for track in self.tracks.values() if track.method == method and track.last is not None]
 
     def comparison(self) -> Comparison:
-        """The results so far, of every run that has begun, as `peftcalc.compare` returns them."""
-        runs = tuple(
-            RunResult(
+        """The results of every run that has begun, as `peftcalc.compare` returns them: all at `common_step`, so that a
+        race that was cut off compares equals."""
+        runs = []
+        for track in self.tracks.values():
+            look = track.at(self.common_step)
+            if track.last is None or look is None:
+                continue
+            stopped = track.last.stopped
+            run = RunResult(
                 method=self.race.method(track.method),
                 seed=track.seed,
                 before=track.before,
-                validation=track.now,
-                metrics=track.looks[-1].metrics if track.looks else {},
-                seconds=track.last.seconds,
+                validation=math.inf if stopped else _number(look.validation),
+                metrics=look.metrics,
+                seconds=look.seconds,
                 peak_bytes=track.last.peak_bytes,
                 trainable=track.last.trainable,
-                stopped=track.last.stopped,
+                stopped=stopped,
             )
-            for track in self.tracks.values()
-            if track.last is not None
-        )
-        return Comparison(self.race.task, self.race.settings(self.race.methods[0], 0).record.unit, runs)
+            runs.append(run)
+        return Comparison(self.race.task, self.race.settings(self.race.methods[0], 0).record.unit, tuple(runs))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a record, for a table: without samples and matrices, metrics as columns."""

@@ -68,7 +68,7 @@ class RunSettings:
             *([f'device="{self.device}"'] if self.device != "auto" else []),
             *([f'dtype="{self.dtype}"'] if self.dtype != self.record.dtype else []),
             *([f"evaluations={self.evaluations}"] if self.evaluations != self.record.evaluations else []),
-            *(f"{name}={python_literal(value)}" for name, value in self.options.items()),
+            *(f"{name}={option_code(self.task, name, value)}" for name, value in self.options.items()),
         ]
         arguments = "".join(f"    {line},\n" for line in lines)
         return (
@@ -118,6 +118,13 @@ def _options(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, allowed in task.choices.items():
         one_of(name, options[name], allowed)
     return options
+
+
+def option_code(task: str, name: str, value: Any) -> str:
+    """A task's option as Python: a literal; of a text of one's own the file in which it may stand."""
+    if name == find_task(task)[0].private:
+        return 'open("my-text.txt", encoding="utf-8").read()'
+    return python_literal(value)
 
 
 def run_code(task: str, method: Method | str, **settings: Any) -> str:

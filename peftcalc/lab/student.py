@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from peftcalc.lab.records import MatrixChange
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.tasks.problem import Problem
 from peftcalc.methods import LoRA, Method
+
+if TYPE_CHECKING:
+    from peftcalc.adapters.layers.base import AdaptedLayer
 
 _GLOBAL_RANDOMNESS = threading.Lock()
 
@@ -30,6 +34,8 @@ class Student:
         self.module = self.problem.module
         self.module.to(self.device, dtype_called(settings.dtype, self.device))
         self._before: dict[str, Tensor] = {}
+        self.decomposed = settings.method.decomposed
+        """Whether the rows' lengths are trained apart from their directions."""
         if settings.method.has_adapter:
             from peftcalc.adapters.attach import attach
 
@@ -71,6 +77,25 @@ class Student:
         return {
             name: (_array(layer.weight_before()), _array(layer.weight_now())) for name, layer in adapted(self.module)
         }
+
+    def watched(self) -> tuple[str, ...]:
+        """The names of the matrices that can be looked at while they learn."""
+        return tuple(self._before) or tuple(self._adapted())
+
+    def watch(self, name: str) -> tuple[AdaptedLayer | None, np.ndarray, np.ndarray]:
+        """One matrix: its adapted layer (None in full fine-tuning), and as in `matrices` before and now."""
+        if self._before:
+            now = self.module.get_submodule(name).weight
+            assert isinstance(now, Tensor)
+            return None, _array(self._before[name]), _array(now)
+        layer = self._adapted()[name]
+        return layer, _array(layer.weight_before()), _array(layer.weight_now())
+
+    def _adapted(self) -> dict[str, AdaptedLayer]:
+        """The adapted layers by name."""
+        from peftcalc.adapters.attach import adapted
+
+        return dict(adapted(self.module))
 
     def updates(self) -> dict[str, np.ndarray]:
         """ΔW of each adapted matrix; `rank_of` tells how many directions it has."""

@@ -24,19 +24,21 @@ def finetune_runs(parameters: dict[str, Any], folder: Path) -> Iterator[Tick]:
     Args:
         parameters: `runs`, a list of arguments of `peftcalc.finetune` (the method as name, its options under `options`
             of the method: see `start`), each with a `run` that its records carry; `rows`, true for the changes of every
-            row at the end.
+            row at the end; `watch`, the name of a matrix to be looked at while it learns ("" for the task's own
+            choice), which may change under way.
         folder: where the adapters go, as `<run>.zip`.
 
     Yields:
-        Records as `record_to_json` writes them.
+        Records as `record_to_json` writes them; those of the matrix have a `look` (`runs.weight_looks`).
     """
     asked = parameters["runs"]
     rows = bool(parameters.get("rows"))
     runs: dict[str, Run] = {}
+    looks = Looks(parameters, asked)
     for arguments in asked:  # step 0 of each as soon as it is there
         name = str(arguments["run"])
         runs[name] = start({key: value for key, value in arguments.items() if key != "run"})
-        yield 0, 0.0, [record_to_json(next(runs[name]), name, rows)]
+        yield 0, 0.0, [record_to_json(next(runs[name]), name, rows), *looks.of(name, runs[name])]
     steps = max(run.settings.steps for run in runs.values())
     going = dict(runs)
     for step in range(1, steps + 1):
@@ -46,12 +48,42 @@ def finetune_runs(parameters: dict[str, Any], folder: Path) -> Iterator[Tick]:
             if record is None:
                 del going[name]
             else:
-                records.append(record_to_json(record, name, rows))
+                records += [record_to_json(record, name, rows), *looks.of(name, run)]
         if step == steps or not going:
             save_adapters(runs, folder)
         yield step, step / steps, records
         if not going:
             return
+
+
+class Looks:
+    """Which matrix of which runs is looked at, and when: of each method the first run.
+
+    Args:
+        parameters: of the job; its `watch` is read anew at each step.
+        asked: the runs.
+    """
+
+    def __init__(self, parameters: dict[str, Any], asked: list[dict[str, Any]]) -> None:
+        self.parameters = parameters
+        first = {str(run["method"]): str(run["run"]) for run in reversed(asked)}
+        self.looked_at: dict[str, str] = dict.fromkeys(first.values(), "") if "watch" in parameters else {}
+        """Of each run the matrix that was looked at last."""
+
+    def of(self, name: str, run: Run) -> list[dict[str, Any]]:
+        """The record of a look, if one is due."""
+        from peftcalc.lab.runs.weight_looks import look_steps, weight_look
+
+        if name not in self.looked_at:
+            return []
+        names, wanted = run.student.watched(), self.parameters["watch"] or run.settings.record.watched
+        matrix = wanted if wanted in names else names[0]
+        new = matrix != self.looked_at[name]
+        if not new and run.step not in look_steps(run.settings.steps):
+            return []
+        self.looked_at[name] = matrix
+        look = weight_look(run.student, matrix, with_base=new)
+        return [{"run": name, "step": run.step, "look": {**look, "among": names} if run.step == 0 else look}]
 
 
 def start(arguments: dict[str, Any]) -> Run:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MARKS = {**MARKS_ON_TOP, "columns": 4, "title": None}
+LINES = {**TOP, "columns": 3, "title": None}
+"""Legends in rows: the two charts stand side by side."""
+
+
 def updates_chart(frame: pd.DataFrame) -> Chart:
     """The norm of each update against its layer's number, a mark for each module.
 
@@ -36,14 +41,14 @@ def _updates() -> Spec:
     told = tells(module="module", norm=("‖s · B A‖", ".4g"), effective_rank=("effective rank", ".3g"), rank=("r", "d"))
     return {
         "description": "The norm of each update against its layer's number, a mark for each module.",
-        "height": 300,
+        "height": 240,
         "data": {"name": "updates"},
         "params": [picked("name"), zoom("x", "y")],
         "mark": {"type": "point", "filled": True, "size": 45, "clip": True},
         "encoding": {
-            "x": number("layer", "Layer", axis={"tickMinStep": 1, "format": "d"}),
+            "x": number("layer", "Layer", axis={"tickMinStep": 1, "format": "d"}, scale={"padding": 14}),
             "y": number("norm", "‖s · B A‖", scale={"zero": True}),
-            "color": name("name", "Module", scale={"scheme": "tableau10"}, legend=MARKS_ON_TOP),
+            "color": name("name", "Module", scale={"scheme": "tableau10"}, legend=MARKS),
             "shape": name("name", "Module"),
             "opacity": faint_unless_picked(),
             "tooltip": told,
@@ -69,10 +74,10 @@ def _energy() -> Spec:
         params=[picked("name")],
         x=x,
         y=number("percent", "Energy kept, %", scale={"domain": [0, 100]}),
-        color=name("name", "Module", scale={"scheme": "tableau10"}, legend=TOP),
+        color=name("name", "Module", scale={"scheme": "tableau10"}, legend=LINES),
         strokeDash=name("name", "Module"),
         opacity=faint_unless_picked(),
         tooltip=tells(name="module", rank=("rank", "d"), percent=("energy kept, %", ".4g")),
     )
     description = "Share of the energy that is kept at each rank, a line for each module name."
-    return {"description": description, "height": 300, "layer": [lines, rule_at("here", x=x)]}
+    return {"description": description, "height": 240, "layer": [lines, rule_at("here", x=x)]}

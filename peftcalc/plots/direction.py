@@ -1,4 +1,4 @@
-"""Figures of direction and magnitude: one row as arrows, ΔM against ΔD, single neurons, and the knock-out by rank."""
+"""Figures of direction and magnitude: ΔM against ΔD, single neurons, and the knock-out by rank."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from peftcalc.plots.channels import (
     zoom,
 )
 from peftcalc.plots.chart import Chart, Spec
-from peftcalc.plots.style import LIGHT, METHOD_STYLES, Theme, new_figure
+from peftcalc.plots.style import METHOD_STYLES
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from peftcalc.plots.chart import Table
 
 START = np.array([1.4, 0.5])
-"""The frozen row of the arrows, two numbers long."""
+"""The frozen row of the arrow, two numbers long."""
 RANDOM = "#8a6d00"
+PANEL_HEIGHT = 210
+"""Four panels, two by two, stand on one screen."""
 KINDS = ("input", "first", "second", "output")
 """The digits network's matrices by their place; each has its own mark."""
 
@@ -49,48 +51,6 @@ def moved_row(turn: float, stretch: float) -> np.ndarray:
     return stretch * rotation @ START
 
 
-def arrows_figure(turn: float, stretch: float, theme: Theme = LIGHT) -> Figure:
-    """The same new row reached in LoRA's way, by adding, and in DoRA's way, by turning and stretching."""
-    figure, (added, parted) = new_figure(8.2, 3.7, theme, columns=2, share=True)
-    row = moved_row(turn, stretch)
-    reach = 1.08 * max(float(np.linalg.norm(row)), float(np.linalg.norm(START)), 1.7)
-    for axis, title in ((added, "LoRA adds ΔW"), (parted, "DoRA turns, then sets m")):
-        axis.set_aspect("equal")
-        axis.set_xlim(-0.75 * reach, reach)
-        axis.set_ylim(-0.75 * reach, reach)
-        axis.set_title(title, color=theme.text, fontsize=13)
-        _arrow(axis, np.zeros(2), START, theme.frozen, "W", theme)
-        _arrow(axis, np.zeros(2), row, METHOD_STYLES["full"].color, "W′", theme)
-    if float(np.linalg.norm(row - START)) > 1e-9:
-        _arrow(added, START, row, METHOD_STYLES["lora"].color, "ΔW", theme)
-    _turn_and_stretch(parted, turn, row, theme)
-    return figure
-
-
-def _arrow(axis: Axes, start: np.ndarray, end: np.ndarray, color: str, label: str, theme: Theme) -> None:
-    axis.annotate("", xy=tuple(end), xytext=tuple(start), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.6})
-    place = (start + end) / 2 if start.any() else end * 1.04
-    axis.text(float(place[0]), float(place[1]), f" {label}", color=theme.text, fontsize=12, va="bottom")
-
-
-def _turn_and_stretch(axis: Axes, turn: float, row: np.ndarray, theme: Theme) -> None:
-    """The arc at the old length, and from there the way along the new direction."""
-    color = METHOD_STYLES["dora"].color
-    length, angle = float(np.linalg.norm(START)), math.atan2(START[1], START[0])
-    angles = np.linspace(angle, angle + math.radians(turn), 60)
-    axis.plot(length * np.cos(angles), length * np.sin(angles), color=color, lw=2.6)
-    turned = length * np.array([math.cos(angles[-1]), math.sin(angles[-1])])
-    if turn:
-        middle = angles[30]
-        axis.text(0.62 * length * math.cos(middle), 0.62 * length * math.sin(middle), "turn", color=theme.text)
-    if float(np.linalg.norm(row - turned)) > 1e-9:
-        axis.annotate(
-            "", xy=tuple(row), xytext=tuple(turned), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 3}
-        )
-        x, y = 0.5 * (row + turned)
-        axis.text(x, y, " m", color=theme.text, fontsize=12, va="top")
-
-
 def look_of(method: str) -> tuple[str, str]:
     """Name and colour of a panel; "random" is the update that nobody trained."""
     if method == "random":
@@ -98,7 +58,7 @@ def look_of(method: str) -> tuple[str, str]:
     return METHODS[method].label, METHOD_STYLES[method].color
 
 
-def moves_chart(frame: pd.DataFrame, method: str, highest: tuple[float, float], labels: tuple[str, str]) -> Chart:
+def moves_chart(frame: Table, method: str, highest: tuple[float, float], labels: tuple[str, str]) -> Chart:
     """ΔM against ΔD of one method: a mark for each place in the network, later checkpoints darker.
 
     Args:
@@ -114,7 +74,7 @@ def _moves(method: str, widest: float, highest: float, turn: str, length: str) -
     shapes = by_value(dict(zip(KINDS, ("circle", "square", "triangle-up", "diamond"), strict=True)))
     return {
         "description": f"{length} against {turn} of each matrix and checkpoint; later ones are darker.",
-        "height": 300,
+        "height": PANEL_HEIGHT,
         "data": {"name": "moves"},
         "params": [zoom("x", "y")],
         "mark": {"type": "point", "size": 75, "filled": True, "color": look_of(method)[1], "clip": True},
@@ -128,7 +88,7 @@ def _moves(method: str, widest: float, highest: float, turn: str, length: str) -
     }
 
 
-def neurons_chart(frame: pd.DataFrame, method: str, limits: tuple[float, float, float]) -> Chart:
+def neurons_chart(frame: Table, method: str, limits: tuple[float, float, float]) -> Chart:
     """Each neuron's relative change of length against its turn, with the curve of rows that only turn at right angles.
 
     Args:
@@ -151,7 +111,7 @@ def _neurons(method: str, widest: float, lowest: float, highest: float) -> Spec:
     line = {"type": "line", "color": METHOD_STYLES["full"].color, "strokeDash": [5, 3], "clip": True}
     return {
         "description": "Each neuron's relative change of length against its turn; dashed: rows that only turn.",
-        "height": 300,
+        "height": PANEL_HEIGHT,
         "layer": [
             layer("neurons", dot, params=[zoom("x", "y")], x=x, y=y, tooltip=told),
             layer("turning", line, x=x, y=y, tooltip=told),
@@ -183,7 +143,7 @@ def _knock_out(*ranks: int) -> Spec:
     point = {"type": "point", "size": 90, "filled": True}
     return {
         "description": "Loss left over against rank, LoRA and DoRA.",
-        "height": 300,
+        "height": 240,
         **ONE_LEGEND,
         "layer": [
             layer("losses", {"type": "line", "strokeWidth": 3}, **shared, color=plain, strokeDash=dash),

@@ -35,6 +35,8 @@ FORMAT_COLORS = {
 }
 """One colour for each format, whatever its scales."""
 CODE_POINT_COLOR = "#c2405a"
+BIT_COLORS = {"sign": "#c2405a", "exponent": "#a07a08", "fraction": "#3b76c4"}
+"""The three parts of a stored number."""
 BYTE_COLORS = {"codes": "#3b76c4", "scales": "#c8602b", "not quantized, 16 bits": "#7c818a"}
 """What the bytes of a model hold."""
 
@@ -126,7 +128,7 @@ def ranking_chart(frame: pd.DataFrame) -> Chart:
 
 def _ranking(rows: int) -> Spec:
     told = tells(variant="format", rmse=("RMSE", ".4g"), text="signal to noise, bits")
-    x = number("rmse", "RMSE")
+    x = number("rmse", "RMSE", axis={"tickCount": 6})
     color = name("format", scale=by_value(FORMAT_COLORS), legend=None)
     words = {"type": "text", "align": "left", "dx": 4}
     return {

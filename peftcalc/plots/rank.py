@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from peftcalc.plots.channels import (
     LOG2,
@@ -14,6 +15,7 @@ from peftcalc.plots.channels import (
     number,
     picked,
     rule_at,
+    step,
     tells,
     zoom,
 )
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 LORA = METHOD_STYLES["lora"].color
 FULL = METHOD_STYLES["full"].color
 RANDOM = "#b6539d"
-HEIGHT = 300
+HEIGHT = 240
 
 
 def _rank(*ticks: int) -> Spec:
@@ -37,6 +39,29 @@ def _rank(*ticks: int) -> Spec:
 
 def _ranks_of(frame: pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(rank) for rank in frame["rank"])
+
+
+def directions_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """An update's energy by direction, strongest first.
+
+    Args:
+        rows: direction (from 1) and share (0 to 1).
+    """
+    return Chart(_directions, (), {"directions": rows})
+
+
+def _directions() -> Spec:
+    return {
+        "description": "Share of an update's energy in each of its directions.",
+        "height": HEIGHT,
+        "data": {"name": "directions"},
+        "mark": {"type": "bar", "color": FULL, "size": 40},
+        "encoding": {
+            "x": step("direction", "direction of the update", axis={"labelAngle": 0}),
+            "y": number("share", "share of its energy", axis={"format": "%", "tickCount": 5}),
+            "tooltip": tells(direction=("direction", "d"), share=("energy", ".1%")),
+        },
+    }
 
 
 def floor_chart(floor: pd.DataFrame, trained: pd.DataFrame) -> Chart:
@@ -168,7 +193,7 @@ def _dropout(highest: float) -> Spec:
     dashes = by_value({"training": [4, 3], "held out": [1, 0]})
     return {
         "description": "Training and held-out loss by step for one rate of dropout.",
-        "height": 280,
+        "height": 290,
         "data": {"name": "losses"},
         "params": [picked("curve"), zoom("x")],
         "mark": {"type": "line", "strokeWidth": 3, "point": {"size": 40}, "clip": True},
@@ -179,5 +204,63 @@ def _dropout(highest: float) -> Spec:
             "strokeDash": name("curve", scale=dashes),
             "opacity": faint_unless_picked(),
             "tooltip": tells(curve="curve", step=("step", "d"), loss=("loss", ".3f")),
+        },
+    }
+
+
+def capacity_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Training accuracy on random labels by rank, a line for each number of images.
+
+    Args:
+        rows: images (a name), rank, accuracy (0 to 1).
+    """
+    ranks = tuple(sorted({int(row["rank"]) for row in rows}))
+    return Chart(_capacity, (tuple(dict.fromkeys(row["images"] for row in rows)), *ranks), {"accuracies": rows})
+
+
+def _capacity(images: tuple[str, ...], *ranks: int) -> Spec:
+    shades = by_value(dict(zip(images, (LORA, FULL), strict=False)))
+    dashes = by_value(dict(zip(images, ([1, 0], [4, 3]), strict=False)))
+    return {
+        "description": "Training accuracy on random labels by rank.",
+        "height": 230,
+        "data": {"name": "accuracies"},
+        "params": [picked("images")],
+        "mark": {"type": "line", "strokeWidth": 3, "point": {"size": 60}},
+        "encoding": {
+            "x": _rank(*ranks),
+            "y": number("accuracy", "learned by heart", scale={"domain": [0, 1]}, axis={"format": "%", "tickCount": 5}),
+            "color": name("images", scale=shades, legend=TOP),
+            "strokeDash": name("images", scale=dashes),
+            "opacity": faint_unless_picked(),
+            "tooltip": tells(images="labels", rank=("rank", "d"), accuracy=("learned by heart", ".1%")),
+        },
+    }
+
+
+def best_rates_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """The learning rate that serves best, by rank; both axes logarithmic, a decade of rates to either side.
+
+    Args:
+        rows: rank, rate.
+    """
+    return Chart(_best_rates, tuple(int(row["rank"]) for row in rows), {"rates": rows})
+
+
+def _best_rates(*ranks: int) -> Spec:
+    return {
+        "description": "Best learning rate by rank.",
+        "height": 230,
+        "data": {"name": "rates"},
+        "mark": {"type": "line", "strokeWidth": 3, "color": LORA, "point": {"size": 60, "color": LORA}},
+        "encoding": {
+            "x": _rank(*ranks),
+            "y": number(
+                "rate",
+                "best learning rate",
+                scale={"type": "log", "domain": [0.001, 0.1]},
+                axis={"values": [0.001, 0.01, 0.1], "format": "~g"},
+            ),
+            "tooltip": tells(rank=("rank", "d"), rate=("best learning rate", ".2g")),
         },
     }

@@ -7,34 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.bounded_memory import bound_memory
-from peftcalc.counting.worked_example import worked_example
 from peftcalc.lab.race import Race
 from peftcalc.lab.race_results import RaceResults
-from peftcalc.models.shapes import ModelShapes
-from peftcalc.plots.direction import arrows_figure
 from peftcalc.plots.figure_files import figure_bytes
-from peftcalc.plots.parameters import block_figure, update_figure
-from peftcalc.plots.style import METHOD_STYLES, THEMES, Theme
+from peftcalc.plots.style import THEMES, Theme
 from peftcalc.plots.training import curves_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def update(asked: Mapping[str, Any], theme: Theme) -> Figure:
-    """`rank` and `seed` of the worked example."""
-    return update_figure(worked_example(asked["rank"], seed=asked["seed"]), theme)
-
-
-def block(asked: Mapping[str, Any], theme: Theme) -> Figure:
-    """`shapes`, the model's record as JSON; `lit`, the templates of its adapted modules; `method`, by name."""
-    shapes = ModelShapes.from_dict(asked["shapes"])
-    return block_figure(shapes, set(asked["lit"]), METHOD_STYLES[asked["method"]].color, theme)
-
-
-def arrows(asked: Mapping[str, Any], theme: Theme) -> Figure:
-    """`turn` in degrees and `stretch`."""
-    return arrows_figure(asked["turn"], asked["stretch"], theme)
 
 
 def curves(asked: Mapping[str, Any], theme: Theme) -> Figure:
@@ -45,9 +25,6 @@ def curves(asked: Mapping[str, Any], theme: Theme) -> Figure:
 
 
 FIGURES: dict[str, Callable[[Mapping[str, Any], Theme], Figure]] = {
-    "update": update,
-    "block": block,
-    "arrows": arrows,
     "curves": curves,
 }
 

@@ -40,20 +40,21 @@ def visitor() -> str:
     return st.session_state.setdefault("_visitor", secrets.token_urlsafe(16))
 
 
-def submit(slot: str, kind: str, parts: Sequence[Mapping[str, Any]]) -> Job | None:
+def submit(slot: str, kind: str, parts: Sequence[Mapping[str, Any]], until: int | None = None) -> Job | None:
     """Start a job in a slot of this session; the slot's job before it is ended and forgotten.
 
     Args:
         slot: a name of the page's own.
         kind: a kind of work that one of `ROOMS_WITH_WORK` offers.
         parts: parameters of what can run side by side.
+        until: a step at which it pauses.
 
     Returns:
         The job; None when it was refused, and `watch` shows the sentence.
     """
     clear(slot)
     try:
-        job = queue().submit(visitor(), kind, parts)
+        job = queue().submit(visitor(), kind, parts, until)
     except ValueError as error:
         st.session_state[_refusal(slot)] = str(error)
         return None
@@ -86,14 +87,12 @@ def watch(slot: str, draw: Callable[[Job], None]) -> None:
 
     Runs again once a second while the job is alive. When it has ended, the whole page runs again, once.
     """
-    refusal = st.session_state.get(_refusal(slot))
-    if refusal:
-        st.warning(escape(refusal), icon=":material/hourglass_disabled:")
+    refused(slot)
     job = current(slot)
     if job is None:
         return
     if not job.alive:
-        _ending(job)
+        ending(job)
         draw(job)
         return
     st.fragment(_look, run_every=EVERY)(slot, draw)
@@ -110,7 +109,7 @@ def _look(slot: str, draw: Callable[[Job], None]) -> None:
 
 def _bar(slot: str, job: Job) -> None:
     """How far it is, and what can be done."""
-    st.progress(job.progress, text=_standing(job))
+    st.progress(job.progress, text=standing(job))
     with st.container(horizontal=True, gap="small"):
         if job.state == "running":
             _button(slot, "Pause", ":material/pause:", queue().pause, job)
@@ -124,13 +123,21 @@ def _button(slot: str, label: str, icon: str, act: Callable[[Job], None], job: J
     st.button(label, icon=icon, key=f"{slot}-{label}", on_click=act, args=(job,))
 
 
-def _standing(job: Job) -> str:
+def refused(slot: str) -> None:
+    """The sentence of a job that was refused."""
+    refusal = st.session_state.get(_refusal(slot))
+    if refusal:
+        st.warning(escape(refusal), icon=":material/hourglass_disabled:")
+
+
+def standing(job: Job) -> str:
+    """How far a job is, in words."""
     if job.state == "waiting":
         if not queue().ready:
             return "The workers of this server are starting …"
-        standing = queue().standing(job)
-        before = f"{standing.ahead} before yours" if standing.ahead else "yours is next"
-        return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, standing.seconds))}"
+        place = queue().standing(job)
+        before = f"{place.ahead} before yours" if place.ahead else "yours is next"
+        return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"
     if job.step < 0:
         return "Loading the base model …"
     if job.state == "paused":
@@ -141,7 +148,8 @@ def _standing(job: Job) -> str:
     )
 
 
-def _ending(job: Job) -> None:
+def ending(job: Job) -> None:
+    """Why a job ended before it was through."""
     if job.state == "failed":
         st.error(escape(job.message), icon=":material/error:")
     elif job.state == "stopped":

@@ -26,12 +26,13 @@ _BADGES: dict[str, tuple[Literal["green", "blue", "violet", "orange", "gray"], s
 }
 
 
-def open_page(question: str, answer: str) -> None:
+def open_page(question: str, answer: str = "") -> None:
     """The page's heading, one short paragraph (at most 60 words in all come before the first control), and between
     the two the place where `state.link_notes` says what a link asked for in vain."""
     st.title(question, anchor=False)
     st.session_state[NOTES_PLACE] = st.empty()
-    st.markdown(answer)
+    if answer:
+        st.markdown(answer)
 
 
 def controls_and_result(name: str, share: float = 0.3) -> tuple[DeltaGenerator, DeltaGenerator]:

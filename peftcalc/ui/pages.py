@@ -36,7 +36,7 @@ class PageEntry:
 
 
 PAGES = (
-    PageEntry("home.py", "", "Story", ":material/auto_stories:", "", "What does fine-tuning cost?"),
+    PageEntry("home.py", "", "Story", ":material/auto_stories:", "", "How does a large model learn with few numbers?"),
     PageEntry(
         "parameters.py",
         "parameters",

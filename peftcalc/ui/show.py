@@ -91,6 +91,18 @@ def drawn_file(asked: Callable[[], dict[str, Any]], file_format: FileFormat) -> 
     )
 
 
+def folded(label: str, key: str, draw: Callable[[], None]) -> None:
+    """What is drawn when somebody opens it, and costs nothing before; opening it runs nothing else again."""
+    st.fragment(_fold)(label, f"fold-{key}", draw)
+
+
+def _fold(label: str, key: str, draw: Callable[[], None]) -> None:
+    place = st.expander(label, key=key, on_change="rerun")
+    if place.open:
+        with place:
+            draw()
+
+
 def table(frame: pd.DataFrame, name: str, alt: str = "", hide_index: bool = True, **columns: str) -> None:
     """A table with sorting and search, and its CSV under `name`; `columns` gives number formats by column name."""
     config = {column: st.column_config.NumberColumn(format=style) for column, style in columns.items()}

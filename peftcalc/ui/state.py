@@ -7,12 +7,13 @@ short). A value in the link that the control does not have falls back to the def
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from peftcalc.ui.components.mount import set_state
 from peftcalc.ui.page import NOTES_PLACE, escape
 
 T = TypeVar("T")
@@ -122,9 +123,15 @@ def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: An
 
 
 def set_controls(parameters: dict[str, Any]) -> None:
-    """Move controls, from a button's callback: presets and "try this" prompts."""
+    """Move controls, from a button's callback: presets and "try this" prompts.
+
+    A mapping is the state of a view of that key: what a hand has moved in it.
+    """
     for key, value in parameters.items():
-        st.session_state[key] = value
+        if isinstance(value, Mapping):
+            set_state(key, dict(value))
+        else:
+            st.session_state[key] = value
 
 
 def link_notes() -> None:

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 import peftcalc as pc
 from peftcalc.doctor.strangers import inspect_given, smaller_adapter
 from peftcalc.models import hub
+from peftcalc.ui.doctor import example_adapter
 
 pytestmark = pytest.mark.usefixtures("work_at_once")
 
@@ -28,13 +29,33 @@ def saved(tmp_path: Path) -> Path:
 
 
 def opened(config: str, content: bytes | None = None) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["section"] = "your adapter"
+    page.session_state["adapter-tables"] = True
+    page.run()
     page.text_area(key="adapter-config").set_value(config)
     if content is not None:
         page.file_uploader(key="adapter-file").upload(TENSORS, content, "application/octet-stream")
     page.run()
     assert not page.exception
     return page
+
+
+def test_it_opens_with_an_example_that_is_sound_and_learned_something(work_at_once: list[str]) -> None:
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["section"] = "your adapter"
+    page.run()
+    assert not page.exception
+    assert not page.error
+    assert work_at_once == []  # known files need no worker
+    found = example_adapter.inspection()
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Method"] == "LoRA"
+    assert next(m.help for m in page.metric if m.label == "Trained").startswith(f"{found.stored_parameters:,} ")
+    assert found.sound
+    assert len(found.layers) == 28
+    assert min(layer.frobenius_norm for layer in found.layers) > 0.1
+    assert any("Every check passed" in message.value for message in page.success)
 
 
 def test_a_pasted_config_is_counted_on_its_base() -> None:
@@ -49,8 +70,8 @@ def test_an_uploaded_file_is_measured(saved: Path) -> None:
     page = opened((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes())
     assert not page.error
     assert any("Every check passed" in message.value for message in page.success)
-    table = next(frame.value for frame in page.dataframe if "frobenius_norm" in frame.value.columns)
-    assert list(table["frobenius_norm"]) == [layer.frobenius_norm for layer in expected.layers]
+    table = next(frame.value for frame in page.dataframe if "frobenius norm" in frame.value.columns)
+    assert list(table["frobenius norm"]) == [layer.frobenius_norm for layer in expected.layers]
     slider = next(s for s in page.select_slider if s.label == "Cut to rank")
     slider.set_value(slider.options[1]).run()
     lost = next(c.value for c in page.caption if "Eckart" in c.value)

@@ -15,7 +15,6 @@ from streamlit.testing.v1 import AppTest
 from peftcalc.doctor.strangers import inspect_given
 from peftcalc.doctor.work import inspect_job, inspection_from_json
 from peftcalc.lab.stored_runs import stored_run
-from peftcalc.models.catalogue import catalogue_shapes
 from peftcalc.plots.work import FIGURES, curves_asked, figure_job
 from peftcalc.ui import background, warming
 from peftcalc.ui.pages import PAGES
@@ -36,11 +35,11 @@ def page() -> None:
     st.session_state["found"] = found = {}
     for count in (1 << 14, 1 << 20):
         choice = data.Choice("Gaussian", count, seed=3)
-        found[count] = data.compared(choice, data.gaussian_values(choice), None, 64, {"NF4": (16, 64)}, None)
+        found[count] = data.compared(choice, 64, {"NF4": (16, 64)}, None)
     buffer = io.BytesIO()
     np.save(buffer, np.ones((4, 4), np.float32))
     file = data.Choice("Your file", matrix="a.npy", digest="0", file="a.npy")
-    found["file"] = data.compared(file, None, None, 64, {"int8 per tensor": (64,)}, buffer.getvalue())
+    found["file"] = data.compared(file, 64, {"int8 per tensor": (64,)}, buffer.getvalue())
 
 
 def test_many_numbers_and_files_are_quantized_by_a_worker_once_and_few_at_once(work_at_once: list[str]) -> None:
@@ -55,11 +54,11 @@ def test_many_numbers_and_files_are_quantized_by_a_worker_once_and_few_at_once(w
     found = test.session_state["found"]
     numbers = gaussian(1 << 20, seed=3).reshape(1024, -1)
     assert found[1 << 20].rows[0].rmse == quantization_error(numbers, "nf4", block_size=64).rmse
-    assert found[1 << 14].points.keys() == found[1 << 20].points.keys() == {("NF4", 16), ("NF4", 64)}
+    assert found[1 << 14].points().keys() == found[1 << 20].points().keys() == {("NF4", 16), ("NF4", 64)}
     assert found["file"].rows[0].sqnr_db == float(
         "inf"
     )  # ones are their own absmax: nothing is lost, and JSON has null
-    assert isinstance(found["file"].pictures["int8 per tensor"].places, np.ndarray)
+    assert isinstance(found["file"].pictures()["int8 per tensor"].places, np.ndarray)
 
 
 def test_an_inspection_comes_back_as_the_doctor_made_it(tmp_path: Path) -> None:
@@ -74,16 +73,9 @@ def test_an_inspection_comes_back_as_the_doctor_made_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn_from_what_json_says_of_it(name: str, tmp_path: Path) -> None:
     asked = {
-        "update": {"rank": 2, "seed": 1},
-        "block": {
-            "shapes": catalogue_shapes("openai-community/gpt2").to_dict(),
-            "lit": ["transformer.h.{}.attn.c_attn"],
-            "method": "dora",
-        },
-        "arrows": {"turn": 30, "stretch": 1.25},
         "curves": curves_asked(stored_run("names").board),
     }[name]
-    file_format = "png" if name == "arrows" else "svg"
+    file_format = "png" if name == "curves" else "svg"
     parameters = json.loads(json.dumps({"figure": name, "theme": "dark", "format": file_format, **asked}))
     for _ in figure_job(parameters, tmp_path):
         pass
@@ -100,10 +92,10 @@ def test_a_file_is_made_when_it_is_asked_for_and_not_before(monkeypatch: pytest.
 
     monkeypatch.setattr(background, "from_worker", made)
     monkeypatch.setattr(background.live, "visitor", lambda: "ada")
-    button = background.when_asked("figure", lambda: {"figure": "arrows"}, "figure.png")
+    button = background.when_asked("figure", lambda: {"figure": "curves"}, "figure.png")
     assert asked == []
     assert button() == b"png"
-    assert asked == [("figure", {"figure": "arrows"})]
+    assert asked == [("figure", {"figure": "curves"})]
 
 
 def test_a_server_that_rests_opens_each_of_its_pages_once_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,10 @@ import peftcalc.ui.components
 from peftcalc.counting.worked_example import worked_example
 from peftcalc.plots.style import METHOD_STYLES, SIGNED, THEMES
 from peftcalc.ui.components.arrow import arrow_data, arrow_parts
+from peftcalc.ui.components.bits import bits_data, written
+from peftcalc.ui.components.codes import COUNT, STAGES, codes_data, weights_of
 from peftcalc.ui.components.mount import COLORS, known, payload
-from peftcalc.ui.components.parts import Choice, Number, Numbers, as_text, checked, from_text
+from peftcalc.ui.components.parts import Choice, Number, Numbers, Written, as_text, checked, from_text
 from peftcalc.ui.components.product import product_data, product_parts
 
 FOLDER = Path(peftcalc.ui.components.__file__).parent
@@ -171,3 +173,51 @@ def test_a_link_reaches_the_browser_and_the_page_and_a_broken_one_is_a_sentence(
 @pytest.mark.parametrize("message", [{"rank": 99}, {"elsewhere": 1}, "<script>", [], 5, {"rank": {"$": 1}}])
 def test_a_message_that_is_none_of_ours_moves_nothing(message):
     assert known(PARTS, message, "as it was") == "as it was"
+
+
+def test_the_steps_of_the_rail_are_named_once_more_in_the_browser():
+    text = (FOLDER / "codes_rail.js").read_text()
+    assert json.loads(re.search(r"STAGES = (\[.*?\]);", text)[1]) == list(STAGES)
+
+
+@pytest.mark.parametrize("weights", [[1.0] * 63, [0.0] * 64, [float("nan")] * 64])
+def test_weights_that_cannot_be_shown_are_refused(weights):
+    with pytest.raises(ValueError, match="weights"):
+        codes_data(weights)
+
+
+def test_moved_weights_stand_where_the_browser_says():
+    data = codes_data([0.5] * COUNT)
+    assert weights_of(data, {"moved": [3, -2.0, 99, 1.0]}) == [0.5, 0.5, 0.5, -2.0, *[0.5] * 60]
+
+
+@given(st.floats())
+def test_any_number_goes_to_the_browser_and_comes_back_in_a_link(number):
+    state = {"x": written(number)}
+    came = float(from_text({"x": Written()}, as_text(state))["x"])
+    assert came == number or (came != came and number != number)
+    assert bits_data(number)["x"] == state["x"]
+
+
+@pytest.mark.parametrize("text", ["", "two", "1" * 41, "١"])
+def test_text_that_is_no_number_is_not_taken(text):
+    with pytest.raises(ValueError, match="x must be a number as text"):
+        Written().checked("x", text)
+
+
+def test_a_block_goes_out_as_its_matrices_and_names_come_back_by_their_places():
+    import peftcalc as pc
+    from peftcalc.ui.components.block import block_data, block_parts
+
+    shapes, names = pc.load_model("openai-community/gpt2"), ["c_attn", "c_proj", "c_fc"]
+    data = block_data(shapes, pc.count(shapes, pc.DoRA(rank=8)), names)
+    assert [box["name"] for box in data["boxes"]] == ["c_attn", "c_proj", "c_fc", "c_proj"]
+    assert [(box["wide"], box["tall"], box["pick"]) for box in data["boxes"][:3]] == [
+        (768, 2304, 0),
+        (768, 768, 1),
+        (768, 3072, 2),
+    ]
+    assert sum(box["adds"] * box["blocks"] for box in data["boxes"]) == pc.count(shapes, pc.DoRA(rank=8)).trainable
+    assert checked(block_parts(), {"chosen": [0, 2]}) == {"chosen": [0, 2]}
+    with pytest.raises(ValueError, match="chosen"):
+        checked(block_parts(), {"chosen": [-1]})

@@ -150,7 +150,9 @@ def test_every_page_teaches():
 
 def test_the_parameters_page_counts_the_head_of_a_task():
     entry = next(entry for entry in PAGES if entry.file == "parameters.py")
-    page = opened(entry, model="FacebookAI/roberta-large", task="TOKEN_CLS", labels="11", rank="8")
+    page = opened(
+        entry, section="a real model", model="FacebookAI/roberta-large", task="TOKEN_CLS", labels="11", rank="8"
+    )
     assert not page.exception
     assert not page.error
     assert any("RobertaForTokenClassification is counted" in info.value for info in page.info)

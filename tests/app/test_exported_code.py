@@ -13,6 +13,7 @@ import peftcalc as pc
 from peftcalc import units
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.memory.options import CHOICES, SWITCHES
+from peftcalc.ui.components.codes import codes_data, weights_of
 from peftcalc.ui.pages import PAGES
 
 SMALL = '{"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 500}'
@@ -132,7 +133,7 @@ def test_choosing_changes_the_code_with_each_control(exports, control):
 
 
 def test_the_count_of_a_pasted_model_is_printed_by_its_code(exports):
-    page = exports.open("parameters")
+    page = exports.open("parameters", section="a real model")
     page.text_area(key="model-pasted").set_value(SMALL).run()
     shown = re.sub(r"\D", "", next(m.help for m in page.metric if m.label == "Trained"))
     trained, _ = counted(printed(exports.code["lora_config.py"]))
@@ -155,22 +156,27 @@ def test_the_count_of_a_pasted_model_is_printed_by_its_code(exports):
     ids=lambda query: next(iter(query)),
 )
 def test_the_parameters_code_follows_each_control(exports, query):
-    exports.open("parameters", model="openai-community/gpt2")
+    exports.open("parameters", section="a real model", model="openai-community/gpt2")
     before = dict(exports.code)
-    exports.open("parameters", **{"model": "openai-community/gpt2", **query})
+    exports.open("parameters", section="a real model", **{"model": "openai-community/gpt2", **query})
     for name in ("lora_config.py", "finetune.py"):
         assert exports.code[name] != before[name]
         ast.parse(exports.code[name])
 
 
 def test_the_parameters_page_prints_one_matrix_and_the_update_by_hand(exports):
-    page = exports.open("parameters", size=units.short_count(10**6), r="16", hand="2", numbers="3")
+    page = exports.open("parameters", opened=("one-more",), section="one matrix", size=units.short_count(10**6), r="16")
     out = printed(exports.code["one_matrix.py"])
     shown = next(m.help for m in page.metric if m.label == "Trained by LoRA")
     assert out.split()[:2] == ["1000", re.sub(r"\D", "", shown)]
     from peftcalc.counting.worked_example import worked_example
 
+    exports.open("parameters", opened=("hand-more",), hand="rank:2;alpha:2", numbers="3")
     assert printed(exports.code["update_by_hand.py"]).strip() == str(worked_example(rank=2, seed=3).adapted)
+    exports.open("parameters", opened=("hand-more",), hand="rank:2;cells:0,1,1,7,1,0,2,-5,1,4,0,9", numbers="3")
+    example = worked_example(rank=2, seed=3)
+    example.B[1, 1], example.A[0, 2] = 7, -5
+    assert printed(exports.code["update_by_hand.py"]).strip() == str(example.W + 1 / 2 * example.B @ example.A)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_the_parameters_page_prints_one_matrix_and_the_update_by_hand(exports):
     ids=["as it opens", "other numbers", "outliers", "trained"],
 )
 def test_the_ranking_is_printed_again(exports, query):
-    exports.open("quantization", **query)
+    exports.open("quantization", section="a matrix", picture="table and code", **query)
     out = printed(exports.code["quantization_error.py"])
     for row in exports.tables["quantization-error"].to_dict("records"):
         assert f"{row['format']} QuantizationError(" in out
@@ -211,7 +217,7 @@ def test_an_uploaded_file_is_read_by_its_name(tmp_path):
 
 @pytest.mark.parametrize("x", ["0.1", "-3e-5", "inf", "nan", "1e30"])
 def test_one_number_is_printed_in_every_format(exports, x):
-    exports.open("quantization", x=x, absmax="5")
+    exports.open("quantization", bits=f"x:{x};absmax:5", opened=("bits-table", "bits-code"))
     out = printed(exports.code["one_number.py"])
     for row in exports.tables["one-number-in-every-format"].to_dict("records"):
         line = next(line for line in out.splitlines() if f"'{row['format']}'" in line)
@@ -220,50 +226,79 @@ def test_one_number_is_printed_in_every_format(exports, x):
         assert f"{float(value.group(1)):.9g}" == row["stored"]
 
 
-def test_the_steps_are_printed(exports):
-    exports.open("quantization", weights="0.5, -1, 0.25", scheme="INT4")
-    assert "codes=(4, -7, 2)" in printed(exports.code["steps.py"])
+def test_the_codes_of_dragged_weights_are_printed(exports):
+    link = "format:int4;size:16;moved:20,8"
+    exports.open("quantization", section="sixty-four weights", codes=link, opened=("codes-code",))
+    data = codes_data()
+    expected = pc.quantize(np.float32(weights_of(data, {"moved": [20, 8]})), "int4", block_size=16)
+    out = printed(exports.code["weights.py"])
+    assert str(expected.code_values()) in out
+    assert str(expected.dequantize()) in out
 
 
 def test_one_row_is_printed(exports):
-    page = exports.open("dora", turn="60°", stretch="2")
-    out = printed(exports.code["one_row.py"])
-    shown = {metric.label: metric.value for metric in page.metric}
-    length, turn = (float(number) for number in re.findall(r"_change=([\d.e-]+)", out))
-    assert f"{length:.4f}" == shown["ΔM, change of length"]
-    assert f"{turn:.4f}" == shown["ΔD, 1 − cos of the turn"]
+    page = exports.open("dora", "arrow", arrow="x:-1;y:2.5")
+    length, turn = (float(number) for number in re.findall(r"_change=([\d.e-]+)", printed(exports.code["one_row.py"])))
+    shown = " ".join(formula.value for formula in page.latex)
+    assert f"= {length:.4f}" in shown
+    assert f"= {turn:.4f}" in shown
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "query",
-    [{"decay": "0.3"}, {"norm": "column"}, {"relative": "true"}, {"base": "2"}, {"teacher": TASKS["rank"].title}],
-    ids=str,
-)
+@pytest.mark.parametrize("query", [{"decay": "0.3"}, {"norm": "column"}, {"relative": "true"}, {"base": "2"}], ids=str)
 def test_the_moves_code_follows_each_control(exports, query):
-    exports.open("dora")
-    before = exports.code["moves.py"] + exports.code["knock_out.py"]
-    exports.open("dora", **query)
-    assert exports.code["moves.py"] + exports.code["knock_out.py"] != before
+    exports.open("dora", "moves", section="matrices")
+    before = exports.code["moves.py"]
+    exports.open("dora", "moves", section="matrices", **query)
+    assert exports.code["moves.py"] != before
+
+
+@pytest.mark.slow
+def test_the_knock_outs_code_follows_its_teacher(exports):
+    exports.open("dora", "knock", section="knock-out")
+    before = exports.code["knock_out.py"]
+    exports.open("dora", "knock", section="knock-out", teacher=TASKS["rank"].title)
+    assert exports.code["knock_out.py"] != before
 
 
 def test_the_scaling_is_printed(exports):
-    page = exports.open("rank", alpha="64", r="16", rslora="true")
+    page = exports.open("rank", "scaling", section="alpha", alpha="64", r="16", rslora="true")
     shown = next(metric.value for metric in page.metric if metric.label.startswith("Scaling"))
     assert f"{float(printed(exports.code['scaling.py'])):.6g}" == shown
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("query", "name"),
-    [({"k": "8"}, "known_rank.py"), ({"spectrum": "decaying"}, "known_rank.py"), ({"dropouts": "0.1"}, "dropout.py")],
+    ("section", "fold", "query", "name"),
+    [
+        ("a known rank", "known", {"k": "8"}, "known_rank.py"),
+        ("a known rank", "known", {"spectrum": "decaying"}, "known_rank.py"),
+        ("dropout", "dropout", {"dropouts": "0.1"}, "dropout.py"),
+    ],
     ids=str,
 )
-def test_the_rank_pages_code_follows_each_control(exports, query, name):
-    exports.open("rank")
+def test_the_rank_pages_code_follows_each_control(exports, section, fold, query, name):
+    exports.open("rank", fold, section=section)
     before = exports.code[name]
-    exports.open("rank", **query)
+    exports.open("rank", fold, section=section, **query)
     assert exports.code[name] != before
+
+
+SECTIONS = {
+    "dora": {"one arrow": "arrow", "matrices": "moves", "knock-out": "knock"},
+    "rank": {"a known rank": "known", "alpha": "scaling", "dropout": "dropout"},
+}
+"""Pages whose code is folded away, by section."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("path", "section"), [(path, name) for path, names in SECTIONS.items() for name in names])
+def test_every_snippet_of_a_section_runs(exports, path, section, tmp_path):
+    exports.open(path, SECTIONS[path][section], section=section)
+    assert exports.code
+    for name, text in exports.code.items():
+        assert printed(short(text), tmp_path).strip(), f"{name} prints nothing"
 
 
 def short(text: str) -> str:
@@ -271,11 +306,15 @@ def short(text: str) -> str:
     return re.sub(r"steps=\d+", "steps=2", text)
 
 
+WITH_CODE = {"quantization": {"section": "a matrix", "picture": "table and code"}, "memory": OPEN}
+"""Where a page has its code, when that is not in sight as it opens."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("entry", [e for e in PAGES if e.path], ids=lambda entry: entry.path)
+@pytest.mark.parametrize("entry", [e for e in PAGES if e.path and e.path not in SECTIONS], ids=lambda entry: entry.path)
 def test_every_snippet_of_a_page_runs(exports, entry, tmp_path):
-    exports.open(entry.path, **(OPEN if entry.path == "memory" else {}))
+    exports.open(entry.path, **WITH_CODE.get(entry.path, {}))
     assert exports.code
     for name, text in exports.code.items():
         if name.endswith(".yaml") or "from_pretrained" in text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,67 +25,67 @@ pytestmark = pytest.mark.usefixtures("work_at_once")
 PAGE = Path(__file__).parents[2] / "pages" / "quantization.py"
 
 
+SECTIONS = ("one number", "sixty-four weights", "a matrix", "a model")
+PICTURES = ("the codes used", "error against bits", "where the error lies", "table and code")
+
+
 @pytest.fixture
 def page() -> AppTest:
     return AppTest.from_file(str(PAGE), default_timeout=120)
 
 
-def test_a_click_on_a_bit_flips_it_and_a_second_click_flips_it_back(page):
-    page.query_params["x"] = "1.5"
-    page.run()
-    page.button(key="bit-float16-15").click().run()
-    assert float(page.text_input(key="x").value) == -1.5
-    page.button(key="bit-float16-0").click().run()
-    assert float(page.text_input(key="x").value) == -(1.5 + 2**-10)
-    page.button(key="bit-float16-0").click().run()
-    page.button(key="bit-float16-15").click().run()
-    assert float(page.text_input(key="x").value) == 1.5
+def sent(page: AppTest) -> dict:
+    """What the page's view was given."""
+    return json.loads(next(e for e in page.main if e.type == "bidi_component").proto.bytes)
 
 
-def test_the_bits_shown_are_those_that_are_stored(page):
-    page.query_params["x"] = "-0.3"
-    page.run()
-    for name in ("float32", "bfloat16", "float8_e4m3fn"):
-        page.selectbox(key="edit").set_value(name).run()
-        shown = "".join(button.label for button in page.button if str(button.key).startswith(f"bit-{name}-"))
-        assert shown == store(-0.3, name).bit_string
-
-
-@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e400", "-0.0", "1e-45"])
-def test_numbers_at_the_edge_are_shown(page, number):
-    page.query_params["x"] = number
+def at_section(page: AppTest, section: str, **query: str) -> AppTest:
+    for key, value in {"section": section, **query}.items():
+        page.query_params[key] = value
     page.run()
     assert not page.exception
     assert not page.error
+    return page
 
 
-def test_steps_go_forward_and_back_one_at_a_time(page):
-    page.run()
-    seen = [page.select_slider(key="step").value]
-    while not page.button(key="step-Next").disabled:
-        page.button(key="step-Next").click().run()
-        seen.append(page.select_slider(key="step").value)
-    assert seen == list(page.select_slider(key="step").options)
-    page.button(key="step-Back").click().run()
-    assert page.select_slider(key="step").value == seen[-2]
+@pytest.mark.parametrize("section", SECTIONS)
+def test_presets_and_prompts_move_what_they_name(page, section):
+    at_section(page, section)
+    assert page.session_state["_sections"] == list(SECTIONS)
+    for key in [b.key for b in page.button if b.key and re.search(r"-(preset|try)-\d+$", b.key)]:
+        page.button(key=key).click().run()
+        assert not page.exception, key
+        assert not page.error, key
 
 
-def test_the_last_step_shows_the_errors_that_quantize_makes(page):
-    page.query_params["step"] = "Error"
-    page.run()
-    weights = [float(part) for part in page.text_input(key="weights").value.split(",")]
-    x = torch.tensor(weights)
-    expected = [f"{error:+.2g}" for error in (pc.quantize(x, "nf4").dequantize() - x).tolist()]
-    spoken = [chart.proto.alt for chart in page.get("vega_lite_chart")]
-    assert f"Error: {', '.join(expected)}." in spoken
+def test_a_guess_moves_the_weights_of_the_view(page):
+    at_section(page, "sixty-four weights")
+    assert "codes" not in page.query_params
+    page.button_group(key="codes-guess").set_value("About 40").run()
+    assert page.query_params["codes"] == "format:nf4;moved:20,8"
+    assert any("The largest weight sets the scale" in text.value for text in page.markdown)
 
 
-@pytest.mark.parametrize("text", ["", "1, two", "nan, 1", ", ".join(["1"] * 17)])
-def test_weights_that_cannot_be_used_are_refused_in_a_sentence(page, text):
-    page.run()
-    page.text_input(key="weights").set_value(text).run()
-    assert not page.exception
-    assert len(page.error) == 1
+def test_a_number_of_the_link_is_told_in_every_format(page):
+    page.session_state["bits-table"] = page.session_state["bits-code"] = True
+    for number in ("-0.3", "inf", "-inf", "nan", "1e400", "-0", "1e-45"):
+        at_section(page, "one number", bits=f"x:{number}")
+        table = page.dataframe[0].value.set_index("format")["stored"]
+        assert table["bfloat16"] == f"{store(float(number), 'bfloat16').value:.9g}"
+
+
+@pytest.mark.parametrize("link", ["x:two", "x:" + "1" * 50, "y:1", "absmax:-1", "<script>"])
+def test_a_link_that_a_view_does_not_have_is_answered_by_a_note(page, link):
+    at_section(page, "one number", bits=link)
+    assert len(page.info) == 1
+    assert "bits is not shown" in page.info[0].value
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_each_picture_of_a_matrix_is_drawn(page, picture):
+    at_section(page, "a matrix", picture=picture)
+    charts = len(page.get("vega_lite_chart"))
+    assert charts == {"the codes used": 5, "table and code": 1}.get(picture, 2)
 
 
 def test_one_outlier_ruins_one_scale_for_all_and_hardly_touches_blocks(page):
@@ -101,8 +103,7 @@ def test_one_outlier_ruins_one_scale_for_all_and_hardly_touches_blocks(page):
 
 
 def test_the_ranking_is_measured_by_the_core(page):
-    page.query_params["noise"] = "2"
-    page.run()
+    at_section(page, "a matrix", noise="2", picture="table and code")
     expected = pc.quantization_error(gaussian(65_536, seed=2).reshape(256, 256), "nf4", block_size=64)
     table = next(frame.value for frame in page.dataframe if "SQNR, dB" in frame.value.columns)
     row = table[table["format"] == "NF4"].iloc[0]
@@ -111,8 +112,7 @@ def test_the_ranking_is_measured_by_the_core(page):
 
 
 def test_a_trained_matrix_is_measured_on_its_real_inputs(page):
-    page.query_params["data"] = "Trained matrix"
-    page.run()
+    at_section(page, "a matrix", data="Trained matrix", picture="table and code")
     table = next(frame.value for frame in page.dataframe if "SQNR, dB" in frame.value.columns)
     weight, inputs = data.trained_layers.__wrapped__()["layers.0.self_attn.q_proj"]
     restored = pc.quantize(weight, "nf4").dequantize()
@@ -152,6 +152,6 @@ def test_bad_uploads_are_refused_in_a_sentence(name, content):
 
 
 def test_the_whole_model_saves_0_373_bits_a_parameter(page):
-    page.run()
+    at_section(page, "a model")
     saved = next(metric for metric in page.metric if metric.label.startswith("Saved"))
     assert saved.value == "325 MB"  # 6,979,321,856 · 0.373046875 / 8

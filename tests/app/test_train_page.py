@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -14,8 +15,10 @@ from streamlit.testing.v1 import AppTest
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.lab.stored_runs import stored_run
+from peftcalc.methods import METHODS
 from peftcalc.ui import live
 from peftcalc.ui.lessons.train import LESSON
+from peftcalc.ui.train import pace
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
@@ -56,7 +59,13 @@ def labels(test: AppTest) -> set[str]:
 def text(test: AppTest) -> str:
     """Everything the page says."""
     kinds = ("markdown", "caption", "info", "error", "warning")
-    return "\n".join(str(element.value) for kind in kinds for element in getattr(test, kind))
+    said = "\n".join(str(element.value) for kind in kinds for element in getattr(test, kind))
+    return f"{said}\n{picture(test)['status']}"
+
+
+def picture(test: AppTest) -> dict:
+    """What the picture was sent."""
+    return json.loads(test.get("bidi_component")[0].proto.bytes)
 
 
 def job_of(test: AppTest):
@@ -67,14 +76,15 @@ def test_it_opens_with_a_stored_run(queue):
     test = open_page()
     assert not test.exception
     assert "stored run" in text(test)
-    assert "sounds right" in text(test)
-    assert "Train" in labels(test)
+    assert {"Train", "Step", "Stop"} <= labels(test)
+    assert [one["name"] for one in picture(test)["methods"]] == list(METHODS)
+    assert all(len(one["looks"]) > 10 for one in picture(test)["methods"])
 
 
 def test_the_default_race_is_the_stored_one(queue):
     test = open_page()
     button(test, "Train").click().run()
-    stored = stored_run("names").race
+    stored = stored_run("magnitude").race
     assert test.session_state["_race"].race.settings("lora", 0) == replace(stored, device="cpu").settings("lora", 0)
     assert test.session_state["_race"].race.methods == stored.methods
 
@@ -100,12 +110,12 @@ def test_a_race_from_the_click_to_the_comparison(queue):
     assert not test.exception
     assert job.state == "done"
     assert "measured" in text(test)
-    assert "stored run" not in text(test)
+    assert picture(test)["status"].startswith("measured")
     assert "beyond chance" in text(test) or "may be chance" in text(test)
     names = {found.label for found in test.get("download_button")}
     assert {"Records, CSV", "Records, JSON", "Figure, PNG", "Figure, SVG", "QDoRA, seed 1"} <= names
     button(test, "Reset").click().run()
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
     assert live._key("train") not in test.session_state
 
 
@@ -117,9 +127,9 @@ def test_pause_step_and_stop(queue):
     button(test.run(), "Pause").click().run()
     until(lambda: job.parts[0].state == "parked")
     at = job.step
-    button(test, "One step").click().run()
+    button(test, "Step").click().run()
     until(lambda: job.step == at + 1)
-    assert f"Paused at step {at + 1}" in test.run().get("progress")[0].proto.text
+    assert f"Paused at step {at + 1}" in text(test.run())
     button(test, "Go on").click().run()
     until(lambda: job.step > at + 1)
     button(test, "Stop").click().run()
@@ -148,16 +158,76 @@ def test_a_dead_worker_is_a_sentence(queue):
     job = job_of(test)
     until(lambda: not job.alive)
     assert "ended unexpectedly" in test.run().error[0].value
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
 
 
-def test_samples_are_plain_text(queue):
+def test_samples_travel_as_data_and_not_as_markup(queue):
     test = open_page(steps="10", methods=["LoRA"])
     button(test, "Train").click().run()
     job = job_of(test)
     until(lambda: not job.alive)
-    assert "[Takehama]" not in text(test.run())
-    assert "\\[Takehama\\]" in text(test)
+    assert "Takehama" not in text(test.run())
+    assert picture(test)["methods"][0]["samples"][-1][1] == ["Motsubara", "[Takehama](javascript:x)"]
+
+
+def test_a_run_can_be_led_from_its_first_step(queue):
+    test = open_page(steps="500", methods=["LoRA"])
+    button(test, "Step").click().run()
+    job = job_of(test)
+    until(lambda: job.parts[0].state == "parked")
+    assert (job.state, job.step) == ("paused", 1)
+    button(test.run(), "Step").click().run()
+    until(lambda: job.step == 2)
+    assert "Paused at step 2" in text(test.run())
+
+
+def test_a_run_that_was_cut_off_compares_equal_steps_and_says_so(queue):
+    test = open_page(steps="500", methods=["LoRA", "DoRA"])
+    button(test, "Train").click().run()
+    job = job_of(test)
+    until(lambda: job.step > 30)
+    queue.stop(job, "It ended at the limit of this server.")
+    board = test.run().session_state["_race"]
+    assert not test.exception
+    assert f"compared at step {board.common_step}" in text(test)
+    assert board.common_step >= 30
+
+
+def test_one_s_own_text_is_learned_and_told_nowhere(queue):
+    secret = "Zwrotnica"
+    test = open_page(task="Your own text", steps="10")
+    assert button(test, "Train").disabled
+    test.text_area[0].set_value("\n".join(f"{secret} {'abcdefghij'[i % 10]}" for i in range(60))).run()
+    assert "60 names" in text(test)
+    button(test, "Train").click().run()
+    job = job_of(test)
+    assert secret in job.parts[0].parameters["runs"][0]["text"]
+    until(lambda: not job.alive)
+    test.run()
+    told = [str(dict(test.query_params)), json.dumps(picture(test)), text(test), *(code.value for code in test.code)]
+    told += [json.dumps(test.session_state["_race"].race.as_dict()), json.dumps(job.records)]
+    assert not any(secret in place for place in told)
+    assert any('open("my-text.txt"' in code.value for code in test.code)
+
+
+@pytest.mark.parametrize(("pasted", "words"), [("Ada\nBob", "at least 300"), ("中" * 900, "900 others")])
+def test_a_text_that_cannot_be_learned_is_a_sentence(queue, pasted, words):
+    test = open_page(task="Your own text")
+    test.text_area[0].set_value(pasted).run()
+    assert words in text(test)
+    assert button(test, "Train").disabled
+
+
+def test_the_time_is_this_server_s_own_once_a_race_is_through(queue, monkeypatch):
+    known: dict[str, float] = {}
+    monkeypatch.setattr(pace, "factors", lambda: known)
+    test = open_page(steps="10", methods=["LoRA"])
+    assert "where it was stored" in text(test)
+    button(test, "Train").click().run()
+    job = job_of(test)
+    until(lambda: not job.alive)
+    assert " here" in text(test.run())
+    assert known["magnitude"] > 1  # this worker sleeps 10 ms a step
 
 
 @pytest.mark.parametrize(
@@ -188,8 +258,10 @@ def test_no_method_is_a_sentence(queue):
 
 def test_clicking_again_and_again_leaves_one_job(queue):
     test = open_page(steps="500", methods=["LoRA"])
-    for _ in range(20):
+    for _ in range(5):
         button(test, "Train").click().run()
+        button(test, "Stop").click().run()
+    button(test, "Train").click().run()
     assert not test.exception
     assert len(queue._alive) == 1
     assert job_of(test).alive
@@ -214,7 +286,7 @@ def test_without_torch_the_page_still_teaches(monkeypatch):
     test = open_page()
     button(test, "Train").click().run()
     assert "Training needs PyTorch" in text(test)
-    assert "stored run" in text(test)
+    assert picture(test)["status"].startswith("stored run")
     assert not test.exception
     queue.close()
 
@@ -244,7 +316,7 @@ def test_the_prediction_has_its_answer_among_the_options():
 
 
 def test_a_race_that_is_too_long_is_refused_with_what_would_do(queue):
-    test = open_page(steps="500", seeds="5")
+    test = open_page(task="City names", steps="500", seeds="5")
     assert button(test, "Train").disabled
     assert any("would do" in warning.value for warning in test.warning)
-    assert not button(open_page(steps="10"), "Train").disabled
+    assert not button(open_page(task="City names", steps="10"), "Train").disabled

@@ -104,6 +104,18 @@ def test_codes_and_what_they_stand_for_are_pythons(page, form):
         assert got["scales"] == quantized.scales.tolist()
 
 
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "int2"])
+def test_bytes_and_normalised_numbers_are_pythons(page, form):
+    for x in (x.astype(np.float32) for x in samples() if len(x) % 2 == 0):
+        asked = quantize(torch.tensor(x), form, block_size=16)
+        call = "(x, form) => [...core.packed(core.quantize(x, form, 16).codes, form)]"
+        assert ask(page, call, x.tolist(), form) == asked.codes.view(torch.uint8).tolist()
+        if form != "mxfp4":
+            taken = steps(x[:16].tolist(), form)
+            call = "(x, scale, form) => x.map(v => core.normalised(v, scale, form))"
+            assert ask(page, call, x[:16].tolist(), taken.absmax, form) == list(taken.normalised)
+
+
 def test_tables_and_grids_are_pythons(page):
     tables = ask(page, "() => [core.NF4, core.FP4, core.E2M1].map(table => [...table])")
     for got, table in zip(tables, (NF4_VALUES, FP4_VALUES, E2M1_VALUES), strict=True):

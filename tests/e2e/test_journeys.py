@@ -14,6 +14,7 @@ from peftcalc import units
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LLAMA = "meta-llama/Llama-3.2-1B"
+REAL = "parameters?section=a+real+model"
 
 
 def downloaded(page, button: str) -> Path:
@@ -32,7 +33,8 @@ def downloaded(page, button: str) -> Path:
 
 def test_from_a_link_to_an_export(browser, app_url):
     opened = visit.visit(
-        browser, f"{app_url}/parameters?model={LLAMA}&method=DoRA&rank=64&targets=q_proj&targets=v_proj"
+        browser,
+        f"{app_url}/{REAL}&model={LLAMA}&method=DoRA&rank=64&targets=q_proj&targets=v_proj",
     )
     page = opened.page
     try:
@@ -40,7 +42,7 @@ def test_from_a_link_to_an_export(browser, app_url):
         page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
         assert page.get_by_text(units.percent(counted.percent)).count() > 0
 
-        page.get_by_text("Take it away: code, table, link").click()
+        page.get_by_text("The table, every module as CSV, the link").click()
         opened.settle()
         saved = downloaded(page, ".st-key-every-module-csv button")
         rows = list(csv.DictReader(saved.read_text().splitlines()))
@@ -52,7 +54,7 @@ def test_from_a_link_to_an_export(browser, app_url):
 
 
 def test_a_moved_control_is_in_the_link_and_the_link_restores_it(browser, app_url):
-    opened = visit.visit(browser, f"{app_url}/parameters")
+    opened = visit.visit(browser, f"{app_url}/{REAL}")
     page = opened.page
     try:
         slider = page.locator(".st-key-rank input[type=range]")
@@ -63,7 +65,7 @@ def test_a_moved_control_is_in_the_link_and_the_link_restores_it(browser, app_ur
         assert query["rank"] == ["32"]
     finally:
         page.context.close()
-    again = visit.visit(browser, f"{app_url}/parameters?rank=32")
+    again = visit.visit(browser, f"{app_url}/{REAL}&rank=32")
     try:
         counted = pc.count("meta-llama/Llama-3.1-8B", pc.LoRA(rank=32))
         again.page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
@@ -72,7 +74,7 @@ def test_a_moved_control_is_in_the_link_and_the_link_restores_it(browser, app_ur
 
 
 def test_a_value_that_the_page_does_not_have_is_answered_by_a_sentence(browser, app_url):
-    opened = visit.visit(browser, f"{app_url}/parameters?rank=999&method=%3Cscript%3Ealert(1)%3C/script%3E")
+    opened = visit.visit(browser, f"{app_url}/{REAL}&rank=999&method=%3Cscript%3Ealert(1)%3C/script%3E")
     try:
         assert opened.page.get_by_text("The link asked for rank = 999").count() >= 1
         assert opened.page.locator("script", has_text="alert(1)").count() == 0
@@ -82,7 +84,7 @@ def test_a_value_that_the_page_does_not_have_is_answered_by_a_sentence(browser, 
 
 
 def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_url):
-    opened = visit.visit(browser, f"{app_url}/parameters")
+    opened = visit.visit(browser, f"{app_url}/{REAL}")
     page = opened.page
     try:
         page.get_by_text("Another model …").click()
@@ -99,7 +101,7 @@ def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_
 
 
 def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_url):
-    opened = visit.visit(browser, f"{app_url}/parameters?model=openai-community/gpt2")
+    opened = visit.visit(browser, f"{app_url}/{REAL}&model=openai-community/gpt2")
     page = opened.page
     try:
         for name in ("Memory", "Choose"):
@@ -112,5 +114,29 @@ def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_ur
             )
             opened.settle()
             assert parse_qs(urlparse(page.url).query)["model"] == ["openai-community/gpt2"]
+    finally:
+        page.context.close()
+
+
+def test_an_arrow_is_moved_by_keys_and_a_guess_opens_the_panel_of_chance(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/dora")
+    page = opened.page
+    try:
+        tip = page.locator("[data-spot=lora]")
+        tip.wait_for(timeout=visit.TIMEOUT)
+        tip.focus()
+        page.keyboard.press("PageUp")
+        page.wait_for_url("**arrow=*")
+        page.get_by_text("Only the length", exact=True).click()
+        page.wait_for_url("**arrow=x*2.45*")
+        opened.settle()
+        page.get_by_role("tab", name="matrices").click()
+        page.get_by_text("Weakly (r below 0.5)").wait_for(timeout=visit.TIMEOUT)
+        page.get_by_text("Strongly (r above 0.5)").click()
+        page.get_by_text("You said: Strongly").wait_for(timeout=visit.TIMEOUT)
+        opened.settle()
+        assert page.locator("[data-testid=stVegaLiteChart]").count() == 4
+        assert parse_qs(urlparse(page.url).query)["section"] == ["matrices"]
+        assert opened.errors == []
     finally:
         page.context.close()

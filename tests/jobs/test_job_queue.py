@@ -360,3 +360,26 @@ def test_time_left_is_the_pace_since_the_first_step(monkeypatch):
     assert job.seconds_left == pytest.approx(30.0)
     part.state = "ended"
     assert job.seconds_left == 0.0
+
+
+def test_a_job_can_be_led_from_its_first_step_and_waits_paused(make_queue):
+    queue = make_queue(workers=1)
+    job = queue.submit("ada", "count", [SLOW], until=1)
+    until(lambda: job.parts[0].state == "parked")
+    assert (job.state, job.step) == ("paused", 1)
+    other = queue.submit("bob", "count", [{"steps": 2}])  # nobody waits for it
+    ended(other)
+    job.seen = job.paused_since + queue.limits.paused  # somebody looks at it all the while
+    queue.keep_house(job.paused_since + queue.limits.paused - 1)
+    assert job.state == "paused"
+    queue.keep_house(job.paused_since + queue.limits.paused + 1)
+    assert (job.state, job.message) == ("stopped", "It ended after a pause of 10 minutes.")
+
+
+def test_a_parameter_changes_under_way(make_queue):
+    queue = make_queue(workers=1)
+    job = queue.submit("ada", "count", [{**SLOW, "name": "a"}])
+    until(lambda: job.records)
+    queue.change(job, name="b")
+    until(lambda: job.records[-1]["name"] == "b")
+    queue.stop(job)

@@ -129,8 +129,29 @@ def test_a_stored_race_is_whole(name):
 
 
 def test_the_stored_default_is_the_page_s_default():
-    assert stored_run("names").race == Race(steps=50)
-    assert stored_run("names").race.methods == tuple(METHODS)
+    stored = stored_run("magnitude")
+    assert stored.race == Race("magnitude", rank=4)
+    assert stored.race.methods == tuple(METHODS)
+    ends = {track.method: track.now for track in stored.board.tracks.values()}
+    assert ends["full"] < ends["dora"] < ends["qdora"] < ends["lora"] < ends["qlora"]
+    assert ends["dora"] < 1e-5 < 1e-2 < ends["qdora"] < 0.2 < 0.6 < ends["lora"]  # five methods part visibly
+
+
+def test_a_race_that_was_cut_off_is_compared_at_the_last_step_that_all_have_reached():
+    board = RaceResults(Race("magnitude", ("lora", "dora"), steps=4))
+    for run, last in (("lora-0", 4), ("dora-0", 2)):
+        board.read([])
+        board._read = 0
+        board.read([told(run, step, 3.0 - step, validation=3.0 - step, seconds=step) for step in range(last + 1)])
+    assert board.common_step == 2
+    assert [(run.validation, run.seconds) for run in board.comparison().runs] == [(1.0, 2), (1.0, 2)]
+
+
+def test_what_is_private_is_in_no_race():
+    race = Race("own", ("lora",))
+    assert "secret" in str(race.parts(1, "", "my secret text"))
+    assert "secret" not in f"{race}{race.as_dict()}{race.to_code()}"
+    assert 'text=open("my-text.txt", encoding="utf-8").read()' in race.to_code()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 from peftcalc.geometry.direction import decompose
 from peftcalc.plots import direction as plots
-from peftcalc.plots.style import METHOD_STYLES, THEMES
+from peftcalc.plots.style import METHOD_STYLES
 
 
 @pytest.mark.parametrize(("turn", "stretch"), [(0, 1.0), (90, 0.5), (-60, 2.0)])
@@ -16,20 +16,6 @@ def test_the_row_is_turned_and_stretched_as_asked(turn, stretch):
     change = decompose([plots.START], [plots.moved_row(turn, stretch)])
     assert change.relative_lengths[0] == pytest.approx(stretch - 1)
     assert change.direction_change == pytest.approx(1 - np.cos(np.radians(turn)))
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_both_ways_end_at_the_same_row(theme):
-    figure = plots.arrows_figure(45, 1.5, THEMES[theme])
-    ends = [[text.xy for text in axis.texts if hasattr(text, "xy")] for axis in figure.axes]
-    row = plots.moved_row(45, 1.5)
-    assert all(any(np.allclose(end, row) for end in panel) for panel in ends)
-    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
-
-
-def test_no_change_has_no_arrow_of_change():
-    count = [len(plots.arrows_figure(*change).axes[0].texts) for change in ((0, 1.0), (30, 1.0))]
-    assert count[0] < count[1]
 
 
 @pytest.mark.parametrize("panel", ["full", "lora", "dora", "random"])

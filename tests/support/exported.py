@@ -7,7 +7,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,17 @@ class Exports:
         monkeypatch.setattr(show, "code", self._keeping(show.code, self.code, at=1))
         monkeypatch.setattr(show, "table", self._keeping(show.table, self.tables, at=1))
 
-    def open(self, page: str, **query: str) -> AppTest:
+    def open(self, page: str, *folds: str, opened: Sequence[str] = (), **query: str) -> AppTest:
+        """A page as a link shows it, with what is folded away under these names (`show.folded`) or keys open."""
         self.code.clear()
         self.tables.clear()
         test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=120)
         for key, value in query.items():
             test.query_params[key] = value
+        for fold in folds:
+            test.session_state[f"fold-{fold}"] = True
+        for key in opened:
+            test.session_state[key] = True
         test.run()
         assert not test.exception
         assert not test.error

@@ -11,7 +11,6 @@ from peftcalc import DoRA, LoRA, QLoRA
 from peftcalc.evidence.quality import OTHER, pareto, quality_runs
 from peftcalc.evidence.rows import evidence_rows
 from peftcalc.geometry.spectrum import rank_of
-from peftcalc.lab.stored_runs import stored_run
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
@@ -20,19 +19,14 @@ from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
     direction,
-    home,
     memory,
     parameters,
     quantization,
-    quantization_steps,
     rank,
     serving,
-    training,
 )
 from peftcalc.plots.chart import Chart
 from peftcalc.plots.evidence import accuracy, errors, quality
-from peftcalc.quant.precision import NUMBER_FORMATS, store
-from peftcalc.quant.steps import steps
 from peftcalc.units import GIB
 
 METHODS = ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
@@ -51,17 +45,15 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
         [(10**k, r, 10**k, 2 * r * 10**k, 100 * r / 10**k) for k in range(1, 12) for r in RANKS],
         columns=["total", "rank", "dimension", "trainable", "percent"],
     )
+    points = curves.to_dict("records")
     counts = pd.DataFrame(
         {"method": METHODS, "trainable": [8e9, 4e7, 4.2e7, 4e7, 4.2e7], "percent": 1.0, "text": "41.9 M · 0.52 %"}
     )
     gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
-    losses = pd.DataFrame([(m, s, 2.8 - s / 50) for m in METHODS for s in range(0, 50, 10)])
     return {
-        "curve_chart": lambda: parameters.curve_chart(curves, 4 * 10**9),
+        "curve_chart": lambda: parameters.curve_chart(points, {**points[-1], "text": "rank 8"}, points[:3]),
         "methods_chart": lambda: parameters.methods_chart(counts),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
-        "peaks_chart": lambda: home.peaks_chart(pd.DataFrame({"method": METHODS, "GiB": [75, 19, 19, 13, 13]})),
-        "losses_chart": lambda: home.losses_chart(losses.set_axis(["method", "step", "loss"], axis=1)),
     }
 
 
@@ -131,8 +123,6 @@ def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
     places = np.linspace(-4, 4, 101)
     errors = pd.concat([pd.DataFrame({"variant": v, "format": f, "place": places, "share": 1.0}) for v, f in variants])
     held = pd.DataFrame({"format": ["NF4", "NF4"], "part": ["codes", "scales"], "order": [0, 1]})
-    taken = steps(generator.standard_normal(8).tolist(), "nf4")
-    numbers = [store(0.1, form) for form in NUMBER_FORMATS]
     codes = np.linspace(-1, 1, 16)
     return {
         "normalised_chart": lambda: quantization.normalised_chart(places / 4, np.abs(places), codes, "nf4", 4.0),
@@ -140,9 +130,6 @@ def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
         "ranking_chart": lambda: quantization.ranking_chart(ranking),
         "error_line_chart": lambda: quantization.error_line_chart(errors),
         "model_chart": lambda: quantization.model_chart(held.assign(gigabytes=[4.0, 0.5], total=4.5, text=["4.5", ""])),
-        "bits_chart": lambda: quantization_steps.bits_chart(numbers),
-        "code_line_chart": lambda: quantization_steps.code_line_chart(taken, 3),
-        "stages_chart": lambda: quantization_steps.stages_chart(taken, 6),
     }
 
 
@@ -155,12 +142,10 @@ def _of_learning(generator: np.random.Generator) -> dict[str, Callable[[], Chart
     )
     kept = pd.DataFrame([(r, n, 10.0 * r) for r in RANKS for n in ("q_proj", "v_proj")])
     updates = pd.DataFrame({"layer": range(32), "name": "q_proj", "module": "q_proj", "norm": 1.0})
-    board = stored_run("names").board
     return {
         "moves_chart": lambda: direction.moves_chart(moves, "dora", (1.0, 1.0), ("ΔD", "ΔM")),
         "neurons_chart": lambda: direction.neurons_chart(neurons, "lora", (0.5, -0.1, 1.0)),
         "knock_out_chart": lambda: direction.knock_out_chart(knock_out),
         "updates_chart": lambda: adapter.updates_chart(updates.assign(effective_rank=2.5, rank=8)),
         "adapter.energy_chart": lambda: adapter.energy_chart(kept.set_axis(["rank", "name", "percent"], axis=1), 4),
-        "curves_chart": lambda: training.curves_chart(board),
     }

@@ -75,6 +75,10 @@ class LinearTeacher(StackableProblem):
     def losses(self, outputs: Tensor, answers: Tensor, problems: Sequence[LinearTeacher]) -> Tensor:
         return (outputs - answers).square().sum(dim=(1, 2)) / torch.stack([problem.scale for problem in problems])
 
+    def target(self, matrix: str) -> Tensor:
+        """The teacher."""
+        return self.teacher
+
     def sizes(self) -> dict[str, int]:
         return {"base parameters": self.base.numel(), "inputs": len(self.base)}
 

@@ -49,6 +49,10 @@ class Problem(ABC):
     def sizes(self) -> dict[str, int]:
         """How large the base and the data are; what the task's record says."""
 
+    def target(self, matrix: str) -> Tensor | None:
+        """What the matrix of this name should become, (out, in), where the task knows that."""
+        return None
+
     def tokens(self, batch: Batch) -> int:
         """How many items (characters, images, inputs) a batch teaches."""
         return len(batch[0] if isinstance(batch, tuple) else batch)

@@ -45,7 +45,11 @@ class Task:
     evaluations: int = 4
     """How often the held-out loss is measured after step 0, by default."""
     extra: bool = False
-    """True when it needs weights or a package that peftcalc does not bring."""
+    """True when it needs what peftcalc does not bring: weights, a package, a text of one's own."""
+    watched: str = ""
+    """The matrix that is looked at while it learns, unless another is asked for; else the first."""
+    private: str = ""
+    """The option that holds a visitor's own words: never in a link, a log, a record or a stored answer."""
 
     def build(self, seed: int = 0, **options: Any) -> Problem:
         """Load the base and the data.

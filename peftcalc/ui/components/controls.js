@@ -55,6 +55,17 @@ export function choice(label, options, pick) {
   return control;
 }
 
+/** One of many, by number: its value is the place in the list. */
+export function menu(label, names, change) {
+  const select = h("select", {}, names.map((name, k) => h("option", { value: k }, name)));
+  select.addEventListener("change", () => change());
+  return {
+    box: h("label", { class: "x-menu" }, h("span", {}, label), select),
+    get value() { return Number(select.value); },
+    set value(value) { select.value = value; },
+  };
+}
+
 /** A button that does something at once. */
 export function button(text, act, label) {
   const made = h("button", { type: "button", class: "x-button", "aria-label": label }, text);

@@ -186,6 +186,16 @@ function mxBlock(x, start, stop, absmax, { codes, back, scales }) {
   scales.push(scale);
 }
 
+/** A number in units of its scale, as the nearest code is looked for. `quant.steps.Steps.normalised` */
+export const normalised = (x, scale, format) => (scale > 0 ? f(f(f(x) / scale) * (TOP[format] ?? 1)) : f(x));
+
+/** The bytes of an even number of codes, two of four bits in each. `quant.quantizing.quantize(…).codes` */
+export function packed(codes, format) {
+  if (format === "int8") return Uint8Array.from(codes);
+  const low = format === "mxfp4" ? 0 : 4;
+  return Uint8Array.from({ length: codes.length / 2 }, (_, i) => ((codes[2 * i] & 15) << low) | ((codes[2 * i + 1] & 15) << (4 - low)));
+}
+
 /** `quant.errors.quantization_error` */
 export function quantizationError(x, back) {
   let noise = 0, signal = 0, sum = 0, most = 0;
@@ -260,4 +270,44 @@ export function random(seed) {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
+}
+
+// ---- a run so small that it follows a hand: peftcalc.ui.story.tiny_run ----
+
+/** Inputs and what an n × m target makes of them, sample by sample: {X, Y, samples}. `tiny_task` */
+export function tinyTask(target, n, m, samples, noise, seed) {
+  if (!samples) return { samples: m, X: Float64Array.from({ length: m * m }, (_, k) => Number(k % (m + 1) === 0)), Y: transposed(target, n, m) };
+  const next = random(seed), drawn = Float64Array.from({ length: samples * (m + n) }, () => (2 * next() - 1) * Math.sqrt(3));
+  const X = drawn.slice(0, samples * m), Y = product(X, transposed(target, n, m), samples, m, n);
+  for (let k = 0; k < Y.length; k++) Y[k] += noise * drawn[samples * m + k];
+  return { samples, X, Y };
+}
+
+function transposed(M, n, m) {
+  return Float64Array.from({ length: n * m }, (_, k) => M[(k % n) * m + Math.floor(k / n)]);
+}
+
+/** Gradient descent on ‖s · B A X − Y‖² / ‖Y‖²: both losses before each step and after the last, B and A at each. `tiny_run` */
+export function tinyRun(task, held, n, m, { rank: r, scale: s, rate, steps, dropout = 0, seed = 1 }) {
+  const next = random(seed), { samples } = task, squares = x => x.reduce((sum, v) => sum + v * v, 0), norm2 = squares(task.Y);
+  let A = Float64Array.from({ length: r * m }, () => (2 * next() - 1) * Math.sqrt(3 / m)), B = new Float64Array(n * r);
+  const told = { training: [], heldOut: [], B: [], A: [] };
+  const error = (on, X) => {
+    const inner = product(X, transposed(A, r, m), on.samples, m, r), out = product(inner, transposed(B, n, r), on.samples, r, n, s);
+    for (let k = 0; k < out.length; k++) out[k] -= on.Y[k];
+    return [out, inner];
+  };
+  for (let step = 0; ; step++) {
+    told.training.push(squares(error(task, task.X)[0]) / norm2);
+    told.heldOut.push(held === task ? told.training[step] : squares(error(held, held.X)[0]) / squares(held.Y));
+    told.B.push(B);
+    told.A.push(A);
+    if (step === steps) return told;
+    const X = dropout ? task.X.map(v => (next() >= dropout ? v / (1 - dropout) : 0)) : task.X;
+    const [out, inner] = error(task, X), factor = (rate * 2 * s) / norm2;
+    const errors = transposed(out, samples, n), up = product(errors, inner, n, samples, r, factor);
+    const down = product(product(transposed(B, n, r), errors, r, n, samples), X, r, samples, m, factor);
+    B = B.map((v, k) => v - up[k]);
+    A = A.map((v, k) => v - down[k]);
+  }
 }

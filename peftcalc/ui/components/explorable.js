@@ -9,14 +9,15 @@ const VIEWS = {
   bits: () => import("./bits.js"),
   weights: () => import("./weights.js"),
   block: () => import("./block.js"),
-  swap: () => import("./swap.js"),
+  story: () => import("./story.js"),
 };
 const frames = new WeakMap(); // by place on the page: several of one view live beside each other
 
-export default function explorable({ parentElement, data, setStateValue }) {
+export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   let frame = frames.get(parentElement);
   if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
-  frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state));
+  frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state),
+    setTriggerValue && (place => setTriggerValue("door", place)));
   return () => {
     frame.remove();
     frames.delete(parentElement);

@@ -15,55 +15,69 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
+from peftcalc.plots.quantization import BIT_COLORS, CODE_POINT_COLOR, FORMAT_COLORS
 from peftcalc.plots.style import METHOD_STYLES, SIGNED
 from peftcalc.ui import page
 from peftcalc.ui.components.parts import Parts, State, as_text, checked, from_text
 
 NAME = "peftcalc.explorable"
 """Declared in pyproject.toml, which Streamlit looks for in every installed package."""
-COLORS = {**{name: style.color for name, style in METHOD_STYLES.items()}, **SIGNED}
+
+COLORS = {
+    **{name: style.color for name, style in METHOD_STYLES.items()},
+    **SIGNED,
+    **FORMAT_COLORS,
+    **BIT_COLORS,
+    "error": CODE_POINT_COLOR,
+}
 
 
 def mount(
     view: str,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | str,
     parts: Parts,
     key: str,
     *,
     start: State | None = None,
     link: bool = True,
     height: int | str = "content",
+    moved: Callable[[State], None] | None = None,
+    on_door: Callable[[Any], None] | None = None,
 ) -> State:
     """Show a view, and say what the visitor has moved in it.
 
     Args:
         view: a name in `explorable.js`.
         data: what the view shows and where its parts stand at first; plain numbers, texts, lists and dictionaries.
+            A large one that stays as it is can be given as the JSON of its mapping.
         parts: what can be moved in it.
         key: of the session and of the link's parameter; unlike for each view on a page.
         start: where parts stand while the link says nothing, other than in `data`; when it changes, the view goes
             there.
         link: whether what is moved is written into the link and read from it.
         height: of the place, in pixels, or "content".
+        moved: called with what a hand has moved, before the script runs again.
+        on_door: takes what the view says when somebody goes through a door in it, unchecked.
 
     Returns:
         The parts that stand elsewhere than in `data`.
     """
     begun = dict(start or {})
     linked = _from_link(key, parts) if link else None
-    moved = begun if linked is None else linked
-    sent = {**payload(view, data, moved), "projector": page.projector()}
+    state = begun if linked is None else linked
     # As bytes: a dictionary would be searched for data frames and written as JSON twice.
-    written = json.dumps(sent, separators=(",", ":")).encode()
-    taken = functools.partial(_take, key, parts, link)
-    answer = _component()(key=key, data=written, height=height, on_moved_change=taken)
-    return moved if link else known(parts, answer.get("moved"), moved)
+    shown = data if isinstance(data, str) else _json(data)
+    written = f"{shown[:-1]},{_json({**payload(view, {}, state), 'projector': page.projector()})[1:]}".encode()
+    taken = functools.partial(_take, key, parts, link, moved)
+    doors = {} if on_door is None else {"on_door_change": functools.partial(_leave, key, on_door)}
+    answer = _component()(key=key, data=written, height=height, on_moved_change=taken, **doors)
+    return state if link else known(parts, answer.get("moved"), state)
 
 
 def set_state(key: str, state: State) -> None:
     """Move a linked view, from a button's callback: presets and "try this" prompts. An empty state is the beginning."""
     if state:
-        st.query_params[key] = as_text(state)
+        st.query_params[key] = as_text(state, lead=key)
     elif key in st.query_params:
         del st.query_params[key]
 
@@ -73,16 +87,31 @@ def payload(view: str, data: Mapping[str, Any], state: State | None = None) -> d
     return {**data, "view": view, "colors": COLORS, "state": state or {}}
 
 
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
+
+
 @functools.cache
 def _component() -> Callable[..., Mapping[str, Any]]:
     return component(NAME, js="explorable.js", css="explorable.css")
 
 
-def _take(key: str, parts: Parts, link: bool) -> None:
+def _take(key: str, parts: Parts, link: bool, moved: Callable[[State], None] | None) -> None:
     """A hand has let go."""
     state = known(parts, st.session_state[key].get("moved"), None)
-    if state is not None and link:
+    if state is None:
+        return
+    if link:
         set_state(key, state)
+    if moved is not None:
+        moved(state)
+
+
+def _leave(key: str, on_door: Callable[[Any], None]) -> None:
+    """Somebody goes through a door; a message that is none says nothing."""
+    where = st.session_state[key].get("door")
+    if where is not None:
+        on_door(where)
 
 
 def known(parts: Parts, state: Any, otherwise: Any) -> Any:
@@ -98,7 +127,7 @@ def _from_link(key: str, parts: Parts) -> State | None:
     if text is None:
         return None
     try:
-        return from_text(parts, text)
+        return from_text(parts, text, lead=key)
     except ValueError as error:
         st.info(page.escape(f"The link's {key} is not shown: {error}."), icon=":material/link_off:")
         return None

@@ -92,9 +92,54 @@ class Choice:
     read = checked
 
 
-Part = Number | Numbers | Choice
-Parts = Mapping[str, Part]
+@dataclass(frozen=True)
+class Written:
+    """A number as its text, which keeps its size: 1e-45, 3e38, and also -0, inf and nan."""
+
+    most: int = 40
+
+    def checked(self, name: str, value: Any) -> str:
+        """`value` if it is such a text.
+
+        >>> Written().checked("x", "1e-45")
+        '1e-45'
+
+        Raises:
+            ValueError: it is not.
+        """
+        try:
+            if isinstance(value, str) and len(value) <= self.most and value.isascii():
+                float(value)
+                return value.strip()
+        except ValueError:
+            pass
+        raise ValueError(f"{name} must be a number as text of at most {self.most} characters, got {str(value)[:60]}")
+
+    read = checked
+
+
+Part = Number | Numbers | Choice | Written
 State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The parts of a view that shows one scene of several: which they are depends on the part "scene", from 1."""
+
+    of: tuple[Mapping[str, Part], ...]
+
+    def at(self, scene: Any) -> Mapping[str, Part]:
+        """What can be moved in a scene, itself included.
+
+        Raises:
+            ValueError: there is none of this number.
+        """
+        number = Number(1, len(self.of), whole=True)
+        read = number.read if isinstance(scene, str) else number.checked
+        return {"scene": number, **self.of[int(read("scene", scene)) - 1]}
+
+
+Parts = Mapping[str, Part] | Scenes
 
 
 def checked(parts: Parts, state: Any) -> State:
@@ -108,19 +153,22 @@ def checked(parts: Parts, state: Any) -> State:
     """
     if not isinstance(state, Mapping):
         raise ValueError(f"a state must be a mapping, got {type(state).__name__}")
+    parts = parts.at(state.get("scene", 1)) if isinstance(parts, Scenes) else parts
     return {name: parts[one_of("part", str(name)[:60], parts)].checked(name, state[name]) for name in state}
 
 
-def as_text(state: State) -> str:
+def as_text(state: State, lead: str = "") -> str:
     """A state as it stands in a link; numbers with six digits after the point at most.
 
     >>> as_text({"rank": 4, "row": [1, -2.5], "format": "nf4"})
     'rank:4;row:1,-2.5;format:nf4'
+    >>> as_text({"scene": 3, "rank": 4}, lead="scene")  # the link's parameter says its name already
+    '3;rank:4'
     """
-    return ";".join(f"{name}:{_said(value)}" for name, value in state.items())
+    return ";".join(_said(value) if name == lead else f"{name}:{_said(value)}" for name, value in state.items())
 
 
-def from_text(parts: Parts, text: str) -> State:
+def from_text(parts: Parts, text: str, lead: str = "") -> State:
     """The state that a link's text says.
 
     >>> from_text({"rank": Number(1, 8, whole=True)}, "rank:4")
@@ -131,11 +179,12 @@ def from_text(parts: Parts, text: str) -> State:
     """
     if len(text) > MOST_TEXT:
         raise ValueError(f"a link's text must have at most {MOST_TEXT} characters, got {len(text)}")
-    state: State = {}
+    said: dict[str, str] = {}
     for pair in filter(None, text.split(";")):
-        name, _, value = pair.partition(":")
-        state[name] = parts[one_of("part", name[:60], parts)].read(name, value)
-    return state
+        name, sign, value = pair.partition(":")
+        said |= {name: value} if sign or not lead else {lead: name}
+    parts = parts.at(said.get("scene", 1)) if isinstance(parts, Scenes) else parts
+    return {name: parts[one_of("part", name[:60], parts)].read(name, value) for name, value in said.items()}
 
 
 def _said(value: Any) -> str:

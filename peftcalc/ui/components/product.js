@@ -52,7 +52,6 @@ export default class Product {
   }
 
   controls() {
-    const ranks = Array.from({ length: this.full }, (_, i) => i + 1).filter(r => this.full <= 8 || Number.isInteger(Math.log2(r)) || r === this.full);
     const among = (options, value) => [...new Set([...options, value])].sort((a, b) => a - b);
     const put = name => value => { this[name] = value; name === "alpha" ? this.frame.draw() : this.frame.relay(); };
     const make = (label, options, name, show) => {
@@ -61,7 +60,7 @@ export default class Product {
       return control;
     };
     this.sliders = {
-      rank: make("Rank", among(ranks, this.rank), "rank"),
+      rank: make("Rank", among(this.ranks, this.rank), "rank"),
       alpha: make("Alpha", among(ALPHAS, this.alpha), "alpha", v => num(v)),
       dropout: make("Dropout", among(DROPOUTS, this.dropout), "dropout", v => `${num(100 * v, 0)} %`),
     };
@@ -70,6 +69,9 @@ export default class Product {
     this.made = [...Object.values(this.sliders).map(control => control.box), this.again, this.trained.box];
     this.frame.bar.prepend(...this.made);
   }
+
+  /** What the slider offers. */
+  get ranks() { return Array.from({ length: this.full }, (_, i) => i + 1).filter(r => this.full <= 8 || Number.isInteger(Math.log2(r)) || r === this.full); }
 
   // ---- what the visitor moves ----
 

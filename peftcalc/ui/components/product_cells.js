@@ -11,7 +11,7 @@ export class Cells {
 
   layout(width) {
     const { view } = this, { n, m, rank: r } = view, { projector } = view.frame;
-    const sign = projector ? 40 : 32, most = projector ? 46 : 40, pad = 14, strip = view.dropout ? 30 : 0, title = projector ? 34 : 28;
+    const sign = projector ? 40 : 32, most = projector ? 46 : 32, pad = 14, strip = view.dropout ? 30 : 0, title = projector ? 34 : 28;
     const first = width - 2 * sign - 64 - 4 * pad, second = width - 2 * sign - 4 * pad;
     const wide = Math.floor(Math.min(most, first / (r + 2 * m), second / (3 * m)));
     this.cells = {};
@@ -75,7 +75,7 @@ export class Cells {
   }
 
   matrix(name, kind, label, x, y, side, edit = false) {
-    const { view } = this, [rows, columns] = view.size(name[0]), of = name[0], size = side > 34 ? "" : "small";
+    const { view } = this, [rows, columns] = view.size(name[0]), of = name[0], size = side > 30 ? "" : "small";
     this.drawing.append(
       kind === "result" ? s("rect", { class: "frozen", x: x - 5, y: y - 5, width: columns * side + 7, height: rows * side + 7, rx: 6 }) : plate(kind, x, y, columns * side - 3, rows * side - 3, view.method),
       s("text", { class: "title", x: x + (columns * side) / 2, y: y - 20 }, label));

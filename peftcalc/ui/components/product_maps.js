@@ -4,8 +4,11 @@ import { draggable } from "./hands.js";
 import { pixels, plate } from "./look.js";
 import { bars } from "./product_spectrum.js";
 
-const NAMES = { B: "B", A: "A", D: "ΔW", W: "W, frozen", S: "W′" };
+const NAMES = { B: "B", A: "A", D: "ΔW", W: "W, frozen", S: "W′", T: "target", E: "left over" };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/** The largest size of a number in a list. */
+export const top = values => { let most = 1e-9; for (const v of values) most = Math.max(most, Math.abs(v)); return most; };
 
 export class Maps {
   constructor(view) {
@@ -47,16 +50,18 @@ export class Maps {
 
   /** A canvas at x, y with its plate and title; returns where it ends. */
   map(name, kind, x, y, width, height) {
-    const { view } = this, of = name[0], edit = of === "A" || of === "B", [rows, columns] = view.size(of);
+    const { view } = this, of = name[0], edit = (of === "A" || of === "B") && !view.fixed, [rows, columns] = view.size(of);
     if (kind === "result") this.drawing.append(s("rect", { class: "frozen", x: x - 4, y: y - 4, width: width + 8, height: height + 8, rx: 4 }));
     else this.drawing.append(plate(kind, x, y, width, height, view.method, 4));
-    this.drawing.append(s("text", { class: "title", x: x + Math.max(width, 16) / 2, y: y - 17 }, NAMES[of]));
+    this.title(NAMES[of], name, x, y, width, height);
     const canvas = h("canvas", { tabindex: 0, role: edit ? "spinbutton" : "img", "data-spot": name, "aria-valuemin": edit ? -view.most : null, "aria-valuemax": edit ? view.most : null });
     canvas.style.cssText = `left:${x}px;top:${y}px;width:${width}px;height:${height}px;${edit ? "touch-action:none;cursor:ns-resize" : ""}`;
     this.maps[name] = { canvas, of, rows, columns, x, y, width, height, edit, name };
     this.hands(this.maps[name]);
     return x + width;
   }
+
+  title(text, name, x, y, width) { this.drawing.append(s("text", { class: "title", x: x + Math.max(width, 16) / 2, y: y - 17 }, text)); }
 
   hands(map) {
     const { view } = this, { canvas, of, rows, columns, edit } = map;
@@ -87,10 +92,14 @@ export class Maps {
     });
   }
 
+  /** What each map shows, and the number that its deepest colour stands for. */
+  drawn() {
+    const { view } = this, sum = Math.max(view.topW, top(view.S)); // one depth for the three of a sum
+    return { B: [view.used.B, top(view.used.B)], A: [view.used.A, top(view.used.A)], D: [view.D, top(view.D)], D2: [view.D, sum], W: [view.W, sum], S: [view.S, sum] };
+  }
+
   paint() {
-    const { view } = this, { n, m, rank: r } = view, top = values => { let most = 1e-9; for (const v of values) most = Math.max(most, Math.abs(v)); return most; };
-    const sum = Math.max(view.topW, top(view.S)); // one depth for the three of a sum
-    const drawn = { B: [view.used.B, top(view.used.B)], A: [view.used.A, top(view.used.A)], D: [view.D, top(view.D)], D2: [view.D, sum], W: [view.W, sum], S: [view.S, sum] };
+    const { view } = this, { n, m, rank: r } = view, drawn = this.drawn();
     for (const [name, { canvas, rows, columns }] of Object.entries(this.maps)) pixels(canvas, drawn[name][0], rows, columns, drawn[name][1]);
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
     this.bars?.paint();

@@ -3,6 +3,7 @@
 // A view is a class, the default export of its module:
 //   static check(data)     returns what it needs of the data, checked (`checks.js`), or throws a sentence
 //   constructor(frame)     puts its controls into frame.bar, a legend into frame.foot
+//   more(data)             may take what is new of data that it has, and say true: nothing is laid out anew
 //   receive(checked)       takes new data; called before the first layout and whenever the server asks something else
 //   get state()            what the visitor has moved, {name: number | text | list of numbers}; what lies in the link
 //   set state(state)       goes there: undo, reset, a preset or a link; may throw a sentence, which is then ignored
@@ -10,6 +11,7 @@
 //   paint()                puts the numbers into it; at most once a frame, after frame.draw()
 //   get picture()          the svg element to take away
 //   get sentence()         what the picture says now; it stands below it, and is read out when a hand lets go
+//   remove()               ends what it began outside its frame; may be absent
 import { color } from "./checks.js";
 import { h } from "./elements.js";
 import { takeButtons } from "./take.js";
@@ -40,14 +42,17 @@ export class Frame {
   }
 
   remove() {
+    this.view?.remove?.();
     this.sizes.disconnect();
     this.root.remove();
   }
 
   // ---- from the server ----
 
-  async receive(data, tell) {
+  /** `tell` takes what a hand has moved, `leave` where a door leads. */
+  async receive(data, tell, leave) {
     this.tell = tell;
+    this.leave = leave;
     const { state = {}, view, colors, projector, ...rest } = data ?? {};
     const stamp = JSON.stringify([view, rest]), wanted = JSON.stringify(state);
     try {
@@ -57,7 +62,10 @@ export class Frame {
         this.width = 0;
         this.resize();
       }
-      if (stamp !== this.stamp) await this.renew(view, rest, stamp, state, wanted);
+      if (stamp !== this.stamp && this.view?.more?.(rest)) {
+        this.stamp = stamp;
+        this.follow(state, wanted);
+      } else if (stamp !== this.stamp) await this.renew(view, rest, stamp, state, wanted);
       else this.follow(state, wanted);
       this.draw(); // also after a change of theme
     } catch (error) {

@@ -1,4 +1,4 @@
-"""An existing adapter: its config pasted, its tensors uploaded, and what they hold. Nothing is executed or kept."""
+"""An adapter: an example, or a visitor's own, pasted and uploaded, and what it holds. Nothing is executed or kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from peftcalc import units
 from peftcalc.doctor.report import AdapterInspection, LayerUpdate, energy_kept, powers_of_two
 from peftcalc.plots import adapter as plots
 from peftcalc.ui import page, show, state
+from peftcalc.ui.doctor import example_adapter
 from peftcalc.ui.doctor.upload import inspected, smaller_adapter
 
 LARGEST_FILE_MB = 5
@@ -19,64 +20,84 @@ AS_SAID = "as its config says"
 MOST_SENTENCES = 8
 
 
-@st.fragment
-def an_existing_adapter() -> None:
+def your_adapter() -> None:
     """The section of the Parameters page."""
     from peftcalc.models.catalogue import catalogue_ids
 
-    st.header("An existing adapter", anchor="an-existing-adapter")
-    controls, result = st.columns([1, 2], gap="large")
+    controls, result = page.controls_and_result("adapter")
     with controls:
-        pasted = st.text_area("Paste its adapter_config.json", key="adapter-config", height=160, max_chars=200_000)
         uploaded = st.file_uploader(
-            "and upload its tensors (adapter_model.safetensors)",
+            "Its tensors (adapter_model.safetensors)",
             "safetensors",
             max_upload_size=LARGEST_FILE_MB,
             key="adapter-file",
         )
+        pasted = st.text_area("and adapter_config.json, pasted", key="adapter-config", height=110, max_chars=200_000)
         chosen = state.menu("Its base model", [AS_SAID, *catalogue_ids()], "adapter-base", AS_SAID)
+        st.caption(
+            f"One of the two is enough, both say more. Up to {LARGEST_FILE_MB} MB; larger ones in a terminal: "
+            "`python -m peftcalc adapter FOLDER`. A pickle (adapter_model.bin) is not read. Nothing is kept."
+        )
     with result, page.errors_as_sentences():
-        if not pasted.strip() and uploaded is None:
-            st.caption(
-                f"One of the two is enough, both say more. Up to {LARGEST_FILE_MB} MB; larger ones in a terminal: "
-                "`python -m peftcalc adapter FOLDER`. A pickle (adapter_model.bin) is not read."
-            )
-        else:
+        if pasted.strip() or uploaded is not None:
             content = uploaded.getvalue() if uploaded is not None else None
             base = None if chosen == AS_SAID else chosen
             _answer(inspected(pasted, content, base), pasted, content)
-    state.link_notes()
+        else:
+            st.caption(example_adapter.SAYS)
+            _answer(example_adapter.inspection(), *example_adapter.files())
 
 
 def _answer(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
-    page.badge("exact", "what the files hold")
-    first, second, third, fourth = st.columns(4)
-    first.metric("Method", found.method or "unknown")
-    trained = f"{found.trainable:,} parameters" if found.trainable is not None else "the base model is not known"
-    second.metric("Trained", units.short_count(found.trainable) if found.trainable else "–", help=trained)
-    third.metric("File", units.gb(found.file_bytes) if found.file_bytes else "–")
-    fourth.metric("Faults", f"{len(found.faults):,}")
+    _figures(found)
     for fault in found.faults[:MOST_SENTENCES]:
         st.error(page.escape(f"{fault}."), icon=":material/error:")
+    if found.layers:
+        updates, cut = st.columns(2, gap="medium")
+        with updates:
+            _updates(found)
+        with cut:
+            _cut(found, pasted, content)
     if content is not None and found.sound:
         st.success("Every check passed: peft finds all that it looks for.", icon=":material/check:")
-    if found.layers:
-        _updates(found)
-        _cut(found, pasted, content)
     for note in found.notes[:MOST_SENTENCES]:
         st.info(page.escape(f"{note}."), icon=":material/info:")
-    with st.expander("The tables, and as code"):
+    _tables(found)
+
+
+def _figures(found: AdapterInspection) -> None:
+    trained = found.trainable if found.trainable is not None else found.stored_parameters
+    known = "parameters" if found.trainable is not None else "numbers in the file; the base is not known"
+    with st.container(horizontal=True, gap="large", key="answer-adapter", vertical_alignment="bottom"):
+        st.metric("Method", found.method or "unknown", width="content")
+        st.metric(
+            "Trained", units.short_count(trained) if trained else "–", width="content", help=f"{trained:,} {known}"
+        )
+        st.metric("File", units.gb(found.file_bytes) if found.file_bytes else "–", width="content")
+        st.metric("Faults", f"{len(found.faults):,}", width="content")
+        page.badge("exact", "what the files hold")
+
+
+@st.fragment
+def _tables(found: AdapterInspection) -> None:
+    """Computed when they are opened."""
+    opened = st.expander("The tables, and as code", key="adapter-tables", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         if found.stored:
             parts = [(s.part, s.dtype, s.tensors, s.parameters, s.nbytes) for s in found.stored]
             frame = pd.DataFrame(parts, columns=["part", "type", "tensors", "numbers", "bytes"])
             show.table(frame, "adapter-bytes", "What takes the bytes of the file")
         if found.layers:
-            show.table(found.by_layer.reset_index(), "adapter-by-layer", "The updates by layer")
+            frame = found.by_layer.reset_index()
+            spoken = frame.rename(columns={column: column.replace("_", " ") for column in frame.columns})
+            show.table(spoken, "adapter-by-layer", "The updates by layer")
         show.code('import peftcalc as pc\n\nprint(pc.inspect_adapter("FOLDER").by_layer)', "inspect_adapter.py")
 
 
 def _updates(found: AdapterInspection) -> None:
-    st.subheader("What it has learned, by layer", anchor=False)
+    st.markdown("##### What it has learned, by layer")
     rows = [
         (_depth(u.module), u.module.rpartition(".")[2], u.module, u.frobenius_norm, u.effective_rank, u.rank)
         for u in found.layers
@@ -92,7 +113,7 @@ def _updates(found: AdapterInspection) -> None:
 
 def _cut(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
     """The energy within a rank, and the smaller adapter to take away."""
-    st.subheader("How far it can be cut", anchor=False)
+    st.markdown("##### How far it can be cut")
     ranks = powers_of_two(found.largest_rank)
     rank = st.select_slider("Cut to rank", ranks, ranks[-2] if len(ranks) > 1 else ranks[-1]) if ranks[1:] else ranks[0]
     groups: dict[str, list[LayerUpdate]] = defaultdict(list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from typing import Any
 
@@ -50,6 +51,7 @@ def ending(seed: int, weight_decay: float) -> str:
     return f"{seed}-{weight_decay:g}"
 
 
+@functools.lru_cache(maxsize=64)
 def over_bases(
     panel: str, weight_decay: float, norm: str = "row", relative: bool = False
 ) -> tuple[float, float, float]:
@@ -58,6 +60,7 @@ def over_bases(
     return spread(stored_lesson("dora-moves").records, panel, endings, norm, relative)
 
 
+@functools.lru_cache(maxsize=4)
 def knock_out(task: str) -> dict[tuple[str, int], float]:
     """From the stored run: mean loss over seeds by method and rank."""
     found: dict[tuple[str, int], list[float]] = {}
@@ -78,23 +81,34 @@ def _growth_at_right_angle(turn: float) -> float:
     return float(decompose([START], [START + sideways]).relative_lengths[0])
 
 
-ARROWS = Lesson(
+def moved_to(turn: float, stretch: float) -> dict[str, float]:
+    """The state of the arrow's view: the row turned by so many degrees, and so many times as long.
+
+    >>> moved_to(0, 2)
+    {'x': 2.8, 'y': 1.0}
+    """
+    x, y = moved_row(turn, stretch).tolist()
+    return {"x": round(x, 6), "y": round(y, 6)}
+
+
+ARROW = Lesson(
     presets=(
-        Preset("Only the length", {"turn": 0, "stretch": 1.75}),
-        Preset("Only the direction", {"turn": 45, "stretch": 1.0}),
-        Preset("Turned at right angles, as LoRA likes to", {"turn": 60, "stretch": 2.0}),
+        Preset("Only the length", {"arrow": moved_to(0, 1.75)}),
+        Preset("Only the direction", {"arrow": moved_to(45, 1.0)}),
+        Preset("A push at a right angle", {"arrow": moved_to(60, 2.0)}),
+        Preset("Reach the summit", {"arrow": {**moved_to(0, 1.0), "climb": 1}}),
     ),
     try_this=(
         TryThis(
             "Turn the row by 60° with an update at right angles to it.",
-            {"turn": 60, "stretch": 2.0},
+            {"arrow": moved_to(0, 1.0)},
             "How long does it become?",
             "Twice as long: 1/cos 60° = 2. Whoever can only add, and adds at right angles, also makes rows longer.",
             lambda: abs(_growth_at_right_angle(60) - 1) < 1e-9 and abs(float(pure_turning(0.5)) - 1) < 1e-9,
         ),
         TryThis(
             "Double the length and keep the direction.",
-            {"turn": 0, "stretch": 2.0},
+            {"arrow": moved_to(0, 1.0)},
             "What is ΔD?",
             "Zero: only m moved. DoRA needs one number for it, LoRA an arrow along W.",
             lambda: (
@@ -147,15 +161,22 @@ MOVES = Lesson(
                 and abs(over_bases("lora", 0.0)[0] - over_bases("lora", 0.3)[0]) < 0.1
             ),
         ),
+    ),
+)
+
+NEURONS = Lesson(
+    try_this=(
         TryThis(
-            "Look at single neurons below, without weight decay.",
-            {"decay": 0.0, "norm": "row", "relative": False, "base": 0},
-            "Whose neurons follow the dashed curve, and whose do not?",
+            "Look at the dots beside the dashed curve, without weight decay.",
+            {"decay": 0.0},
+            "Whose neurons follow it, and whose do not?",
             "LoRA's do, as the random update's do; DoRA's hardly: r above 0.5 against below 0.3.",
             lambda: _neuron_correlation("lora") > 0.5 > 0.3 > _neuron_correlation("dora"),
         ),
     ),
 )
+
+_MEETS = ("From rank 1 on, as DoRA", "From a rank between 2 and 32 on", "At none up to 32")
 
 KNOCK_OUT = Lesson(
     presets=(
@@ -163,17 +184,15 @@ KNOCK_OUT = Lesson(
         Preset("Only directions change", {"teacher": "direction"}),
         Preset("An additive update of rank 4", {"teacher": "rank"}),
     ),
+    prediction=Prediction(
+        "This teacher makes rows longer or shorter and turns none. From which rank on does LoRA meet it?",
+        _MEETS,
+        lambda: _MEETS[sum(min(knock_out("magnitude")["lora", r] for r in KNOCK_OUT_RANKS[:n]) > 0.03 for n in (1, 6))],
+        "64 rows times 64 different factors is an update of full rank, so no rank up to 32 is enough. DoRA has one "
+        "trained length a row, and meets the teacher at rank 1.",
+        {"teacher": "magnitude"},
+    ),
     try_this=(
-        TryThis(
-            "Ask for other lengths and the same directions.",
-            {"teacher": "magnitude"},
-            "From which rank on does each method meet the teacher?",
-            "DoRA from rank 1 on; LoRA at no rank up to 32: 64 rows times 64 factors is an update of full rank.",
-            lambda: (
-                knock_out("magnitude")["dora", 1] < 0.01
-                and min(knock_out("magnitude")["lora", rank] for rank in KNOCK_OUT_RANKS) > 0.03
-            ),
-        ),
         TryThis(
             "Ask for an update that is simply added, of rank 4.",
             {"teacher": "rank"},

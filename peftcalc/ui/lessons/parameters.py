@@ -10,6 +10,16 @@ LLAMA_7B = "meta-llama/Llama-2-7b-hf"
 PHI = "microsoft/Phi-3-mini-4k-instruct"
 GPT_3 = "openai/gpt-3-175b"
 
+HAND = Lesson(
+    prediction=Prediction(
+        "At rank 1, B and A hold 10 numbers beside the 25 of W: 40 %. Of a 10 × 10 matrix they hold …",
+        ("40 % again", "20 %", "10 %"),
+        lambda: {40: "40 % again", 20: "20 %", 10: "10 %"}[round(pc.square(100, 1).percent)],
+        "Twice the side is twice as many numbers in B and A, and four times as many in W: the share halves.",
+        {"side": 10},
+    )
+)
+
 CURVES = Lesson(
     presets=(
         Preset("The article's 4B table", {"size": 4_000_000_000, "r": 8}),
@@ -18,12 +28,15 @@ CURVES = Lesson(
         Preset("70B at rank 64", {"size": 70_000_000_000, "r": 64}),
     ),
     prediction=Prediction(
-        "A model becomes 100 times larger, the rank stays. What happens to the share that one matrix's LoRA trains?",
-        ("It stays", "It falls to a tenth", "It falls to a hundredth"),
-        lambda: {10: "It falls to a tenth", 100: "It falls to a hundredth", 1: "It stays"}[
-            round(pc.square(10**6, 4).percent / pc.square(10**8, 4).percent)
+        "Taken as one matrix, 7 billion parameters at rank 8 train 0.0191 %. Llama-2-7b is really many: LoRA of rank 8 "
+        "on its 224 linear layers trains …",
+        ("the same share", "about four times that share", "about fifteen times that share"),
+        lambda: {1: "the same share", 4: "about four times that share", 15: "about fifteen times that share"}[
+            round(pc.count(LLAMA_7B, pc.LoRA(rank=8)).percent / pc.square(7 * 10**9, 8).percent)
         ],
-        "The parameters grow with the side of the matrix, the model with its square: 2·√N·r of N is 2·r / √N.",
+        "It is 0.30 %: many small matrices have together far more rows and columns than one large one, and an adapter "
+        "costs rank times those.",
+        {"size": 7_000_000_000, "r": 8},
     ),
     try_this=(
         TryThis(
@@ -32,6 +45,13 @@ CURVES = Lesson(
             "Is that still fewer numbers than training the matrix itself?",
             "No: two factors of 5 × 3 hold 30 numbers, the matrix 25. Below half the side, LoRA saves.",
             lambda: pc.square(25, 3).trainable == 30 and pc.square(25, 2).trainable == 20,
+        ),
+        TryThis(
+            "Take a hundred times more parameters: from 1M to a model near 100M.",
+            {"size": 124_000_000, "r": 4},
+            "What does the share do?",
+            "It falls to about a tenth: the factors grow with the side, the model with its square: 2·√N·r of N.",
+            lambda: round(pc.square(10**6, 4).percent / pc.square(10**8, 4).percent) == 10,
         ),
         TryThis(
             "Double the rank of the 4B model from 32 to 64.",

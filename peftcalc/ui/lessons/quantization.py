@@ -11,45 +11,74 @@ DEFAULT_VARIANTS = ["int8 per tensor", "int4 per tensor", "int4 blocks", "NF4"]
 CALM = {"data": "Gaussian", "count": 65_536, "noise": 0, "block": 64}
 SPIKE = {**CALM, "data": "Gaussian with outliers", "outlier": 100, "share": "one number"}
 
+OUTLIER = {"format": "nf4", "moved": [20, 8]}
+"""Weight 21 of the sixty-four, pulled out."""
+
 BITS = Lesson(
     presets=(
-        Preset("0.1, which no format holds", {"x": "0.1", "edit": "float16"}),
-        Preset("70,000 overflows float16", {"x": "70000", "edit": "float16"}),
-        Preset("1e-7 is subnormal in float16", {"x": "1e-7", "edit": "float16"}),
-        Preset("257 in bfloat16", {"x": "257", "edit": "bfloat16"}),
-        Preset("500 in float8", {"x": "500", "edit": "float8_e4m3fn"}),
+        Preset("0.1, which no format holds", {"bits": {}}),
+        Preset("70,000 overflows float16", {"bits": {"x": "70000"}}),
+        Preset("1e-7 is subnormal in float16", {"bits": {"x": "1e-7"}}),
+        Preset("257 in bfloat16", {"bits": {"x": "257"}}),
+        Preset("500 in float8", {"bits": {"x": "500"}}),
+    ),
+    prediction=Prediction(
+        "float16 has 5 exponent bits. What is left of 70,000 in it?",
+        ("70,000", "69,984", "65,504", "Infinity"),
+        lambda: "Infinity" if _stored(70_000, "float16") == float("inf") else "70,000",
+        "float16 ends at 65,504. bfloat16, with float32's 8 exponent bits, stores 70,144: coarser, but finite.",
+        {"bits": {"x": "70000"}},
     ),
     try_this=(
         TryThis(
             "Store 257, which has nine significant bits, in bfloat16.",
-            {"x": "257", "edit": "bfloat16"},
+            {"bits": {"x": "257"}},
             "bfloat16 reaches as far as float32. Does it hold this small whole number?",
             "No: it keeps 256. The range is float32's, but with 7 fraction bits only 8 significant bits are left.",
             lambda: _stored(257, "bfloat16") == 256 and _stored(257, "float16") == 257,
         ),
         TryThis(
-            "Store 70,000 in float16.",
-            {"x": "70000", "edit": "float16"},
-            "What is left of it, and in bfloat16?",
-            "Infinity: float16 ends at 65,504. bfloat16 stores 70,144: far less precise, but finite.",
-            lambda: _stored(70_000, "float16") == float("inf") and _stored(70_000, "bfloat16") == 70_144,
+            "Store 1e-7 in float16.",
+            {"bits": {"x": "1e-7"}},
+            "It is below the smallest normal number, 6.1e-5. How large is the error?",
+            "A fifth of it: the nearest subnormal is 1.19e-7, with one significant bit left. bfloat16 is off by 0.1 %.",
+            lambda: (
+                0.19 < _stored(1e-7, "float16") / 1e-7 - 1 < 0.2 and abs(_stored(1e-7, "bfloat16") / 1e-7 - 1) < 2e-3
+            ),
         ),
     ),
 )
 
-STEPS = Lesson(
+WEIGHTS = Lesson(
     presets=(
-        Preset("Eight ordinary weights", {"weights": "0.42, -0.13, 0.05, -0.71, 0.28, 0.9, -0.36, 0.01"}),
-        Preset("One of them an outlier", {"weights": "0.42, -0.13, 0.05, -0.71, 0.28, 9, -0.36, 0.01"}),
-        Preset("All equal", {"weights": "0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3"}),
+        Preset("64 ordinary weights", {"codes": {}}),
+        Preset("One of them an outlier", {"codes": OUTLIER}),
+        Preset("The outlier, and blocks of 16", {"codes": {**OUTLIER, "size": 16}}),
+        Preset("All equal", {"codes": {"moved": [number for place in range(64) for number in (place, 0.3)]}}),
+    ),
+    prediction=Prediction(
+        "In NF4 with one scale, 7 of the 64 weights become zero. Now weight 21 is pulled out to 8. How many of the "
+        "others are zero then?",
+        ("Still 7", "About 15", "About 40", "All 63"),
+        lambda: _nearest_count(_zeros("nf4", 64)),
+        "The largest weight sets the scale of all that share it. The levels move apart, and what lies nearer to zero "
+        "than half of the first one is lost. The outlier itself loses nothing.",
+        {"codes": OUTLIER},
     ),
     try_this=(
         TryThis(
-            "Make the largest of the eight weights ten times larger, in int4.",
-            {"weights": "0.42, -0.13, 0.05, -0.71, 0.28, 9, -0.36, 0.01", "scheme": "int4", "step": "Nearest code"},
-            "How many of the other seven keep a code that is not zero?",
-            "One: −0.71 is −0.55 steps of 9/7 and becomes −1. The rest share the code 0, and are lost.",
-            lambda: _nonzero_codes("0.42, -0.13, 0.05, -0.71, 0.28, 9, -0.36, 0.01", "int4") == 2,
+            "Keep the outlier, and give every 16 weights a scale of their own.",
+            {"codes": {**OUTLIER, "size": 16}},
+            "Who still pays for it?",
+            "Its own block alone: the other 48 keep their levels. It costs bits: 32 a scale, 6 a weight, not 4.5.",
+            lambda: _zeros("nf4", 16) < 20 and _zeros("nf4", 64) > 40 and _bits(16) == 6 and _bits(64) == 4.5,
+        ),
+        TryThis(
+            "Take int4, whose levels are evenly spaced, with the outlier.",
+            {"codes": {**OUTLIER, "format": "int4"}},
+            "NF4 has more levels near zero. Do more or fewer weights become zero in int4?",
+            "More: the first level above zero is 8 / 7, nearly twice as far out as NF4's.",
+            lambda: _zeros("int4", 64) > _zeros("nf4", 64),
         ),
     ),
 )
@@ -64,16 +93,21 @@ EXPLORER = Lesson(
         ),
         Preset("A real trained matrix", {"data": "Trained matrix", "block": 64, "formats": DEFAULT_VARIANTS}),
         Preset(
-            "Four bits, five ways", {**CALM, "formats": ["int4 per tensor", "int4 blocks", "NF4", "FP4 (bitsandbytes)"]}
+            "Four bits, five ways",
+            {
+                **CALM,
+                "formats": ["int4 per tensor", "int4 blocks", "NF4", "FP4 (bitsandbytes)", "MXFP4 (OCP), blocks of 32"],
+            },
         ),
     ),
     prediction=Prediction(
-        "Of 65,536 Gaussian weights a single one is made 100 standard deviations large. By which factor does the "
-        "typical error (RMSE) of int8 with one scale for the tensor grow?",
+        "One of 65,536 Gaussian weights becomes 100 standard deviations large. By which factor does the typical error "
+        "(RMSE) of int8 grow, with one scale for the tensor?",
         ("It hardly changes", "About 5", "About 20", "About 1,000"),
         lambda: _nearest_factor(_rmse("int8", 100) / _rmse("int8", 0)),
         "The step of the code is the largest magnitude / 127. It grows from about 4 σ / 127 to 100 σ / 127, and all "
         "the other numbers pay for it.",
+        {**SPIKE, "formats": DEFAULT_VARIANTS},
     ),
     try_this=(
         TryThis(
@@ -142,7 +176,27 @@ def _stored(number: float, name: str) -> float:
     return store(number, name).value
 
 
-def _nonzero_codes(weights: str, name: str) -> int:
-    from peftcalc.quant.steps import steps
+@cache
+def _pulled() -> list[float]:
+    from peftcalc.ui.components.codes import codes_data, weights_of
 
-    return sum(code != 0 for code in steps([float(part) for part in weights.split(",")], name).codes)
+    return weights_of(codes_data(), OUTLIER)
+
+
+def _zeros(name: str, size: int) -> int:
+    """How many of the sixty-four become zero, the outlier pulled out."""
+    import numpy as np
+
+    weights = np.array(_pulled(), np.float32)
+    return int((pc.quantize(weights, name, block_size=size).dequantize() == 0).sum())
+
+
+def _bits(size: int) -> float:
+    import numpy as np
+
+    return pc.quantize(np.array(_pulled(), np.float32), "nf4", block_size=size).bits_per_value
+
+
+def _nearest_count(count: int) -> str:
+    counts = {"Still 7": 7, "About 15": 15, "About 40": 40, "All 63": 63}
+    return min(counts, key=lambda option: abs(counts[option] - count))

@@ -19,15 +19,19 @@ def last_loss(task: str, method: str, rank: int = 8, steps: int | None = None, *
     return float("inf") if last.stopped or last.validation is None else last.validation
 
 
-def _magnitude_answer() -> str:
-    """From the stored race, which needs no torch; the first "try this" trains it anew."""
-    tracks = stored_run("magnitude-rank-1").board.tracks
-    lora, dora = tracks["lora-0"].now, tracks["dora-0"].now
-    return "DoRA" if dora < 0.01 < lora else "LoRA" if lora < 0.01 < dora else "Neither"
+def _direction_answer() -> str:
+    """From the stored race, which needs no torch."""
+    tracks = stored_run("direction").board.tracks
+    reached = [name for name in ("lora", "dora") if tracks[f"{name}-0"].now < 1e-3]
+    return {("lora", "dora"): "Both", ("lora",): "Only LoRA", ("dora",): "Only DoRA"}.get(tuple(reached), "Neither")
 
 
 LESSON = Lesson(
     presets=(
+        Preset(
+            "Only lengths change, five methods",
+            {"task": "magnitude", "methods": FIVE, "rank": 4, "alpha": 16, **_PLAIN},
+        ),
         Preset(
             "Japanese city names, five methods", {"task": "names", "methods": FIVE, "rank": 8, "alpha": 16, **_PLAIN}
         ),
@@ -36,17 +40,15 @@ LESSON = Lesson(
             "The QLoRA paper's α = 16, r = 64",
             {"task": "names", "methods": ["lora", "qlora"], "rank": 64, "alpha": 16, **_PLAIN},
         ),
-        Preset(
-            "Only lengths change: LoRA against DoRA",
-            {"task": "magnitude", "methods": ["lora", "dora"], "rank": 1, "alpha": 16, **_PLAIN},
-        ),
     ),
     prediction=Prediction(
-        "The rows of a matrix must change their lengths and keep their directions. Which adapter of rank 1 can do it?",
-        ("LoRA", "DoRA", "Neither"),
-        _magnitude_answer,
-        "DoRA trains the length of every row apart from its direction. LoRA of rank 1 can add one outer product, "
-        "and 64 rows need 64 different factors. This task is made for DoRA; on real tasks the gap is small.",
+        "Now the other way round: the rows keep their lengths and are turned, by an update of rank 4. Who gets there, "
+        "with rank 8?",
+        ("Only LoRA", "Only DoRA", "Both", "Neither"),
+        _direction_answer,
+        "What LoRA adds to a row turns it and makes it longer at once, as a hypotenuse is longer than its side; taking "
+        "64 lengths back needs more than rank 8, and about 2 % of the error stay. DoRA sets the lengths apart.",
+        {"task": "direction", "methods": FIVE, "rank": 8, "alpha": 16, **_PLAIN},
     ),
     try_this=(
         TryThis(

@@ -14,11 +14,9 @@ from peftcalc.ui.lessons.quantization import MODEL
 from peftcalc.ui.quantization.numbers import BLOCKS
 
 
-@st.fragment
-def model_scale() -> None:
-    st.header("A whole model", anchor="model-scale")
+def a_model() -> None:
     lessons.show_presets(MODEL, "scale")
-    controls, result = st.columns([1, 2], gap="large")
+    controls, result = page.controls_and_result("scale")
     with page.errors_as_sentences():
         with controls:
             shapes = model_choice.choose_model()
@@ -52,7 +50,6 @@ def model_scale() -> None:
             + rf"\;/\;8 = {quantized * (24 / block - 0.125 / block) / 8 / 1e9:.4g}\ \text{{GB}}"
         )
         st.caption("QLoRA, arXiv:2305.14314, section 3, Double Quantization.")
-    state.link_notes()
 
 
 def _model_rows(matrices: list[tuple[int, int]], other: int, block: int) -> dict[str, ModelBytes]:

@@ -1,14 +1,15 @@
 """What the Quantization page computes: the visitor's choice of numbers, and what each format makes of them.
 
-Results are cached by the choice, which is small; the numbers themselves are passed beside it.
+Results are kept by the choice, which is small: `functools.lru_cache`, since `st.cache_data` takes a millisecond for
+what it has, and the curve alone asks for twenty.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import streamlit as st
@@ -38,7 +39,7 @@ class Choice:
     file: str = ""
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
+@lru_cache(maxsize=12)
 def gaussian_values(choice: Choice) -> np.ndarray:
     """A square matrix of normal numbers, with outliers where the choice has any."""
     from peftcalc.quant.samples import gaussian
@@ -55,23 +56,29 @@ def trained_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return shipped.trained_layers()
 
 
-@st.cache_data(max_entries=600, show_spinner=False)
-def measure(choice: Choice, label: str, block_size: int, _values: Any, _inputs: Any = None) -> Measured:
+def numbers_of(choice: Choice) -> tuple[np.ndarray, np.ndarray | None]:
+    """The numbers of a choice that is no file, and the inputs of a layer."""
+    return trained_layers()[choice.matrix] if choice.matrix else (gaussian_values(choice), None)
+
+
+@lru_cache(maxsize=600)
+def measure(choice: Choice, label: str, block_size: int) -> Measured:
     """What the variant loses on all the numbers."""
-    return measured(_values, VARIANTS[label], block_size, _inputs)
+    values, inputs = numbers_of(choice)
+    return measured(values, VARIANTS[label], block_size, inputs)
 
 
-@st.cache_data(max_entries=1200, show_spinner=False)
-def measure_window(choice: Choice, label: str, block_size: int, _window: Any) -> tuple[float, float]:
+@lru_cache(maxsize=1200)
+def measure_window(choice: Choice, label: str, block_size: int) -> tuple[float, float]:
     """(bits a number, RMSE) on the window only: one point of the trade-off curve."""
-    found = measured(_window, VARIANTS[label], block_size)
+    found = measured(window(numbers_of(choice)[0]), VARIANTS[label], block_size)
     return found.bits_per_value, found.rmse
 
 
-@st.cache_data(max_entries=300, show_spinner=False)
-def picture(choice: Choice, label: str, block_size: int, _window: Any) -> Picture:
+@lru_cache(maxsize=300)
+def picture(choice: Choice, label: str, block_size: int) -> Picture:
     """Histogram, code points, and where the error lies, on the window."""
-    return drawn(_window, VARIANTS[label], block_size)
+    return drawn(window(numbers_of(choice)[0]), VARIANTS[label], block_size)
 
 
 @dataclass(frozen=True)
@@ -79,24 +86,23 @@ class Compared:
     """Everything that the page shows of some numbers.
 
     Attributes:
+        labels: of the variants, in the order of the choice.
         rows: a format each, the best first.
-        pictures: by variant.
-        points: (bits a number, RMSE) on the window, by variant and block size.
+        pictures: called for the pictures, by variant.
+        points: called for (bits a number, RMSE) on the window, by variant and block size.
     """
 
+    labels: tuple[str, ...]
     rows: tuple[Measured, ...]
-    pictures: dict[str, Picture]
-    points: dict[tuple[str, int], tuple[float, float]]
+    pictures: Callable[[], dict[str, Picture]]
+    points: Callable[[], dict[tuple[str, int], tuple[float, float]]]
 
 
-def compared(
-    choice: Choice, values: Any, inputs: Any, block: int, sizes: Mapping[str, Sequence[int]], content: bytes | None
-) -> Compared:
+def compared(choice: Choice, block: int, sizes: Mapping[str, Sequence[int]], content: bytes | None) -> Compared:
     """What every variant of `sizes` makes of the numbers; many of them are quantized in a worker process.
 
     Args:
         choice: the numbers.
-        values, inputs: they, and the inputs of a layer.
         block: the block size.
         sizes: the block sizes of each variant's curve.
         content: the visitor's file, where the numbers are from one.
@@ -106,17 +112,16 @@ def compared(
     """
     if content is not None or (choice.count > MOST_HERE and not choice.matrix):
         return _in_a_worker(choice, block, sizes, content)
-    shown = window(values)
-    rows = [measure(choice, label, block, values, inputs) for label in sizes]
-    return Compared(
-        tuple(sorted(rows, key=lambda row: row.rmse)),
-        {label: picture(choice, label, block, shown) for label in sizes},
-        {
-            (label, size): measure_window(choice, label, size, shown)
-            for label, curve in sizes.items()
-            for size in {*curve, block}
-        },
-    )
+    rows = [measure(choice, label, block) for label in sizes]
+
+    def pictures() -> dict[str, Picture]:
+        return {label: picture(choice, label, block) for label in sizes}
+
+    def points() -> dict[tuple[str, int], tuple[float, float]]:
+        chosen = [(label, size) for label, curve in sizes.items() for size in {*curve, block}]
+        return {(label, size): measure_window(choice, label, size) for label, size in chosen}
+
+    return Compared(tuple(sizes), tuple(sorted(rows, key=lambda row: row.rmse)), pictures, points)
 
 
 def _in_a_worker(choice: Choice, block: int, sizes: Mapping[str, Sequence[int]], content: bytes | None) -> Compared:
@@ -132,8 +137,7 @@ def _in_a_worker(choice: Choice, block: int, sizes: Mapping[str, Sequence[int]],
 
 def _compared(made: background.Made) -> Compared:
     found = made.record
-    return Compared(
-        tuple(row_from_json(row) for row in found["rows"]),
-        {label: picture_from_json(told) for label, told in found["pictures"].items()},
-        {(label, size): (bits, rmse) for label, size, bits, rmse in found["points"]},
-    )
+    pictures = {label: picture_from_json(told) for label, told in found["pictures"].items()}
+    points = {(label, size): (bits, rmse) for label, size, bits, rmse in found["points"]}
+    rows = tuple(row_from_json(row) for row in found["rows"])
+    return Compared(tuple(pictures), rows, lambda: pictures, lambda: points)

@@ -1,6 +1,8 @@
-"""A teacher of known rank: the floor under every adapter, and what LoRA reached."""
+"""A teacher of known rank: the floor under every adapter, what LoRA reached, and such an update as a product."""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 import pandas as pd
@@ -11,35 +13,61 @@ from peftcalc.jobs.job import Job
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.plots import rank as plots
 from peftcalc.ui import live, page, show, state
+from peftcalc.ui.components.product import product
 from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons import rank as data
 from peftcalc.ui.lessons.rank import KNOWN
 
 SLOT = "rank"
+SIZE = 16
+"""Rows and columns of the update that is drawn as a product."""
 
 
 def known_rank() -> None:
-    st.header("A teacher of known rank", anchor="known-rank")
     lessons.show_presets(KNOWN, "known")
-    controls, result = st.columns([1, 3], gap="large")
+    controls, result = page.controls_and_result("known")
     with controls:
         teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
         spectrum = state.choice("Its singular values", SPECTRA, "spectrum", "equal")
         live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
-    floor = known_floor(teacher_rank, spectrum)
+        st.caption(
+            "A **teacher** is a matrix made to be learned. A **singular value** is how strongly a matrix acts along "
+            "one of its directions; its square is that direction's energy."
+        )
     with result:
+        guessed = lessons.show_prediction(KNOWN, "known")
         live.watch(SLOT, _look)
-        if live.current(SLOT) is None:
-            stored = stored_lesson("rank-known")
-            losses = data.trained_losses(teacher_rank, spectrum)
-            seeds = len(next(iter(losses.values())))
-            page.badge("exact", "the line, known before training")
-            page.badge("stored run", f"the squares, {seeds} teachers each; {stored.made}")
-            _floor_chart(floor, {rank: float(np.mean(values)) for rank, values in losses.items()})
-    with st.expander("The formula, with these numbers, and as code"):
-        _floor_formula(teacher_rank, spectrum, floor)
-    lessons.show_prediction(KNOWN, "known")
+        if not guessed:
+            _asked_for(teacher_rank, spectrum)
+        elif live.current(SLOT) is None:
+            _stored(teacher_rank, spectrum)
+    show.folded(
+        "The formula, with these numbers, and as code",
+        "known",
+        functools.partial(_floor_formula, teacher_rank, spectrum),
+    )
+    _as_a_product(teacher_rank, spectrum)
     lessons.show_try_this(KNOWN, "known")
+
+
+def _asked_for(teacher_rank: int, spectrum: str) -> None:
+    """Before the guess: what the teacher asks for, and nothing that was learned."""
+    shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank].tolist()
+    rows = [{"direction": place, "share": share} for place, share in enumerate(shares, 1)]
+    told = ", ".join(f"{share:.0%}" for share in shares)
+    show.chart(plots.directions_chart(rows), f"Energy of the teacher's update by direction: {told}.")
+    st.caption("What the teacher asks for. What each rank must leave over opens with your guess.")
+    page.badge("exact")
+
+
+def _stored(teacher_rank: int, spectrum: str) -> None:
+    stored = stored_lesson("rank-known")
+    losses = data.trained_losses(teacher_rank, spectrum)
+    seeds = len(next(iter(losses.values())))
+    _floor_chart(teacher_rank, spectrum, {rank: float(np.mean(values)) for rank, values in losses.items()})
+    page.badge("exact", "the line, known before training")
+    page.badge("stored run", f"the squares, {seeds} teachers each; {stored.made}")
 
 
 def _train(teacher_rank: int, spectrum: str) -> None:
@@ -52,13 +80,17 @@ def _train(teacher_rank: int, spectrum: str) -> None:
 
 
 def _look(job: Job) -> None:
+    if predict.guessed("known") is None:
+        st.caption("It trains; what it reaches opens with your guess.")
+        return
     teacher_rank, spectrum = st.session_state["_teacher"]
     losses = {int(record["run"]): record["loss"] for record in job.records if record.get("loss") is not None}
+    _floor_chart(teacher_rank, spectrum, losses)
     page.badge("measured", f"teacher of rank {teacher_rank}, {spectrum} singular values, seed 0")
-    _floor_chart(known_floor(teacher_rank, spectrum), losses)
 
 
-def _floor_chart(floor: np.ndarray, losses: dict[int, float]) -> None:
+def _floor_chart(teacher_rank: int, spectrum: str, losses: dict[int, float]) -> None:
+    floor = known_floor(teacher_rank, spectrum)
     line = pd.DataFrame([(rank, floor[rank]) for rank in data.KNOWN_RANKS], columns=["rank", "floor"])
     trained = pd.DataFrame(sorted(losses.items()), columns=["rank", "loss"])
     told = ", ".join(f"rank {rank}: {loss:.3g}" for rank, loss in sorted(losses.items()))
@@ -71,14 +103,25 @@ def _floor_chart(floor: np.ndarray, losses: dict[int, float]) -> None:
     show.download_csv(line.merge(trained, on="rank", how="left"), "floor-and-trained")
 
 
-def _floor_formula(teacher_rank: int, spectrum: str, floor: np.ndarray) -> None:
+def _as_a_product(teacher_rank: int, spectrum: str) -> None:
+    st.markdown(f"##### Such an update as B times A, {SIZE} × {SIZE}")
+    st.markdown(
+        "There are as many singular values as the rank. Drag B and A as you like: they grow and shrink, and never "
+        "become more. Lower the rank, and they become fewer."
+    )
+    W, B, A = data.teacher_factors(teacher_rank, spectrum, SIZE)
+    product(W, B, A, rank=teacher_rank, alpha=teacher_rank, key="teacher", link=False)
+
+
+def _floor_formula(teacher_rank: int, spectrum: str) -> None:
     st.latex(
         r"\min_{\operatorname{rank}(BA) \le r} \frac{\lVert \Delta W - BA \rVert^2}{\lVert \Delta W \rVert^2} "
         r"= \frac{\sum_{i > r} \sigma_i^2}{\sum_i \sigma_i^2}"
     )
-    energies = np.ones(teacher_rank) if spectrum == "equal" else 1 / np.arange(1, teacher_rank + 1)
     half = max(1, teacher_rank // 2)
-    st.latex(rf"r = {half}: \quad {energies[half:].sum():.4g} / {energies.sum():.4g} = {floor[half]:.4g}")
+    energies = np.ones(teacher_rank) if spectrum == "equal" else 1 / np.arange(1, teacher_rank + 1)
+    floor = known_floor(teacher_rank, spectrum)[half]
+    st.latex(rf"r = {half}: \quad {energies[half:].sum():.4g} / {energies.sum():.4g} = {floor:.4g}")
     show.code(
         "import peftcalc as pc\nfrom peftcalc.geometry.rank_bound import known_floor\n\n"
         f'print(known_floor({teacher_rank}, "{spectrum}"))\n'

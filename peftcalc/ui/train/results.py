@@ -1,4 +1,4 @@
-"""A race on a page: curves, standings, samples before and now; at the end the comparison and what can be taken away."""
+"""A race that is through, or was cut off: the comparison with intervals, and what can be taken away."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from peftcalc.jobs.job import Job
-from peftcalc.lab.race_results import RaceResults, Track
-from peftcalc.plots import training
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.plots.work import curves_asked
 from peftcalc.ui import page, show
+from peftcalc.ui.components.weights import METRICS
 
-WIDTH = 160
-"""Of a method's samples, in screen points: six stand beside each other on a wide screen, two on a telephone."""
-METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read rightly"}
+COLUMNS = {
+    "method": "Method",
+    "settings": "Settings",
+    "trainable": "Trained numbers",
+    "before": "Loss before",
+    "validation": "Held-out loss",
+    "half_width": "± 95 %",
+    "seconds": "Time, s",
+    "peak_bytes": "Peak, bytes",
+    "seeds": "Seeds",
+    **{name: label.capitalize() for name, label in METRICS.items()},
+}
+FORMATS = {"Loss before": "%.4g", "Held-out loss": "%.3g", "± 95 %": "%.2g", "Time, s": "%.2f"}
 METRICS_EXPLAINED = {
     "judged": "**sounds right**: share of 200 drawn names that a classifier of letters takes for names of the country",
     "copied": "**copied**: share that stands in the training names, letter by letter",
@@ -31,70 +40,37 @@ def note(text: str) -> None:
     st.markdown(f":small[{text}]")
 
 
-def draw(board: RaceResults) -> None:
-    """What is looked at again and again while a race runs."""
-    show.chart(training.curves_chart(board), training.curves_alt(board))
-    st.table(pd.DataFrame(training.standings(board)).set_index("Method"), border="horizontal")
-    for track in board.tracks.values():
-        if track.last is not None and track.last.stopped:
-            st.warning(
-                page.escape(f"{track.label}, seed {track.seed}, {track.last.stopped}."), icon=":material/trending_up:"
-            )
-    _samples(board)
-
-
-def _samples(board: RaceResults) -> None:
-    """What the base model did, and what each method does now, beside each other."""
-    shown = [track for method in board.race.methods if (tracks := board.of(method)) for track in tracks[:1]]
-    shown = [track for track in shown if track.looks and track.looks[-1].samples]
-    if not shown:
-        return
-    st.subheader("Before and now", anchor=False)
-    with st.container(horizontal=True, gap="medium"):
-        with st.container(width=WIDTH):
-            st.markdown("**Before**")
-            _sample(shown[0], 0)
-        for track in shown:
-            with st.container(width=WIDTH):
-                st.markdown(f"**{track.label}**, step {track.looks[-1].step}")
-                _sample(track, -1)
-    explained = [METRICS_EXPLAINED[name] for name in shown[0].looks[0].metrics if name in METRICS_EXPLAINED]
-    if explained:
-        note("; ".join(explained) + ".")
-
-
-def _sample(track: Track, look: int) -> None:
-    record = track.looks[look]
-    if isinstance(record.samples[0], dict):
-        picture, alt = _digits(json.dumps(record.samples)), training.digits_alt(record.samples)
-        st.image(picture, width="stretch", alt=f"{track.label}: {alt}")
-    elif "\n" in "".join(record.samples):
-        for text in record.samples[:2]:
-            st.code(text, language="python", wrap_lines=True)
-    else:
-        st.markdown("  \n".join(page.escape(name) for name in record.samples[:10]))
-    if record.metrics:
-        note(", ".join(f"{METRICS.get(name, name)} {100 * value:.0f} %" for name, value in record.metrics.items()))
-
-
-@st.cache_data(max_entries=200, show_spinner=False)
-def _digits(samples: str) -> str:
-    return training.digits_picture(json.loads(samples), columns=4)
-
-
 def results(board: RaceResults, job: Job | None = None) -> None:
     """After the race: the comparison with intervals, records, adapters, figures and code."""
     race = board.race
     st.subheader("The comparison", anchor=False)
     comparison = board.comparison()
+    _diverged(board)
+    if not board.complete:
+        st.info(
+            f"This run was cut off: all methods are compared at step {board.common_step}, the last at which each of "
+            "them was measured on held-out data.",
+            icon=":material/balance:",
+        )
     summary = comparison.summary()
     if len(race.seeds) == 1:
         summary = summary.drop(columns="half_width")
         note("One seed: small differences between methods may be chance. Ask for three seeds or more to see intervals.")
-    show.table(summary, f"comparison-{race.task}", f"Results of each method on the task {race.task}")
+    named = summary.rename(columns=COLUMNS)
+    show.table(named, f"comparison-{race.task}", f"Results of each method on the task {race.task}", **FORMATS)
+    explained = [METRICS_EXPLAINED[name] for name in comparison.runs[0].metrics if name in METRICS_EXPLAINED]
+    if explained:
+        note("; ".join(explained) + ".")
     if len(race.seeds) > 1 and len(race.methods) > 1:
         _paired(board)
     _take_away(board, job)
+
+
+def _diverged(board: RaceResults) -> None:
+    for track in board.tracks.values():
+        if track.last is not None and track.last.stopped:
+            sentence = f"{track.label}, seed {track.seed}, {track.last.stopped}."
+            st.warning(page.escape(sentence), icon=":material/trending_up:")
 
 
 def _paired(board: RaceResults) -> None:

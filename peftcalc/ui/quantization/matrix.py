@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from peftcalc.plots import quantization as plots
-from peftcalc.quant.compared.formats import VARIANTS, WINDOW, Measured, Picture
+from peftcalc.quant.compared.formats import VARIANTS, WINDOW, Measured
 from peftcalc.quant.compared.upload import read_upload
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
@@ -24,44 +25,41 @@ COUNTS = (16_384, 65_536, 262_144, 1_048_576)
 OUTLIER_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 SHARES = {"one number": 0.0, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2}
 KINDS = ("Gaussian", "Gaussian with outliers", "Trained matrix", "Your file")
+FEW_BITS = 5
+"""A number, at most, of the formats that the sentence compares."""
 MATRIX = "layers.0.self_attn.q_proj"
 
 
-@st.fragment
-def the_error() -> None:
-    st.header("The error on many weights", anchor="the-error")
+def a_matrix() -> None:
     lessons.show_presets(EXPLORER, "explorer")
-    labels = state.several("Formats", tuple(VARIANTS), "formats", DEFAULT_VARIANTS)
-    controls, result = st.columns([1, 3], gap="large")
+    controls, result = page.controls_and_result("explorer")
     with page.errors_as_sentences():
         with controls:
-            choice, values, inputs, content = _chosen_numbers()
+            choice, count, content = _chosen_numbers()
             block = state.slider("Block size", data.BLOCKS, "block", 64)
+            labels = state.several("Formats", tuple(VARIANTS), "formats", DEFAULT_VARIANTS)
         with result:
+            lessons.show_prediction(EXPLORER, "explorer")
             if labels:
-                _explorer(
-                    choice, values, data.compared(choice, values, inputs, block, _sizes(labels, block), content), block
-                )
+                _explorer(choice, count, data.compared(choice, block, _sizes(labels, block), content), block)
             else:
                 st.info("Choose at least one format.", icon=":material/info:")
-    lessons.show_prediction(EXPLORER, "explorer")
     lessons.show_try_this(EXPLORER, "explorer")
-    state.link_notes()
 
 
-def _sizes(labels: list[str], block: int) -> dict[str, tuple[int, ...]]:
+def _sizes(labels: Sequence[str], block: int) -> dict[str, tuple[int, ...]]:
     """The block sizes of each variant's curve: one where it has a size of its own or no blocks."""
     free = {label for label in labels if VARIANTS[label].per == "block" and not VARIANTS[label].own_block}
     return {label: CURVE_BLOCKS if label in free else (block,) for label in labels}
 
 
-def _chosen_numbers() -> tuple[data.Choice, Any, Any, bytes | None]:
-    """The choice, its numbers, a layer's real inputs where the numbers are its weight, and the visitor's file."""
+def _chosen_numbers() -> tuple[data.Choice, int, bytes | None]:
+    """The choice, how many numbers it has, and the visitor's file."""
     kind = state.menu("Numbers", KINDS, "data", KINDS[0])
     if kind == "Trained matrix":
         layers = data.trained_layers()
         name = state.menu("Layer of the shipped text model", tuple(layers), "matrix", MATRIX)
-        return data.Choice(kind, matrix=name), *layers[name], None
+        return data.Choice(kind, matrix=name), layers[name][0].size, None
     if kind == "Your file":
         return _uploaded(kind)
     outlier, outliers = 0, 0
@@ -71,44 +69,61 @@ def _chosen_numbers() -> tuple[data.Choice, Any, Any, bytes | None]:
         share = SHARES[state.choice("Share of outliers", tuple(SHARES), "share", "one number")]
         outliers = max(1, round(share * count))
     seed = state.slider("Other numbers (seed)", range(6), "noise", 0)
-    choice = data.Choice(kind, count, float(outlier), outliers, seed)
-    return choice, data.gaussian_values(choice), None, None
+    return data.Choice(kind, count, float(outlier), outliers, seed), count, None
 
 
-def _uploaded(kind: str) -> tuple[data.Choice, Any, Any, bytes | None]:
+def _uploaded(kind: str) -> tuple[data.Choice, int, bytes | None]:
     file = st.file_uploader("A .safetensors or .npy file", ["safetensors", "npy"], max_upload_size=data.LARGEST_FILE_MB)
     if file is None:
         st.caption(f"Up to {data.LARGEST_FILE_MB} MB. Only numbers are read, nothing is executed or kept.")
-        choice = data.Choice(KINDS[0], COUNTS[1])
-        return choice, data.gaussian_values(choice), None, None
+        return data.Choice(KINDS[0], COUNTS[1]), COUNTS[1], None
     content = file.getvalue()
     tensors = read_upload(file.name, content)
     name = st.selectbox("Tensor", sorted(tensors, key=lambda key: -math.prod(tensors[key].shape)))
     choice = data.Choice(kind, matrix=name, digest=hashlib.sha256(content).hexdigest(), file=file.name)
-    return choice, tensors[name], None, content
+    return choice, math.prod(tensors[name].shape), content
 
 
-def _explorer(choice: data.Choice, values: Any, found: data.Compared, block: int) -> None:
+def _explorer(choice: data.Choice, count: int, found: data.Compared, block: int) -> None:
     rows = found.rows
-    page.badge("measured", f"on {math.prod(values.shape):,} numbers, by quantization_error()")
-    st.subheader("Ranking", anchor=False)
     ranking = pd.DataFrame(
         [(row.label, row.family, row.rmse, f"{row.sqnr_db:.1f} dB · {row.bits_per_value:.4g} bits") for row in rows],
         columns=["variant", "format", "rmse", "text"],
     )
     spoken = ", ".join(f"{row.label} {row.rmse:.3g}" for row in rows)
     show.chart(plots.ranking_chart(ranking), f"Root mean square error, the best first: {spoken}.")
-    _small_multiples(found.pictures)
-    _trade_off(found, block)
-    _where(found.pictures)
-    with st.expander("Every number, as a table and as code"):
-        show.table(_ranking_table(rows), "quantization-error", "What each format loses")
-        show.code(ranking_code(choice, block, [row.label for row in rows]), "quantization_error.py")
-        st.latex(r"\mathrm{SQNR} = 10 \log_{10} \frac{\sum x^2}{\sum (\hat x - x)^2}")
+    st.markdown(_told(rows))
+    page.badge("measured", f"on {count:,} numbers, by quantization_error()")
+    pictures = {
+        "the codes used": partial(_small_multiples, found),
+        "error against bits": partial(_trade_off, found, block),
+        "where the error lies": partial(_where, found),
+        "table and code": partial(_table_and_code, choice, block, rows),
+    }
+    pictures[state.choice("Look closer", tuple(pictures), "picture", "the codes used")]()
 
 
-def _small_multiples(pictures: dict[str, Picture]) -> None:
-    st.subheader("The numbers, and the codes they can become", anchor=False)
+def _told(rows: Sequence[Measured]) -> str:
+    """The ranking in a sentence."""
+    few = [row for row in rows if row.bits_per_value <= FEW_BITS]
+    if len(few) < 2:
+        return "The shorter a bar, the nearer the stored numbers are to the original."
+    best, worst = few[0], few[-1]
+    factor = f"{worst.rmse / best.rmse:.3g} times as far" if best.rmse else "further"
+    return (
+        f"The shorter a bar, the nearer the stored numbers are to the original. With about four bits **{best.label}** "
+        f"is nearest; {worst.label} is {factor} off."
+    )
+
+
+def _table_and_code(choice: data.Choice, block: int, rows: Sequence[Measured]) -> None:
+    show.table(_ranking_table(rows), "quantization-error", "What each format loses")
+    show.code(ranking_code(choice, block, [row.label for row in rows]), "quantization_error.py")
+    st.latex(r"\mathrm{SQNR} = 10 \log_{10} \frac{\sum x^2}{\sum (\hat x - x)^2}")
+
+
+def _small_multiples(found: data.Compared) -> None:
+    pictures = found.pictures()
     st.caption(
         "Each number divided by the largest of those that share its scale. Red ticks are code points. One outlier with "
         "one scale for all presses the other numbers together around zero, where few codes are left."
@@ -128,13 +143,12 @@ def _small_multiples(pictures: dict[str, Picture]) -> None:
 
 
 def _trade_off(found: data.Compared, block: int) -> None:
-    st.subheader("Error against bits and block size", anchor=False)
-    labels = list(found.pictures)
+    labels, points = found.labels, found.points()
 
     def point(label: str, size: int) -> tuple[str, str, str, float, float]:
         variant = VARIANTS[label]
         shown = f"{variant.own_block or size}" if variant.per == "block" else variant.per
-        return label, variant.family, shown, *found.points[label, size]
+        return label, variant.family, shown, *points[label, size]
 
     columns = ["variant", "format", "block", "bits", "rmse"]
     curve = pd.DataFrame(
@@ -148,18 +162,15 @@ def _trade_off(found: data.Compared, block: int) -> None:
     )
 
 
-def _where(pictures: dict[str, Picture]) -> None:
-    st.subheader("Where on the number line the error lies", anchor=False)
-    frame = pd.concat(
-        pd.DataFrame(
-            {
-                "variant": label,
-                "format": VARIANTS[label].family,
-                "place": shown.line_places,
-                "share": shown.line_shares,
-            }
-        )
-        for label, shown in pictures.items()
+def _where(found: data.Compared) -> None:
+    shown = [(label, picture, len(picture.line_places)) for label, picture in found.pictures().items()]
+    frame = pd.DataFrame(
+        {
+            "variant": [label for label, _, bins in shown for _ in range(bins)],
+            "format": [VARIANTS[label].family for label, _, bins in shown for _ in range(bins)],
+            "place": np.concatenate([picture.line_places for _, picture, _ in shown]),
+            "share": np.concatenate([picture.line_shares for _, picture, _ in shown]),
+        }
     )
     show.chart(plots.error_line_chart(frame), "The share of each format's squared error, by where the numbers lie.")
 

@@ -1,0 +1,280 @@
+// Sixty-four weights and the few values that their codes can stand for: the levels of one scale for all, or of one a
+// block. One weight pulled out moves the levels of all that share its scale. (QLoRA paper, section 2, eq. 1 and 2.)
+import { number, numbers, oneOf, whole } from "./checks.js";
+import { NAMES, Rail, STAGES } from "./codes_rail.js";
+import { button, choice, figure } from "./controls.js";
+import { grid, quantizationError, quantize } from "./core.js";
+import { num, s, still } from "./elements.js";
+import { draggable, place, roving } from "./hands.js";
+
+const SIZES = [64, 32, 16];
+/** Share of the picture's half that the crowd has; what lies beyond is drawn closer together. */
+const INNER = 0.74;
+const STEP = 0.05;
+/** How far a finger may be from a weight, in pixels: elsewhere it scrolls the page. */
+const NEAR = 34;
+const GLIDE = 250;
+
+export default class Codes {
+  static check(data) {
+    const limit = number("limit", data.limit, 1e-6, 1e6), crowd = number("crowd", data.crowd, 1e-6, limit);
+    return {
+      limit, crowd,
+      first: numbers("weights", data.weights, 64, 64, -limit, limit),
+      format: oneOf("format", data.format, Object.keys(NAMES)),
+      size: oneOf("size", data.size, SIZES),
+      stage: whole("stage", data.stage, 0, STAGES.length - 1),
+      rail: data.rail ? new Rail() : null,
+    };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    const put = name => value => { this[name] = value; frame.draw(); frame.release(); };
+    this.formats = choice("Format", Object.entries(NAMES), put("format"));
+    this.sizes = choice("Weights that share a scale", SIZES.map(size => [size, size === 64 ? "64 share a scale" : String(size)]), put("size"));
+    this.puller = button("", () => this.pull());
+    this.figures = [figure("RMSE"), figure("at most"), figure("bits each")];
+    frame.bar.classList.add("x-tight");
+    frame.bar.append(this.formats.box, this.sizes.box, this.puller, ...this.figures.map(one => one.box));
+  }
+
+  receive(data) {
+    Object.assign(this, data);
+    this.x = data.first.slice();
+    this.chosen = 20;
+    this.rail?.belong(this);
+    this.controls();
+  }
+
+  controls() {
+    this.formats.value = this.format;
+    this.sizes.value = this.size;
+  }
+
+  // ---- what the visitor moves ----
+
+  get state() {
+    const moved = this.x.flatMap((value, i) => (value === this.first[i] ? [] : [i, value]));
+    return { format: this.format, size: this.size, stage: this.stage, moved };
+  }
+  set state(state) {
+    const moved = numbers("moved", state.moved, 0, 128), x = this.first.slice();
+    if (moved.length % 2) throw new RangeError(`moved must come in pairs, got ${moved.length} numbers`);
+    for (let k = 0; k < moved.length; k += 2) x[whole("moved", moved[k], 0, 63)] = number("moved", moved[k + 1], -this.limit, this.limit);
+    this.format = oneOf("format", state.format, Object.keys(NAMES));
+    this.size = oneOf("size", state.size, SIZES);
+    this.stage = whole("stage", state.stage, 0, STAGES.length - 1);
+    this.x = x;
+    if (moved.length) this.chosen = this.outermost();
+    this.controls();
+  }
+
+  put(i, value) {
+    this.x[i] = Number(Math.max(-this.limit, Math.min(this.limit, value)).toFixed(3));
+    this.frame.draw();
+  }
+  choose(i) {
+    this.chosen = i;
+    this.sticks.forEach(({ g }, k) => g.setAttribute("tabindex", k === i ? 0 : -1));
+    this.frame.draw();
+  }
+  outermost() { return this.x.reduce((best, v, i) => (Math.abs(v) > Math.abs(this.x[best]) ? i : best), 0); }
+  get out() { return Math.abs(this.x[this.outermost()]) > this.crowd; }
+
+  /** Take the chosen weight far out, or all that lie beyond the crowd back to where they began. */
+  pull() {
+    const back = this.out, from = this.x.slice();
+    const to = from.map((v, i) => (back ? (Math.abs(v) > this.crowd ? this.first[i] : v) : i === this.chosen ? Math.sign(v || 1) * this.limit : v));
+    const began = performance.now(), step = now => {
+      const share = still() ? 1 : Math.min(1, (now - began) / GLIDE), eased = share * (2 - share);
+      to.forEach((v, i) => { if (v !== from[i]) this.put(i, from[i] + (v - from[i]) * eased); });
+      if (share < 1) requestAnimationFrame(step);
+      else this.frame.release();
+    };
+    requestAnimationFrame(step);
+  }
+
+  key(event, i) {
+    const up = { ArrowUp: STEP, ArrowDown: -STEP, PageUp: 1, PageDown: -1 }[event.key];
+    if (event.altKey || !(up || event.key === "Home")) return;
+    this.put(i, up ? this.x[i] + (up * this.crowd * (event.shiftKey ? 10 : 1)) : this.first[i]);
+    event.preventDefault();
+    this.frame.releaseSoon();
+  }
+
+  // ---- where a number lies ----
+
+  up(v) {
+    const size = Math.min(Math.abs(v), this.limit), inner = INNER * this.half;
+    const away = size <= this.crowd ? (size / this.crowd) * inner : inner + ((size - this.crowd) / (this.limit - this.crowd)) * (this.half - inner);
+    return this.middle - Math.sign(v) * away;
+  }
+  value(y) {
+    const away = Math.abs(this.middle - y), inner = INNER * this.half, sign = y < this.middle ? 1 : -1;
+    return sign * (away <= inner ? (away / inner) * this.crowd : this.crowd + ((away - inner) / (this.half - inner)) * (this.limit - this.crowd));
+  }
+  at(i) { return this.left + (i + 0.5) * this.pitch; }
+
+  // ---- drawing ----
+
+  layout(width) {
+    const { projector, small } = this.frame, wide = width >= 640, counts = wide ? Math.min(170, 0.16 * width) : 0;
+    const height = (wide ? (this.rail ? 196 : 320) : 250) + (projector ? 30 : 0), head = small + 10;
+    Object.assign(this, { wide, middle: head + height / 2, half: height / 2 - 8, left: small * 3.2, counts });
+    this.right = width - counts - (wide ? 18 : 4);
+    this.pitch = (this.right - this.left) / 64;
+    const total = head + height + 4;
+    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${total}`, width, height: total,
+      "aria-label": "64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level" });
+    this.drawing.append(s("text", { class: "small left quiet", x: this.left, y: small / 2 + 1 }, wide ? "Each ring is a weight: drag it. Each line is a level that a code can stand for." : "Ring: a weight, drag it. Line: a level."));
+    this.axis(head, height);
+    this.bands = [0, 1, 2, 3].map(() => s("rect", { y: head, height, rx: 6 }));
+    this.levels = s("path", { class: "x-levels" });
+    this.tops = s("path", { class: "x-tops" });
+    this.errors = s("path", { class: "x-errors" });
+    this.landed = s("path", { class: "x-landed" });
+    const surface = s("rect", { class: "x-surface", x: this.left, y: 0, width: this.right - this.left, height: total });
+    this.drawing.append(...this.bands, this.levels, this.tops, this.errors, this.landed, surface);
+    this.grabbed(surface);
+    this.sticks = this.x.map((_, i) => this.stick(i));
+    this.strip(width, small);
+    this.drawn = {};
+    this.frame.stage.replaceChildren(this.drawing, ...(this.rail ? [this.rail.layout(width)] : []));
+  }
+
+  axis(head, height) {
+    for (const sign of [1, -1]) {
+      const y = sign > 0 ? head : this.up(-this.crowd), high = ((1 - INNER) * this.half) + 8;
+      this.drawing.append(s("rect", { class: "x-far", x: this.left, y, width: this.right - this.left, height: high }));
+    }
+    const round = 10 ** Math.floor(Math.log10(this.crowd)), near = round * [5, 2, 1].find(k => k * round <= this.crowd);
+    const ticks = [this.limit, near, near / 2, 0].flatMap(v => (v ? [v, -v] : [v]));
+    for (const v of ticks) this.drawing.append(s("text", { class: "small right quiet", x: this.left - 7, y: this.up(v) }, num(v)));
+  }
+
+  stick(i) {
+    const ring = s("circle", { class: "ring", cx: this.at(i), r: Math.max(2.2, Math.min(6, this.pitch * 0.36)) });
+    const g = s("g", { class: "x-weight", tabindex: i === this.chosen ? 0 : -1, role: "slider", "aria-label": `Weight ${i + 1} of 64`, "data-spot": `w${i}`,
+      "aria-valuemin": -this.limit, "aria-valuemax": this.limit, "aria-orientation": "vertical" }, ring);
+    g.addEventListener("focus", () => this.choose(i));
+    g.addEventListener("keydown", event => this.key(event, i));
+    roving(g, 0, i, (row, column) => (row ? undefined : this.sticks[column]?.g));
+    this.drawing.append(g);
+    return { g, ring };
+  }
+
+  /** The whole picture is one handle: the nearest weight is taken. */
+  grabbed(surface) {
+    const spot = event => place(event, this.drawing), nearest = x => Math.max(0, Math.min(63, Math.floor((x - this.left) / this.pitch)));
+    const reached = ({ x, y }) => {
+      const near = [...Array(64).keys()].map(i => [Math.hypot(this.at(i) - x, this.up(this.x[i]) - y), i]);
+      return near.reduce((best, one) => (one[0] < best[0] ? one : best));
+    };
+    draggable(surface, {
+      start: event => {
+        const here = spot(event), [far, i] = reached(here), taken = event.pointerType === "mouse" ? nearest(here.x) : i;
+        if (event.pointerType !== "mouse" && far > NEAR) return false;
+        this.held = { i: taken, off: event.pointerType === "mouse" && Math.abs(this.up(this.x[taken]) - here.y) > 14 ? 0 : this.up(this.x[taken]) - here.y };
+        this.sticks[taken].g.focus({ preventScroll: true });
+        if (this.held.off === 0) this.put(taken, this.value(here.y));
+      },
+      move: event => this.put(this.held.i, this.value(spot(event).y + this.held.off)),
+      end: () => this.frame.release(),
+    });
+  }
+
+  /** How many weights stand on each level, beside the levels. */
+  strip(width, small) {
+    this.bars = s("path", { class: "x-counts" });
+    this.most = s("text", { class: "small left" });
+    this.told = s("text", { class: "small left quiet", x: this.right + 18, y: small / 2 + 1 });
+    if (this.counts) this.drawing.append(this.bars, this.most, this.told);
+  }
+
+  // ---- numbers ----
+
+  compute() {
+    this.now = quantize(this.x, this.format, this.size);
+    this.error = quantizationError(this.x, this.now.back);
+    this.block = Math.floor(this.chosen / this.size);
+    this.scale = this.now.scales[this.block];
+  }
+  get grid() { return this.grids?.format === this.format ? this.grids.values : (this.grids = { format: this.format, values: grid(this.format) }).values; }
+
+  paint() {
+    this.compute();
+    const { now, size } = this, groups = 64 / size, color = `var(--x-${this.format})`;
+    this.drawing.style.setProperty("--format", color);
+    if (this.rail) this.drawing.setAttribute("class", `x-stage-${this.stage}`);
+    this.bands.forEach((band, b) => {
+      const shown = b < groups && groups > 1;
+      band.setAttribute("class", `x-band${b === this.block ? " here" : ""}${shown ? "" : " off"}`);
+      if (b < groups) { band.setAttribute("x", this.left + b * size * this.pitch + 1); band.setAttribute("width", size * this.pitch - 2); }
+    });
+    this.paintLevels();
+    let sticks = "", landed = "";
+    const wide = Math.max(1.5, this.pitch * 0.3);
+    this.sticks.forEach(({ g, ring }, i) => {
+      const x = this.at(i), y = this.up(this.x[i]), end = this.up(now.back[i]), text = num(this.x[i], 3);
+      ring.setAttribute("cy", y);
+      g.classList.toggle("chosen", i === this.chosen);
+      g.setAttribute("aria-valuenow", this.x[i]);
+      g.setAttribute("aria-valuetext", `${text}, stored as ${num(now.back[i], 3)}`);
+      sticks += `M${x.toFixed(1)},${y.toFixed(1)}V${end.toFixed(1)}`;
+      landed += `M${(x - wide).toFixed(1)},${end.toFixed(1)}h${(2 * wide).toFixed(1)}`;
+    });
+    this.errors.setAttribute("d", sticks);
+    this.landed.setAttribute("d", landed);
+    if (this.counts) this.paintCounts();
+    this.figures[0].set(this.error.rmse.toFixed(4));
+    this.figures[1].set(this.error.maxAbs.toFixed(3));
+    this.figures[2].set(num((this.format === "int8" ? 8 : 4) + (this.format === "mxfp4" ? 8 : 32) / size, 3));
+    this.puller.textContent = this.out ? "Put it back" : "Pull one out";
+    this.rail?.paint();
+  }
+
+  paintLevels() {
+    const { scales } = this.now, mark = `${this.format},${scales}`;
+    if (this.drawn.mark === mark) return;
+    this.drawn.mark = mark;
+    let lines = "", tops = "";
+    scales.forEach((scale, b) => {
+      const from = (this.left + b * this.size * this.pitch + 3).toFixed(1), to = (this.left + (b + 1) * this.size * this.pitch - 3).toFixed(1);
+      for (const v of this.grid) if (Math.abs(v * scale) <= this.limit * 1.001) lines += `M${from},${this.up(v * scale).toFixed(1)}H${to}`;
+      const absmax = this.x.slice(b * this.size, (b + 1) * this.size).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      for (const v of [absmax, -absmax]) tops += `M${from},${this.up(v).toFixed(1)}H${to}`;
+    });
+    this.levels.setAttribute("d", lines);
+    this.levels.classList.toggle("many", this.grid.length > 16);
+    this.tops.setAttribute("d", tops);
+  }
+
+  paintCounts() {
+    const from = this.block * this.size, found = new Map();
+    for (let i = from; i < from + this.size; i++) found.set(this.now.back[i], (found.get(this.now.back[i]) ?? 0) + 1);
+    const x = this.right + 18, room = this.counts - 40;
+    let bars = "", most = [0, 0];
+    for (const [value, times] of found) {
+      bars += `M${x},${this.up(value).toFixed(1)}h${((room * times) / this.size).toFixed(1)}`;
+      if (times > most[1]) most = [value, times];
+    }
+    this.bars.setAttribute("d", bars);
+    this.most.setAttribute("x", x + (room * most[1]) / this.size + 6);
+    this.most.setAttribute("y", this.up(most[0]));
+    this.most.textContent = `${most[1]} at ${num(most[0], 2)}`;
+    this.told.textContent = `${found.size} of ${this.grid.length} levels used`;
+  }
+
+  get picture() { return this.drawing; }
+
+  /** Who sets the scale, and who pays. */
+  get sentence() {
+    const { size } = this, i = this.outermost(), b = Math.floor(i / size), from = b * size, scale = this.now.scales[b];
+    const others = [...Array(size).keys()].map(k => k + from).filter(k => k !== i), zero = others.filter(k => this.now.back[k] === 0 && this.x[k] !== 0).length;
+    const step = Math.min(...this.grid.filter(v => v > 0)) * scale, whose = size === 64 ? "all 64" : `its block of ${size}`;
+    const shared = () => quantizationError(this.x, quantize(this.x, this.format, 64).back).rmse;
+    const rest = size === 64 ? "" : ` The other ${64 - size} keep scales of their own: RMSE ${num(this.error.rmse, 3)}, with one scale ${num(shared(), 3)}.`;
+    return `Weight ${i + 1} (${num(this.x[i])}) sets the scale of ${whose}: first level ${num(step, 3)}, and ${zero} of the other ${others.length} become zero.${rest}`;
+  }
+}

@@ -1,0 +1,88 @@
+"""Play, pause, step and stop: three buttons at the same place, whatever a run is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from peftcalc import units
+from peftcalc.jobs.job import Job
+from peftcalc.lab.race_results import RaceResults
+from peftcalc.ui import live
+from peftcalc.ui.components.mount import set_state
+from peftcalc.ui.train import pace
+from peftcalc.ui.train.controls import Wish
+from peftcalc.ui.train.results import note
+
+SLOT = "train"
+RACE = "_race"
+"""Where the session holds the board of its own race."""
+LOOK = "look"
+"""The key of the picture, and of its state in the link."""
+
+
+def row(wish: Wish | None) -> None:
+    """The buttons for what the controls say; None when that is no race."""
+    job = live.current(SLOT)
+    note(_cost(wish))
+    with st.container(horizontal=True, gap="small"):
+        _play(job, wish)
+        may_step = job is not None and job.alive and job.state != "waiting"
+        _button(
+            "Step", ":material/skip_next:", lambda: _step(job, wish), disabled=not may_step and not _ready(job, wish)
+        )
+        if job is not None and not job.alive:
+            _button("Reset", ":material/restart_alt:", lambda: live.clear(SLOT))
+        else:
+            _button("Stop", ":material/stop:", lambda: job and live.queue().stop(job), disabled=job is None)
+
+
+def _play(job: Job | None, wish: Wish | None) -> None:
+    queue = live.queue()
+    if job is not None and job.state == "paused":
+        _button("Go on", ":material/play_arrow:", lambda: queue.resume(job), primary=True)
+    elif job is not None and job.alive:
+        _button("Pause", ":material/pause:", lambda: queue.pause(job), job.state == "waiting", primary=True)
+    else:
+        _button("Train", ":material/play_arrow:", lambda: _train(wish), not _ready(job, wish), primary=True)
+
+
+def _ready(job: Job | None, wish: Wish | None) -> bool:
+    """Whether a race can begin."""
+    return (job is None or not job.alive) and wish is not None and not wish.trouble
+
+
+def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
+    """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
+    kind = "primary" if primary and not disabled else "secondary"
+    if st.button(label, icon=icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
+        act()
+        st.rerun()
+
+
+def _train(wish: Wish | None, until: int | None = None) -> None:
+    """Begin, with the picture at the newest step."""
+    if wish is None:
+        return
+    st.session_state[RACE] = RaceResults(wish.race)
+    set_state(LOOK, {name: value for name, value in st.session_state.get("_look", {}).items() if name == "method"})
+    live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
+
+
+def _step(job: Job | None, wish: Wish | None) -> None:
+    """One step further; a run begins with its first."""
+    if job is None or not job.alive:
+        _train(wish, until=1)
+        return
+    live.queue().pause(job)
+    live.queue().step(job)
+
+
+def _cost(wish: Wish | None) -> str:
+    """About how long it will take."""
+    seconds = 0.0 if wish is None else pace.seconds(wish.race)
+    if not seconds:
+        return "Time is not known yet"
+    where = "here" if pace.measured() else "where it was stored"
+    return f"About {units.seconds(max(1.0, seconds))} {where}"

@@ -1,0 +1,139 @@
+"""What is to be learned, by whom, and how: the controls of a race, in one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from peftcalc import units
+from peftcalc.lab.race import Race
+from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.lab.tasks.own_text import LONGEST, CleanText, clean_text
+from peftcalc.lab.tasks.task import Task
+from peftcalc.methods import METHODS
+from peftcalc.ui import live, state
+from peftcalc.ui.train import pace
+from peftcalc.ui.train.results import note
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+DEFAULT_TASK = "magnitude"
+"""On it five methods part, each for a reason that can be seen, within seconds."""
+RANKS = (1, 2, 4, 8, 16, 32, 64)
+ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+DROPOUTS = (0.0, 0.05, 0.1, 0.3)
+RATES = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+STEPS = (0, 10, 25, 50, 100, 200, 300, 500)
+OWN = "as suggested"
+SUGGESTED_STEPS = {"names": 50}
+"""Fewer than the task's own: five methods are then through within twenty seconds on two cores."""
+OWN_TEXT = "_own_text"
+"""Of the session, and of nothing else: what was pasted."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls say."""
+
+    race: Race
+    text: str = ""
+    """The visitor's own, which no race holds."""
+    trouble: str = ""
+    """Why it cannot be trained as it is, in a sentence."""
+
+
+def row(places: Sequence[DeltaGenerator]) -> Wish:
+    """The controls, each in its place, and what they say.
+
+    Raises:
+        ValueError: no method is chosen.
+    """
+    task, methods, rank, alpha, more = places
+    with task:
+        name = state.menu("Task", list(TASKS), "task", DEFAULT_TASK, lambda key: TASKS[key].title)
+    with methods:
+        chosen = state.several("Methods", list(METHODS), "methods", list(METHODS), lambda key: METHODS[key].label)
+    with rank:
+        rank = state.slider("Rank", RANKS, "rank", 4)
+    with alpha:
+        alpha = state.slider("Alpha", ALPHAS, "alpha", 16)
+    with more, st.popover("Your text" if name == "own" else "More", width="stretch"):
+        text, trouble = _own_text() if name == "own" else ("", "")
+        options = _task_options(TASKS[name])
+        rate = state.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
+        steps = state.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
+        dropout = state.slider("Dropout", DROPOUTS, "dropout", 0.0)
+        decay = state.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
+        seeds = state.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
+        first = state.slider("First seed", range(10), "seed", 0)
+        device = _device()
+    race = Race(
+        task=name,
+        methods=tuple(method for method in METHODS if method in chosen),
+        rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        learning_rate=rate or None,
+        weight_decay=decay,
+        steps=steps or SUGGESTED_STEPS.get(name),
+        seeds=tuple(range(first, first + seeds)),
+        device=device,
+        options=options,
+    )
+    return Wish(race, text, trouble or too_long(race))
+
+
+def too_long(race: Race) -> str:
+    """Why a race takes longer than one visitor may have, with what would do; empty where it does not."""
+    seconds, limit = pace.seconds(race), live.queue().limits.running
+    if seconds <= limit:
+        return ""
+    steps = race.settings(race.methods[0], race.seeds[0]).steps
+    works = max((option for option in STEPS if option and option * seconds / steps <= limit), default=0)
+    advice = f"{works} steps would do" if works else "fewer methods or seeds would do"
+    return f"That takes about {units.seconds(seconds)}; this server gives a run {units.seconds(limit)}: {advice}."
+
+
+def _own_text() -> tuple[str, str]:
+    """What was pasted, and what is wrong with it."""
+    st.text_area(
+        "Names, one a line, or any text",
+        key=OWN_TEXT,
+        height=200,
+        max_chars=LONGEST,
+        placeholder="Paste 50 names or a page of prose, at most 50,000 characters",
+    )
+    note("It stays in your session: no link, log or history holds it, and nobody else sees it.")
+    text = st.session_state.get(OWN_TEXT) or ""
+    if not text.strip():
+        return "", "Paste names or a text under **Your text**: the small model learns it."
+    try:
+        clean = clean_text(text)
+    except ValueError as error:
+        return "", str(error)
+    note(_what_is_learned(clean))
+    return clean.text, ""
+
+
+def _what_is_learned(clean: CleanText) -> str:
+    kind = f"{len(clean.lines):,} names, line by line" if clean.is_list else f"{len(clean.text):,} characters of prose"
+    left_out = f"; {clean.left_out:,} characters outside its alphabet are left out" if clean.left_out else ""
+    return f"Learned are {kind}{left_out}."
+
+
+def _task_options(task: Task) -> dict[str, Any]:
+    """The task's own named choices."""
+    return {
+        name: state.menu(name.replace("_", " ").capitalize(), list(allowed), name, task.options[name])
+        for name, allowed in task.choices.items()
+    }
+
+
+def _device() -> str:
+    """What there is to train on, by name, once a worker has told."""
+    titles = dict(live.queue().devices) or {"cpu": "CPU"}
+    return state.menu("Device", list(titles), "device", next(iter(titles)), lambda key: titles[key])

@@ -1,0 +1,100 @@
+"""The picture of a race on the page: the visitor's own as it goes on, or a stored one, in one place.
+
+While a run goes on this fragment alone runs again, five times a second; it draws nothing but the picture. When the run
+begins, pauses or ends, the whole page runs once, for its buttons and for what is told of a run that is through.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+
+from peftcalc.jobs.job import Job
+from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
+from peftcalc.lab.stored_runs import stored_names, stored_run
+from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.ui import live
+from peftcalc.ui.components.weights import Told, weights, whole_race
+from peftcalc.ui.train import pace
+from peftcalc.ui.train.buttons import LOOK, RACE, SLOT
+from peftcalc.ui.train.controls import DEFAULT_TASK
+
+FAST, SLOW = 0.2, 1.0
+"""Seconds between two looks at a run that goes on, and at one that waits or rests."""
+_DRAWN, _TOLD, _WHOLE, _LEARNED = "_train_drawn", "_train_told", "_train_whole", "_train_learned"
+
+
+def show() -> None:
+    """The picture, looked at again as long as the visitor's run is alive."""
+    job = live.current(SLOT)
+    st.session_state[_DRAWN] = job and job.state
+    st.session_state[_WHOLE] = True
+    if job is not None and job.state == "done" and st.session_state.get(_LEARNED) is not job:
+        st.session_state[_LEARNED] = job
+        pace.learn(st.session_state[RACE].race, job)
+    every = None if job is None or not job.alive else FAST if job.state == "running" else SLOW
+    st.fragment(_look, run_every=every)()
+
+
+def own_board() -> RaceResults | None:
+    """The visitor's own race, once there is something of it to show."""
+    board: RaceResults | None = st.session_state.get(RACE)
+    job = live.current(SLOT)
+    if job is None or board is None:
+        return None
+    board.read(job.records)
+    return board if board.begun else None
+
+
+def stored_name() -> str:
+    """The stored race that stands in for a run: of the chosen task, where there is one."""
+    task = st.session_state.get("task", DEFAULT_TASK)
+    name = pace.LIKE.get(task, task)
+    return name if name in stored_names() else DEFAULT_TASK
+
+
+def summary(race: Race) -> str:
+    """What was raced, in one line."""
+    own = race.settings(race.methods[0], race.seeds[0])
+    seeds = f"seed {race.seeds[0]}" if len(race.seeds) == 1 else f"seeds {race.seeds[0]} to {race.seeds[-1]}"
+    options = "".join(f", {value}" for value in own.options.values() if isinstance(value, str) and value)
+    return f"{TASKS[race.task].title}{options}: rank {race.rank}, alpha {race.alpha:g}, {own.steps} steps, {seeds}"
+
+
+def _look() -> None:
+    job = live.current(SLOT)
+    if (job and job.state) != st.session_state.get(_DRAWN):
+        st.rerun()
+    if job is not None and job.alive:
+        live.queue().touch(job)
+    data = _data(job, st.session_state.pop(_WHOLE, False))
+    chosen = weights(data, LOOK)
+    st.session_state["_look"] = chosen
+    if job is not None and job.alive and chosen.get("matrix", "") != job.parts[0].parameters.get("watch"):
+        live.queue().change(job, watch=chosen.get("matrix", ""))
+
+
+def _data(job: Job | None, whole: bool) -> dict[str, Any]:
+    board = own_board()
+    if job is None or board is None:
+        name = stored_name()
+        waiting = f"{live.standing(job)} · meanwhile a stored run" if job is not None and job.alive else ""
+        return {**_stored(name), "status": waiting or _made(name)}
+    run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
+    told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
+    st.session_state[_TOLD] = told
+    tail = told.tail(board, run, status, st.session_state.get("_look", {}).get("method", "dora"))
+    return whole_race(board, run, status, job.alive) if whole or not job.alive else tail
+
+
+def _made(name: str) -> str:
+    stored = stored_run(name)
+    return f"stored run: {summary(stored.race)}, {stored.made.split(',')[0]}"
+
+
+@lru_cache(maxsize=16)
+def _stored(name: str) -> dict[str, Any]:
+    return whole_race(stored_run(name).board, f"stored {name}", "")

@@ -1,0 +1,93 @@
+"""A run as it learns, in a browser: the same numbers as Python's, tails that grow, the rail, keys."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
+from peftcalc.lab.runs.weight_looks import weight_look
+from peftcalc.lab.stored_runs import stored_run
+from peftcalc.ui.components.mount import payload
+from peftcalc.ui.components.weights import Told, whole_race
+
+TIMEOUT = 20_000
+
+
+def whole(name: str, live: bool = False) -> dict:
+    return payload("weights", whole_race(stored_run(name).board, f"stored {name}", "stored run", live))
+
+
+def test_a_stored_run_is_shown_and_led_back(views):
+    root = views.show(whole("magnitude"))
+    assert "step 300 of 300" in root.locator(".w-at").inner_text()
+    now = root.locator("canvas[aria-label^='ΔW']").evaluate("c => c.toDataURL()")
+    root.get_by_role("slider", name="Step of the run").focus()
+    views.page.keyboard.press("Home")
+    views.frame()
+    assert "step 0 of 300" in root.locator(".w-at").inner_text()
+    assert root.locator("canvas[aria-label^='ΔW']").evaluate("c => c.toDataURL()") != now
+    views.page.keyboard.press("End")
+    root.get_by_role("radio", name="QLoRA").click()
+    views.frame()
+    assert "QLoRA, step 300: loss 0.786" in root.locator(".x-say").inner_text()
+    assert {"method": "qlora"}.items() <= views.told()[-1].items()
+
+
+@pytest.mark.parametrize("name", ["digits", "names", "text"])
+def test_samples_stand_before_and_now(views, name):
+    root = views.show(whole(name))
+    assert root.locator(".w-samples").inner_text().count("\n") > 4
+
+
+def test_tails_of_a_run_give_what_the_whole_gives(views):
+    stored = stored_run("magnitude")
+    messages = sorted(
+        [{"run": track.name, "step": step, "look": look} for track in tracks(stored) for step, look in track.weights],
+        key=lambda message: message["step"],
+    )
+    board, told = RaceResults(Race("magnitude", rank=4)), Told()
+    for track in tracks(stored):
+        grown = board.tracks[track.name]
+        grown.last, grown.looks = track.last, track.looks[:1]
+    root = None
+    for at in range(17):
+        for track in tracks(stored):
+            grown = board.tracks[track.name]
+            grown.losses, grown.steps = track.losses[: 19 * at], track.steps[: 19 * at]
+        board.read([*messages[: 5 * (at + 1)]])
+        data = payload("weights", told.tail(board, "7", f"Training: step {19 * at}", "dora"))
+        assert len(json.dumps(data)) <= 12_000
+        root = views.show(data) if root is None else (views.update(data) or root)
+    assert root is not None
+    root.locator(".w-at", has_text="step 300 of 300").wait_for(timeout=TIMEOUT)
+    assert "DoRA, step 300: loss 2e" in root.locator(".x-say").inner_text()
+    assert root.locator("canvas[aria-label^='W′']").count() == 1
+
+
+def tracks(stored):
+    return list(stored.board.tracks.values())
+
+
+def test_the_browser_multiplies_to_what_the_worker_has(views):
+    from peftcalc.lab.training import finetune
+    from peftcalc.methods import DoRA
+
+    run = finetune("direction", DoRA(rank=2), steps=5, width=8)
+    list(run)
+    look = weight_look(run.student, "linear", with_base=True)
+    _, before, now = run.student.watch("linear")
+    got = views.page.evaluate(
+        """async look => {
+          const { unpacked } = await import('./weights.js'), { product } = await import('./core.js');
+          const r = 2, n = 8, W = unpacked('W', look.W, 64), g = unpacked('g', look.g, n, 16);
+          const D = product(unpacked('B', look.B, n * r), unpacked('A', look.A, r * n), n, r, n, look.s);
+          return [...D.map((d, at) => g[Math.floor(at / n)] * (W[at] + d))];
+        }""",
+        look,
+    )
+    # Eight bits of W, B and A: half a step each of 1/127 of the largest.
+    assert np.allclose(got, now.ravel(), atol=3 * np.abs(before).max() / 254)
