@@ -108,7 +108,7 @@ def test_a_model_on_which_peft_refuses_dora_has_three_bars(charts):
 def test_the_guess_moves_the_model_too():
     test = opened()
     test.selectbox(key="model").set_value("openai-community/gpt2").run()
-    test.button_group(key="memory-guess").set_value(["DoRA"]).run()
+    test.button_group(key="memory-guess").set_value("DoRA").run()
     assert not test.exception
     assert test.selectbox(key="model").value == LLAMA
     assert test.toggle(key="checkpointing").value is False

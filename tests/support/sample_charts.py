@@ -26,7 +26,7 @@ from peftcalc.plots import (
     serving,
 )
 from peftcalc.plots.chart import Chart
-from peftcalc.plots.evidence import errors, quality
+from peftcalc.plots.evidence import accuracy, errors, quality
 from peftcalc.units import GIB
 
 METHODS = ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
@@ -59,6 +59,8 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
 
 def _of_memory() -> dict[str, Callable[[], Chart]]:
     bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), DoRA(rank=8), QLoRA(rank=8))}
+    measured = pd.DataFrame({"id": ["a", "b"], "source": "https://example.org", "method": ["LoRA", "QLoRA"]})
+    measured = measured.assign(measured=[10 * GIB, 20 * GIB], predicted=[11 * GIB, 19 * GIB], error=[0.1, -0.05])
     table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
     trace, runs = a_trace(400), quality_runs()
     return {
@@ -66,6 +68,7 @@ def _of_memory() -> dict[str, Callable[[], Chart]]:
             bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below={"LoRA": "✓ fits · 2 h"}
         ),
         "timeline_chart": lambda: memory.timeline_chart(trace),
+        "accuracy_chart": lambda: accuracy.accuracy_chart(measured.assign(by="estimated")),
         "serving_chart": lambda: serving.serving_chart(table),
         "serving_bars_chart": lambda: serving.serving_bars_chart(
             {"beside": estimate_serving(MODEL, LoRA(rank=8), "T4")}

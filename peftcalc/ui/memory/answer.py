@@ -116,6 +116,7 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
     frame = pd.DataFrame(rows)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         page.badge("estimated", "in closed form")
+        st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}.")
         if timed:
             st.caption(f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected.")
     show.table(frame, "fit", f"Which methods fit on the {setup.card.name}, up to which sizes, and how long they take")

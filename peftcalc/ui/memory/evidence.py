@@ -13,12 +13,14 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.evidence.rows import EvidenceRow, evidence_rows
 from peftcalc.plots.chart import Chart
+from peftcalc.plots.evidence.accuracy import accuracy_chart
 from peftcalc.plots.evidence.errors import errors_chart
 from peftcalc.ui import page, show, state
 from peftcalc.ui.memory import quality
 from peftcalc.ui.memory.setup import Setup
 
 OF_MEMORY, OF_QUALITY = "memory, measured by others", "accuracy, published by PEFT"
+PICTURES = ("error by card", "measured against estimated")
 KNOWN, ALL = "set-up known", "all"
 KEY = "evidence-table"
 
@@ -37,8 +39,10 @@ def _of_memory() -> None:
     rows = _rows(chosen)
     page.badge("measured", "by others, published")
     st.markdown(_score(rows))
-    show.chart(_chart(chosen), "Error of the estimate for each measured row, by card.")
-    st.caption("Hollow marks were in sight when a rule was set; they judge nothing and stand outside the mean.")
+    picture = state.choice("Picture", PICTURES, "picture", PICTURES[0], label_visibility="collapsed")
+    show.chart(_chart(chosen, picture), f"The estimate of memory for each measured row: {picture}.")
+    if picture == PICTURES[0]:
+        st.caption("Hollow marks were in sight when a rule was set; they judge nothing and stand outside the mean.")
     event = st.dataframe(
         _frame(chosen),
         hide_index=True,
@@ -62,9 +66,23 @@ def _rows(chosen: str) -> tuple[EvidenceRow, ...]:
     return tuple(row for row in evidence_rows() if chosen == ALL or row.setup.startswith("known"))
 
 
-@lru_cache(maxsize=2)
-def _chart(chosen: str) -> Chart:
-    return show.ready(errors_chart(_rows(chosen)))
+@lru_cache(maxsize=4)
+def _chart(chosen: str, picture: str) -> Chart:
+    if picture == PICTURES[0]:
+        return show.ready(errors_chart(_rows(chosen)))
+    rows = [
+        {
+            "id": row.id,
+            "source": row.source,
+            "method": row.method,
+            "measured": row.measured_bytes,
+            "predicted": row.estimated_bytes,
+            "error": row.error_percent / 100,
+            "by": "estimated",
+        }
+        for row in _rows(chosen)
+    ]
+    return show.ready(accuracy_chart(pd.DataFrame(rows)))
 
 
 def _score(rows: Sequence[EvidenceRow]) -> str:
