@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 UPSTAIRS = {
     "Method.to_code": "peftcalc.recipes.python_code:method_code",
-    "SweepResults.plot": "peftcalc.plots.sweep:sweep_plot",
     "Quantized.save": "peftcalc.quant.files.doors:save_quantized",
     "Quantized.load": "peftcalc.quant.files.doors:load_quantized",
     "Quantized.to_bitsandbytes": "peftcalc.quant.files.params4bit:to_params4bit",
@@ -37,6 +36,8 @@ UPSTAIRS = {
     "QuantizationError._repr_html_": "peftcalc.plots.results.tables:error_table",
     "Comparison.plot": "peftcalc.plots.results.learning:plot_comparison",
     "Comparison._repr_html_": "peftcalc.plots.results.tables:comparison_table",
+    "SweepResults.plot": "peftcalc.plots.results.sweeps:plot_sweep",
+    "SweepResults._repr_html_": "peftcalc.plots.results.tables:sweep_table",
     "Decomposition.plot": "peftcalc.plots.results.matrices:plot_decomposition",
     "Decomposition._repr_html_": "peftcalc.plots.results.tables:decomposition_table",
     "Spectrum.plot": "peftcalc.plots.results.matrices:plot_spectrum",

@@ -1,4 +1,4 @@
-"""Figures of memory: bars beside a card, the course of a step, what fits where, predicted against measured."""
+"""Figures of memory: bars beside a card, and the course of a step."""
 
 from __future__ import annotations
 

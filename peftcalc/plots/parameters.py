@@ -86,14 +86,15 @@ def _curve() -> Spec:
     }
 
 
-def methods_chart(frame: pd.DataFrame) -> Chart:
+def methods_chart(rows: Rows) -> Chart:
     """Trained parameters of the five methods on one model, logarithmic, with their numbers.
 
     Args:
-        frame: columns method (label), trainable, percent, text.
+        rows: of method (label), trainable, percent, text.
     """
-    lowest = max(1, min(frame["trainable"].tolist()))
-    return Chart(_methods, (), {"methods": frame.assign(floor=10 ** math.floor(math.log10(lowest) - 0.3))})
+    lowest = max(1, min(row["trainable"] for row in rows))
+    floor = 10 ** math.floor(math.log10(lowest) - 0.3)
+    return Chart(_methods, (), {"methods": [{**row, "floor": floor} for row in rows]})
 
 
 def _methods() -> Spec:

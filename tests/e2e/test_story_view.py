@@ -61,18 +61,21 @@ def test_the_tiny_runs_are_pythons(browser, views_url):
     page.close()
 
 
-@pytest.mark.parametrize("number", range(1, 10))
-def test_every_scene_is_drawn_fits_a_screen_and_is_accessible(views, number):
+def test_every_scene_is_drawn_fits_a_screen_and_is_accessible(views):
     views.page.set_viewport_size({"width": 1280, "height": 720})
-    root, picture = scene(views, number)
-    assert root.locator("h2").inner_text() == SCENES[number - 1].title
-    assert picture.locator(".x-fault").inner_text() == ""
-    assert say(views, picture)
-    assert root.bounding_box()["height"] <= 580  # below the navigation and the question
+    root, picture = scene(views, 1)
     views.page.evaluate(
         "() => { document.body.prepend(Object.assign(document.createElement('h1'), { textContent: 'A story' })); }"
     )
-    assert views.violations() == []
+    for number, told in enumerate(SCENES, 1):
+        root.get_by_role("heading", name=told.title).wait_for()
+        picture.wait_for()
+        assert say(views, picture)
+        assert picture.locator(".x-fault").inner_text() == ""
+        assert root.bounding_box()["height"] <= 580, told.title  # below the navigation and the question
+        assert views.violations() == [], told.title
+        if number < len(SCENES):
+            root.get_by_role("button", name="Next scene").click()
 
 
 def test_the_strips_are_pythons_and_the_answer_opens_the_bound(views):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from peftcalc import LoRA, QLoRA
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace, TimelinePoint
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import memory as plots
-from peftcalc.plots.evidence.accuracy import accuracy_chart
 from peftcalc.plots.serving import serving_chart
 from peftcalc.units import GIB
 
@@ -59,16 +56,6 @@ def test_a_long_timeline_is_thinned_and_keeps_its_peak():
     spec = plots.timeline_chart(trace, most=100).to_dict()
     assert f"peak {plots.gib(trace.peak)}" in json.dumps(spec, ensure_ascii=False)
     assert len(json.dumps(spec)) < 400_000
-
-
-@pytest.mark.parametrize("error", [-0.2, 0.0, 0.3])
-def test_the_accuracy_figure_holds_every_prediction(error):
-    import pandas as pd
-
-    row = {"id": "a", "source": "https://example.org", "method": "LoRA", "measured": 10 * GIB, "by": "simulated"}
-    frame = pd.DataFrame([{**row, "predicted": (1 + error) * 10 * GIB, "error": error}])
-    spec = json.dumps(accuracy_chart(frame).to_dict())
-    assert f'"y": {10 * (1 + error)}' in spec
 
 
 def test_the_serving_figure_has_two_lines():

@@ -14,6 +14,7 @@ from sample_charts import a_trace
 import peftcalc as pc
 from peftcalc.counting.counts import Count
 from peftcalc.lab.comparison import Comparison, RunResult
+from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.lazy import UPSTAIRS, Drawn, MissingExtra
 from peftcalc.memory.records import MemoryBreakdown
 from peftcalc.plots.results.counting import bars_of
@@ -45,6 +46,7 @@ RESULTS = {
     "comparison": a_comparison(1.0, 1.5),
     "decomposition": pc.decompose(WEIGHT, WEIGHT * 1.1 + GENERATOR.standard_normal((16, 64)) / 10),
     "spectrum": pc.rank_of(WEIGHT),
+    "sweep": SweepResults.of(pc.sweep("rank", {"methods": ["full", "lora"], "rank": [1, 2]}, seeds=2, steps=3)),
 }
 
 

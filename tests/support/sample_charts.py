@@ -52,27 +52,29 @@ def _of_counting() -> dict[str, Callable[[], Chart]]:
     gap = pd.DataFrame({"step": ["one square matrix", "its blocks", "all of them"], "percent": [0.1, 0.3, 0.5]})
     return {
         "curve_chart": lambda: parameters.curve_chart(points, {**points[-1], "text": "rank 8"}, points[:3]),
-        "methods_chart": lambda: parameters.methods_chart(counts),
+        "methods_chart": lambda: parameters.methods_chart(counts.to_dict("records")),
         "gap_chart": lambda: parameters.gap_chart(gap.assign(text="0.1 %")),
     }
 
 
 def _of_memory() -> dict[str, Callable[[], Chart]]:
-    below = {"LoRA": "✓ fits · 2 h"}
     bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), DoRA(rank=8), QLoRA(rank=8))}
+    table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
+    trace, runs = a_trace(400), quality_runs()
     measured = pd.DataFrame({"id": ["a", "b"], "source": "https://example.org", "method": ["LoRA", "QLoRA"]})
     measured = measured.assign(measured=[10 * GIB, 20 * GIB], predicted=[11 * GIB, 19 * GIB], error=[0.1, -0.05])
-    table = serving_table(MODEL, LoRA(rank=8), (1, 10, 100))
-    served, runs = estimate_serving(MODEL, LoRA(rank=8), "T4"), quality_runs()
-    trace = a_trace(400)
     return {
-        "bars_chart": lambda: memory.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below=below),
+        "bars_chart": lambda: memory.bars_chart(
+            bars, usable=24 * GIB, card="RTX 4090", reserve=GIB, below={"LoRA": "✓ fits · 2 h"}
+        ),
         "timeline_chart": lambda: memory.timeline_chart(trace),
-        "accuracy_chart": lambda: accuracy.accuracy_chart(measured.assign(by="estimated")),
         "serving_chart": lambda: serving.serving_chart(table),
-        "serving_bars_chart": lambda: serving.serving_bars_chart({"beside": served}),
-        "errors_chart": lambda: errors.errors_chart(evidence_rows()[:12]),
-        "quality_chart": lambda: quality.quality_chart(runs, pareto(runs, "step_seconds"), "time", OTHER),
+        "serving_bars_chart": lambda: serving.serving_bars_chart(
+            {"beside": estimate_serving(MODEL, LoRA(rank=8), "T4")}
+        ),
+        "accuracy_chart": lambda: accuracy.accuracy_chart(measured.assign(by="estimated")),
+        "errors_chart": lambda: errors.errors_chart(evidence_rows()[:8]),
+        "quality_chart": lambda: quality.quality_chart(runs, pareto(runs, "reserved_bytes"), "memory", OTHER),
     }
 
 
@@ -106,6 +108,13 @@ def _of_ranks(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
     )
     return {
         "floor_chart": lambda: rank.floor_chart(floor, trained),
+        "directions_chart": lambda: rank.directions_chart(
+            [{"direction": 1, "share": 0.75}, {"direction": 2, "share": 0.25}]
+        ),
+        "capacity_chart": lambda: rank.capacity_chart(
+            [{"images": images, "rank": r, "accuracy": 1 - 0.2 / r} for images in ("160", "640") for r in (1, 2, 8)]
+        ),
+        "best_rates_chart": lambda: rank.best_rates_chart([{"rank": r, "rate": 0.01} for r in (1, 4, 16)]),
         "rank.energy_chart": lambda: rank.energy_chart(energies, 8),
         "scaling_chart": lambda: rank.scaling_chart(rules, 8),
         "loss_chart": lambda: rank.loss_chart(losses, 0.1, "nats"),
@@ -121,14 +130,14 @@ def _of_bits(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
     )
     ranking = pd.DataFrame(variants, columns=["variant", "format"]).assign(rmse=[0.01, 0.02, 0.03], text="20 dB")
     places = np.linspace(-4, 4, 101)
-    errors = pd.concat([pd.DataFrame({"variant": v, "format": f, "place": places, "share": 1.0}) for v, f in variants])
+    line = pd.concat([pd.DataFrame({"variant": v, "format": f, "place": places, "share": 1.0}) for v, f in variants])
     held = pd.DataFrame({"format": ["NF4", "NF4"], "part": ["codes", "scales"], "order": [0, 1]})
     codes = np.linspace(-1, 1, 16)
     return {
         "normalised_chart": lambda: quantization.normalised_chart(places / 4, np.abs(places), codes, "nf4", 4.0),
         "trade_off_chart": lambda: quantization.trade_off_chart(curve, curve[curve["block"] == "64"]),
         "ranking_chart": lambda: quantization.ranking_chart(ranking),
-        "error_line_chart": lambda: quantization.error_line_chart(errors),
+        "error_line_chart": lambda: quantization.error_line_chart(line),
         "model_chart": lambda: quantization.model_chart(held.assign(gigabytes=[4.0, 0.5], total=4.5, text=["4.5", ""])),
     }
 

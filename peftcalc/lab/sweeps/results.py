@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.lab.comparison import Interval, interval
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.grid import varied
-from peftcalc.lazy import explained, upstairs
+from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import Method
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class SweepResults:
+class SweepResults(Drawn):
     """Finished runs of one sweep.
 
     >>> from peftcalc.lab.sweeps.sweep import sweep
@@ -97,10 +97,6 @@ class SweepResults:
             import pandas
 
         return pandas.DataFrame([cell_row(cell) for cell in self.cells()])
-
-    def plot(self, ax: Any = None) -> Any:
-        """Held-out loss against trained parameters, with intervals and the front; see `peftcalc.plots.sweep`."""
-        return upstairs("SweepResults.plot")(self, ax)
 
 
 def cell_row(cell: Cell) -> dict[str, Any]:

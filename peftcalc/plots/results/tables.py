@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peftcalc.geometry.direction import Decomposition
     from peftcalc.geometry.spectrum import Spectrum
     from peftcalc.lab.comparison import Comparison
+    from peftcalc.lab.sweeps.results import SweepResults
     from peftcalc.quant.errors import QuantizationError
     from peftcalc.quant.quantized import Quantized
 
@@ -106,6 +107,14 @@ def comparison_table(comparison: Comparison) -> str:
         rows.append((repr(method), f"{first.trainable:,}", str(comparison.validation(method))))
     sentence = f"Held-out loss on {comparison.task} in {comparison.unit}: mean and 95 % interval over {seeds} seeds."
     return as_html(sentence, rows, ("method", "trained", "held-out loss"))
+
+
+def sweep_table(results: SweepResults) -> str:
+    """Held-out loss of each combination over its seeds, the best first."""
+    cells = results.cells()
+    rows = [(cell.label, f"{cell.trainable:,}", str(cell.validation)) for cell in cells]
+    sentence = f"{len(results.runs):,} runs of {len(cells):,} combinations: held-out loss, mean and 95 % interval."
+    return as_html(sentence, rows, ("combination", "trained", "held-out loss"))
 
 
 def decomposition_table(change: Decomposition) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ FURTHEST = 9
 """How far a weight can be pulled, in lengths of the largest."""
 
 
-def ordinary_weights(seed: int = 5) -> list[float]:
+@cache
+def ordinary_weights(seed: int = 5) -> tuple[float, ...]:
     """Sixty-four normal numbers with two decimals, none beyond ±1.
 
     >>> len(ordinary_weights()), max(map(abs, ordinary_weights())) <= 1
     (64, True)
     """
-    return np.round(np.clip(np.random.default_rng(seed).normal(0, 0.36, COUNT), -1, 1), 2).tolist()
+    return tuple(np.round(np.clip(np.random.default_rng(seed).normal(0, 0.36, COUNT), -1, 1), 2).tolist())
 
 
 def codes(
@@ -74,11 +76,13 @@ def codes_data(
     given = Numbers(COUNT, -1e5, 1e5).checked("weights", ordinary_weights() if weights is None else [*weights])
     if len(given) != COUNT or not any(given):
         raise ValueError(f"weights must be {COUNT} numbers, not all zero, got {len(given)}")
+    if size not in SIZES:
+        raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}, got {size}")
     largest = max(map(abs, given))
     return {
         "weights": given,
         "format": one_of("format", format, FORMATS),
-        "size": one_of("size", size, SIZES),
+        "size": size,
         "stage": Number(0, len(STAGES) - 1, whole=True).checked("stage", stage),
         "rail": int(rail),
         "crowd": float(f"{1.25 * largest:.2g}"),

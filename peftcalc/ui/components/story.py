@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from peftcalc.ui.components.mount import mount
-from peftcalc.ui.components.parts import Number, Parts, Scenes, State
+from peftcalc.ui.components.parts import Number, Part, Parts, Scenes, State
 from peftcalc.ui.story.pictures import STORY_CARD
 from peftcalc.ui.story.presets import CARDS, MODELS, STORY_MODEL
 from peftcalc.ui.story.scenes import SCENES, Face, Scene
@@ -103,4 +103,8 @@ def _data(face: Face, model: str, card: str) -> dict[str, Any]:
 
 def _parts(faces: Sequence[Face]) -> dict[str, Any]:
     several = {"face": Number(0, len(faces) - 1, whole=True)} if len(faces) > 1 else {}
-    return several | {name: part for face in faces for name, part in face.parts(_data(face, "", "")).items()}
+    return several | {name: part for face in faces for name, part in _plain(face).items()}
+
+
+def _plain(face: Face) -> Mapping[str, Part]:
+    return cast("Mapping[str, Part]", face.parts(_data(face, "", "")))

@@ -42,7 +42,7 @@ def the_curves() -> None:
         answer = square(total, rank)
         _answer(answer)
         share = units.percent(answer.percent)
-        said = f"{units.short_count(total)} parameters as one matrix, rank {rank}: {share}"
+        said = f"{units.short_count(total)}, rank {rank}: {share}"
         here = _row(answer) | {"text": said}
         show.chart(
             plots.curve_chart(_curves(), here, _of_the_article()),

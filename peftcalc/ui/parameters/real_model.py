@@ -133,10 +133,10 @@ def _comparison(shapes: ModelShapes, method: LoRA, task: str | None) -> None:
             refused.append(f"{kind.label}: {error}")
             continue
         text = f"{units.short_count(counted.trainable)} · {units.percent(counted.percent)}"
-        rows.append((kind.label, counted.trainable, counted.percent, text))
-    frame = pd.DataFrame(rows, columns=["method", "trainable", "percent", "text"])
-    spoken = ", ".join(f"{row[0]} {row[3]}" for row in rows)
-    show.chart(plots.methods_chart(frame), f"Trained parameters on a logarithmic scale: {spoken}.")
+        row = {"method": kind.label, "trainable": counted.trainable, "percent": counted.percent, "text": text}
+        rows.append(row)
+    spoken = ", ".join(f"{row['method']} {row['text']}" for row in rows)
+    show.chart(plots.methods_chart(rows), f"Trained parameters on a logarithmic scale: {spoken}.")
     for sentence in refused:
         st.caption(page.escape(sentence))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from peftcalc.ui import page, show
-from peftcalc.ui.components.codes import codes, codes_data, weights_of
+from peftcalc.ui.components.codes import SIZES, codes, codes_data, weights_of
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.quantization import WEIGHTS
 
@@ -22,7 +22,8 @@ def sixty_four_weights() -> None:
     code = st.expander("These weights, as code", key="codes-code", on_change="rerun")
     if code.open:
         with code:
-            show.code(weights_code(weights_of(begun, state), state["format"], int(state["size"])), "weights.py")
+            size = state["size"] if state["size"] in SIZES else begun["size"]
+            show.code(weights_code(weights_of(begun, state), state["format"], int(size)), "weights.py")
 
 
 def weights_code(weights: list[float], form: str, size: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from peftcalc import units
 from peftcalc.advice.advise import PRIORITIES, advise
@@ -53,7 +53,7 @@ def model_preset(model: str) -> dict[str, Any]:
 def answer_preset(model: str, card: str, priority: str) -> dict[str, Any]:
     """What `advise` says, in short: the method, its call, what it needs, and whether the card has it."""
     advice = advise(catalogue_shapes(model), card, priority)
-    method = advice.method
+    method = cast("LoRA", advice.method)  # or Full, which has none of its fields
     rank = "" if method.name == "full" else f"rank={method.rank}, alpha={method.alpha:g}, dropout={method.dropout:g}"
     return {
         "method": method.name,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from peftcalc.ui.components.arrow import arrow_data, arrow_parts
 from peftcalc.ui.components.bits import bits_parts
 from peftcalc.ui.components.codes import codes_data, codes_parts
-from peftcalc.ui.components.parts import Choice, Number, Parts
+from peftcalc.ui.components.parts import Choice, Number, Part, Parts
 from peftcalc.ui.components.product import product_parts
 from peftcalc.ui.story import answers, pictures
 
@@ -61,14 +61,14 @@ class Scene:
 
 
 def _run_parts(data: dict[str, Any]) -> Parts:
-    return {**product_parts(data), "many": Number(0, 1, whole=True)}
+    return {**cast("Mapping[str, Part]", product_parts(data)), "many": Number(0, 1, whole=True)}
 
 
 def _swap_parts(data: dict[str, Any]) -> Parts:
     return {"plugged": Number(0, len(data["adapters"]), whole=True)}
 
 
-def _choice_parts(data: dict[str, Any]) -> Parts:
+def _choice_parts(data: dict[str, Any]) -> dict[str, Part]:
     most = {name: Number(0, len(data[f"{name}s"]) - 1, whole=True) for name in ("model", "card")}
     return {**most, "method": Choice(("full", "lora", "dora", "qlora", "qdora"))}
 

@@ -85,4 +85,4 @@ def _cost(wish: Wish | None) -> str:
     if not seconds:
         return "Time is not known yet"
     where = "here" if pace.measured() else "where it was stored"
-    return f"About {units.seconds(max(1.0, seconds))} {where}"
+    return f"About {units.seconds(float(max(1, round(seconds))))} {where}"

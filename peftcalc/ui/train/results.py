@@ -57,7 +57,7 @@ def results(board: RaceResults, job: Job | None = None) -> None:
         summary = summary.drop(columns="half_width")
         note("One seed: small differences between methods may be chance. Ask for three seeds or more to see intervals.")
     named = summary.rename(columns=COLUMNS)
-    show.table(named, f"comparison-{race.task}", f"Results of each method on the task {race.task}", **FORMATS)
+    show.table(named, f"comparison-{race.task}", f"Results of each method on the task {race.task}", True, **FORMATS)
     explained = [METRICS_EXPLAINED[name] for name in comparison.runs[0].metrics if name in METRICS_EXPLAINED]
     if explained:
         note("; ".join(explained) + ".")
