@@ -16,9 +16,11 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from peftcalc.ui.background import queue
 from peftcalc.ui.pages import PAGES
+from peftcalc.ui.sections import KEY
 
 if TYPE_CHECKING:
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -51,16 +53,23 @@ async def while_idle(app: Any) -> AsyncIterator[None]:
 async def warm(runtime: Runtime) -> None:
     """Open every page once, each when the process rests."""
     for path in sorted((entry.path for entry in PAGES), key=lambda path: path == LAST):
-        while await _busy():
-            pass
-        try:
-            async with asyncio.timeout(LONGEST_PAGE_SECONDS):
-                await _open(runtime, path)
-        except Exception:  # a visitor meets the same, and is told
-            logging.getLogger(__name__).warning("the page /%s could not be warmed", path, exc_info=True)
+        for section in (await _warmed(runtime, path))[1:]:
+            await _warmed(runtime, path, urlencode({KEY: section}))
     while await _busy():
         pass
     await asyncio.to_thread(queue)  # its workers load for seconds what the first stranger's model needs
+
+
+async def _warmed(runtime: Runtime, path: str, query: str = "") -> list[str]:
+    """Open a page as soon as the process rests; the names of its tabs, of which the first is open."""
+    while await _busy():
+        pass
+    try:
+        async with asyncio.timeout(LONGEST_PAGE_SECONDS):
+            return await _open(runtime, path, query)
+    except Exception:  # a visitor meets the same, and is told
+        logging.getLogger(__name__).warning("the page /%s?%s could not be warmed", path, query, exc_info=True)
+        return []
 
 
 async def _busy() -> bool:
@@ -69,30 +78,35 @@ async def _busy() -> bool:
     return time.process_time() - spent > RESTS * (time.monotonic() - wall)
 
 
-async def _open(runtime: Runtime, path: str) -> None:
-    """One page, in a session of its own that is closed again."""
+async def _open(runtime: Runtime, path: str, query: str) -> list[str]:
+    """One page, in a session of its own that is closed again; the names of its tabs."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ClientState_pb2 import ClientState
 
     nobody = _Nobody()
     session = runtime.connect_session(nobody, user_info={})
     try:
-        runtime.handle_backmsg(session, BackMsg(rerun_script=ClientState(page_name=path)))
+        runtime.handle_backmsg(session, BackMsg(rerun_script=ClientState(page_name=path, query_string=query)))
         await nobody.has_seen_it.wait()
+        return list(nobody.tabs)
     finally:
         runtime.close_session(session)
 
 
 class _Nobody:
-    """A visitor who hears only that the script has come to its end (Streamlit's `SessionClient`)."""
+    """A visitor who hears only of tabs, and that the script has come to its end (Streamlit's `SessionClient`)."""
 
     client_context = None
     """No headers, no cookies, no address."""
 
     def __init__(self) -> None:
         self.has_seen_it = asyncio.Event()
+        self.tabs: dict[str, None] = {}
 
     def write_forward_msg(self, msg: ForwardMsg) -> None:
         """Called in the server's event loop."""
+        tab = msg.delta.add_block.tab.label
+        if tab:
+            self.tabs[tab] = None
         if msg.WhichOneof("type") == "script_finished":
             self.has_seen_it.set()

@@ -98,7 +98,7 @@ def test_a_file_is_made_when_it_is_asked_for_and_not_before(monkeypatch: pytest.
     assert asked == [("figure", {"figure": "curves"})]
 
 
-def test_a_server_that_rests_opens_each_of_its_pages_once_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_rests_opens_each_of_its_pages_and_tabs_once_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, closed, rests = [], [], iter([True, True, *[False] * 99])
     visitors = {}
 
@@ -107,9 +107,14 @@ def test_a_server_that_rests_opens_each_of_its_pages_once_and_leaves(monkeypatch
         return len(visitors) - 1
 
     def ask(session, message) -> None:
-        opened.append(message.rerun_script.page_name)
+        opened.append((message.rerun_script.page_name, message.rerun_script.query_string))
         if len(opened) == 2:
             raise RuntimeError("a page that fails")
+        if message.rerun_script.page_name == warming.LAST:
+            for label in ("first", "and second"):
+                tab = ForwardMsg()
+                tab.delta.add_block.tab.label = label
+                visitors[session].write_forward_msg(tab)
         visitors[session].write_forward_msg(ForwardMsg(script_finished=ForwardMsg.FINISHED_SUCCESSFULLY))
 
     async def busy() -> bool:
@@ -119,6 +124,6 @@ def test_a_server_that_rests_opens_each_of_its_pages_once_and_leaves(monkeypatch
     monkeypatch.setattr(warming, "queue", lambda: None)
     runtime = SimpleNamespace(connect_session=connect, handle_backmsg=ask, close_session=closed.append)
     asyncio.run(warming.warm(runtime))  # pyright: ignore[reportArgumentType]
-    assert sorted(opened) == sorted(entry.path for entry in PAGES)
-    assert opened[-1] == warming.LAST
+    assert sorted(opened[:-1]) == sorted((entry.path, "") for entry in PAGES)
+    assert opened[-2:] == [(warming.LAST, ""), (warming.LAST, "section=and+second")]
     assert closed == list(visitors)
