@@ -66,7 +66,7 @@ def test_colours_have_one_source():
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
 @pytest.mark.parametrize("sign", SIGNED)
 def test_numbers_are_read_on_the_deepest_colour_of_a_sign(theme, sign):
-    depth = int(re.search(r"Math\.round\((\d+) \* depth\)", (FOLDER / "look.js").read_text())[1]) / 100
+    depth = int(re.search(r"Math\.round\((\d+) \* depth\)", (FOLDER / "kit.js").read_text())[1]) / 100
     hue, ground = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) for c in (SIGNED[sign], theme.background))
     text = [int(theme.text[i : i + 2], 16) for i in (1, 3, 5)]
     low, high = sorted(luminance(color) for color in (depth * hue + (1 - depth) * ground, text))
@@ -176,7 +176,7 @@ def test_a_message_that_is_none_of_ours_moves_nothing(message):
 
 
 def test_the_steps_of_the_rail_are_named_once_more_in_the_browser():
-    text = (FOLDER / "codes_rail.js").read_text()
+    text = (FOLDER / "codes.js").read_text()
     assert json.loads(re.search(r"STAGES = (\[.*?\]);", text)[1]) == list(STAGES)
 
 

@@ -1,11 +1,7 @@
 // One row of a weight as an arrow: LoRA pushes its tip, DoRA turns it and then sets its length. (DoRA paper, section 3.2,
 // eq. 3 to 5.) Both end at the same tip; what the move was stays as a trail in the plane of ΔM against ΔD.
-import { number, numbers } from "./checks.js";
-import { button, figure } from "./controls.js";
 import { decompose, norm } from "./core.js";
-import { num, s } from "./elements.js";
-import { draggable, place } from "./hands.js";
-import { arrow } from "./look.js";
+import { arrow, button, draggable, figure, num, number, numbers, place, s } from "./kit.js";
 
 const TRAIL = 160;
 const DEGREE = Math.PI / 180;

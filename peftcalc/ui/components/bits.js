@@ -1,10 +1,7 @@
 // One number in every format, a row each, all with the border between exponent and fraction in one line: to its left lies
 // how far a format reaches, to its right how fine it is. A click turns a bit over, and every row follows. (IEEE 754.)
-import { number, oneOf, text } from "./checks.js";
-import { slider } from "./controls.js";
 import { fields, FORMATS, fromBits, pattern } from "./core.js";
-import { h, num, s } from "./elements.js";
-import { roving } from "./hands.js";
+import { h, num, number, oneOf, roving, s, slider, text } from "./kit.js";
 
 const NAMES = { float32: "float32", bfloat16: "bfloat16", float16: "float16", float8_e4m3fn: "fp8 E4M3", float8_e5m2: "fp8 E5M2", int8: "int8", int4: "int4" };
 const ABSMAXES = [0.5, 1, 2, 3, 5, 10, 100];

@@ -1,10 +1,6 @@
 // One transformer block: its matrices in true proportion, frozen, in four bits, with trained strips B and A beside
 // them (LoRA paper, section 4.1); a click gives a matrix its adapter or takes it away.
-import { numbers, oneOf, text, whole } from "./checks.js";
-import { figure } from "./controls.js";
-import { count, num, s } from "./elements.js";
-import { roving } from "./hands.js";
-import { plate } from "./look.js";
+import { count, figure, num, numbers, oneOf, plate, roving, s, text, whole } from "./kit.js";
 
 const MOST = 24;
 const THINNEST = 3; // pixels of a strip; rank 16 of 4,096 would be a fifth of a pixel

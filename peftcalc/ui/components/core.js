@@ -1,6 +1,5 @@
 // The arithmetic of the components, without a page: each function repeats one of Python's, named beside it, and
 // `tests/e2e/test_components.py` compares the two on the same numbers, in a browser. Matrices are flat, row by row.
-
 const f = Math.fround;
 const word = new DataView(new ArrayBuffer(8));
 

@@ -2,21 +2,18 @@
 //
 // A scene's pictures are views in frames of their own (`shell.js`), kept as long as the page is: whoever comes back finds
 // what was moved. What stands in the link is the scene and what was moved in its picture.
-import { oneOf, text, whole } from "./checks.js";
-import { choice } from "./controls.js";
-import { h } from "./elements.js";
+import { choice, count, figure, h, menu, num, number, numbers, oneOf, plate, s, text, whole } from "./kit.js";
 import { Frame } from "./shell.js";
 
 const learn = name => async () => ({ default: (await import("./story_learn.js"))[name] });
-const cards = name => async () => ({ default: (await import("./story_cards.js"))[name] });
 const VIEWS = {
   whole: learn("Whole"),
   strips: learn("Strips"),
   arrow: () => import("./arrow.js"),
   bits: () => import("./bits.js"),
   codes: () => import("./codes.js"),
-  memory: cards("Memory"),
-  swap: cards("Swap"),
+  memory: async () => ({ default: Memory }),
+  swap: async () => ({ default: Swap }),
 };
 const WIDE = 860; // from here on the words stand beside the picture
 
@@ -197,4 +194,178 @@ export default class Story {
   }
   paint() { this.places[this.at].faces[this.places[this.at].face].frame?.draw(); }
   get sentence() { return `Scene ${this.at + 1} of ${this.scenes.length}: ${this.scenes[this.at].title}`; }
+}
+
+// ---- The last two scenes: what each method keeps in which bits and needs on a card, which is advised; one base, many adapters.
+const METHODS = { full: "Full", lora: "LoRA", dora: "DoRA", qlora: "QLoRA", qdora: "QDoRA" };
+const NAMES = Object.keys(METHODS);
+const SAID = { fits: "✓ fits", tight: "≈ may just fit", "does not fit": "✗ does not fit" };
+
+const drawn = (width, height, label) => s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": label });
+
+/** Five methods on a model and a card. With `wishes` and `answers` (of `peftcalc.advice.advise`, one for each model, card
+ * and wish, computed beforehand) the advised method is the one that is shown. */
+class Memory {
+  static check(data) {
+    const list = (name, one) => data[name].map(one), last = name => data[name].length - 1;
+    return {
+      models: list("models", one => ({ name: text("model", one.name), needs: numbers("needs", one.needs, 5, 5, 0, 1e5), atMost: numbers("at_most", one.at_most, 5, 5, 0, 1e5) })),
+      cards: list("cards", one => ({ name: text("card", one.name), GiB: number("GiB", one.GiB, 0.1, 1e4) })),
+      model: whole("model", data.model, 0, last("models")), card: whole("card", data.card, 0, last("cards")), method: oneOf("method", data.method ?? "qlora", NAMES),
+      wish: 0, wishes: data.wishes && list("wishes", one => text("wish", one)),
+      answers: data.wishes && list("answers", ([method, call, needs, verdict, again]) => ({ method: oneOf("method", method, NAMES), call: text("call", data.calls[call]), needs: number("needs", needs, 0, 1e5), verdict: oneOf("verdict", verdict, Object.keys(SAID)), again })),
+    };
+  }
+
+  constructor(frame) { this.frame = frame; }
+
+  receive(data) {
+    Object.assign(this, data);
+    const change = (name, value) => { this[name] = value; this.frame.relay(); this.frame.release(); };
+    this.of = menu("Model", data.models.map(one => one.name), () => change("model", this.of.value));
+    this.on = menu("Card", data.cards.map(one => `${one.name}, ${num(one.GiB, 0)} GiB`), () => change("card", this.on.value));
+    this.for = data.wishes && choice("What matters", data.wishes.map((one, k) => [k, one]), value => change("wish", value));
+    this.frame.bar.replaceChildren(this.of.box, this.on.box, ...(this.for ? [this.for.box] : []));
+    this.state = this.state;
+  }
+
+  get state() { return { model: this.model, card: this.card, ...(this.wishes ? { wish: this.wish } : { method: this.method }) }; }
+  set state({ model, card, method = "qlora", wish = 0 }) {
+    this.model = this.of.value = whole("model", model, 0, this.models.length - 1);
+    this.card = this.on.value = whole("card", card, 0, this.cards.length - 1);
+    this.method = oneOf("method", method, NAMES);
+    if (this.for) this.wish = this.for.value = whole("wish", wish, 0, this.wishes.length - 1);
+  }
+  get answer() { return this.answers?.[(this.model * this.cards.length + this.card) * this.wishes.length + this.wish]; }
+
+  /** Whether the card has what a method needs. */
+  verdict(k) {
+    const { needs, atMost } = this.models[this.model], { GiB } = this.cards[this.card];
+    return SAID[atMost[k] <= GiB ? "fits" : needs[k] <= GiB ? "tight" : "does not fit"];
+  }
+
+  layout(width) {
+    if (this.answer) this.method = this.answer.method;
+    const wide = width >= 620, side = Math.min(230, (wide ? 0.3 : 0.6) * width), x = wide ? side + 66 : 0, y = wide ? 0 : 344;
+    this.drawing = drawn(width, y + 330, "A weight as its method keeps it, and the memory that each method needs, with the card's line");
+    this.weight(side);
+    this.bars(x, y, width - x);
+    this.frame.stage.replaceChildren(this.drawing);
+  }
+
+  /** The base below and what is trained above it, each in its bits. */
+  weight(side) {
+    const { method } = this, four = method[0] === "q", full = method === "full", y = 96, high = 0.8 * side;
+    const label = (content, y, kind = "") => this.drawing.append(s("text", { class: `left ${kind}`, x: 6, y }, content));
+    const part = (kind, ...box) => this.drawing.append(plate(kind, ...box, method));
+    label(METHODS[method], 10, "title");
+    part(full ? "trained" : four ? "four" : "frozen", 12, y, side - 12, high);
+    this.drawing.append(s("text", { class: "title halo", x: 6 + side / 2, y: y + high / 2 }, full ? "W" : "W, frozen"));
+    label(`${four ? 4 : 16} bits, ${full ? "trained" : "frozen"}`, y + high + 24);
+    if (full) return;
+    label("A and B: 16 bits, trained", 36);
+    part("trained", 12, y - 34, side - 12, 9);
+    part("trained", side + 18, y, 9, high);
+    if (!method.endsWith("dora")) return;
+    part("trained", side + 42, y, 1, high);
+    label("and m, a length for each row", y + high + 48);
+  }
+
+  bars(x, y, width) {
+    const { needs } = this.models[this.model], { name: card, GiB } = this.cards[this.card];
+    const most = Math.max(1.15 * GiB, Math.min(Math.max(...needs), 3 * GiB)), long = v => (Math.min(v, most) / most) * (width - 130), line = x + 62 + long(GiB);
+    this.drawing.append(s("text", { class: "title left", x, y: y + 10 }, "One training step of the whole model, GiB"));
+    NAMES.forEach((name, k) => {
+      const top = y + 62 + k * 52, mine = name === this.method, fits = this.verdict(k), pick = () => { this.method = name; this.frame.relay(); this.frame.release(); };
+      const row = s("g", { class: "x-row", "data-spot": name, "aria-label": `${METHODS[name]}: ${num(needs[k], 1)} GiB, ${fits.slice(2)}`, role: this.answers ? "img" : "button", tabindex: this.answers ? null : 0, "aria-pressed": this.answers ? null : String(mine) },
+        s("rect", { class: mine ? "field mine" : "field", x: x - 6, y: top - 8, width: width + 6, height: 48, rx: 6 }),
+        s("text", { class: mine ? "left title" : "left", x, y: top + 14 }, METHODS[name]),
+        s("rect", { x: x + 62, y: top, width: Math.max(2, long(needs[k])), height: 28, rx: 3, style: `fill:var(--x-${name});fill-opacity:${fits[0] === "✗" ? 0.35 : 1}` }),
+        s("text", { class: "right", x: x + width - 4, y: top + 14 }, num(needs[k], 1)),
+        s("text", { class: "small left quiet", x: x + 62, y: top + 35 }, fits));
+      if (!this.answers) press(row, pick);
+      this.drawing.append(row);
+    });
+    this.drawing.append(s("path", { class: "x-card", d: `M${line},${y + 48}V${y + 330}` }), s("text", { class: "small halo", x: line, y: y + 38 }, `${card} has ${num(GiB, 1)}`));
+  }
+
+  paint() {}
+  get picture() { return this.drawing; }
+  get sentence() {
+    const { answer } = this, model = this.models[this.model].name, card = this.cards[this.card].name, k = NAMES.indexOf(this.method);
+    if (answer) return `${model}, ${card}, ${this.wishes[this.wish]} first: ${answer.call}, ${answer.again ? "with" : "without"} checkpointing. About ${num(answer.needs, 1)} GiB: ${SAID[answer.verdict].slice(2)}.`;
+    return `${model} with ${METHODS[this.method]} on ${card}: about ${num(this.models[this.model].needs[k], 1)} GiB, ${this.verdict(k).slice(2)}. Rank 16, one sequence of 2,048 tokens, with checkpointing.`;
+  }
+}
+
+/** A click, Enter or the space bar. */
+function press(element, act) {
+  element.addEventListener("click", act);
+  element.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); act(); } });
+}
+
+const size = bytes => `${num(bytes / 1e6, 2)} MB`;
+
+/** One base, many adapters: plug one in, what the model makes changes in the same instant, the bytes stay. */
+class Swap {
+  static check({ base, adapters }) {
+    const names = list => list.slice(0, 8).map(name => text("sample", name, 80).trim()), weighed = one => ({ bytes: number("bytes", one.bytes, 1, 1e15), trained: whole("numbers", one.trained, 1, 1e15) });
+    return { base: weighed(base), adapters: adapters.map(one => ({ ...weighed(one), task: text("task", one.task, 40), before: names(one.before), after: names(one.after), copied: number("copied", one.copied, 0, 1) })) };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.plugged = 0;
+  }
+
+  receive(data) {
+    Object.assign(this, data);
+    this.choice = choice("Adapter", [[0, "None"], ...data.adapters.map((one, k) => [k + 1, one.task])], value => this.plug(value));
+    this.one = figure("");
+    this.frame.bar.replaceChildren(this.choice.box, this.one.box);
+    this.together = data.adapters.reduce((sum, one) => sum + one.bytes, data.base.bytes);
+  }
+  plug(which) { this.state = { plugged: which }; this.frame.draw(); this.frame.release(); }
+
+  get state() { return { plugged: this.plugged }; }
+  set state({ plugged }) { this.plugged = this.choice.value = whole("plugged", plugged, 0, this.adapters.length); }
+
+  layout(width) {
+    const { adapters, base } = this, wide = width >= 600, room = (wide ? 0.5 : 1) * width - 24, names = wide ? room + 64 : 0, y = wide ? 0 : 340, each = room / adapters.length;
+    this.drawing = drawn(width, y + 320, "One base model, its adapters, and the names that it makes with the one that is plugged in");
+    const write = (kind, x, y, content = "") => this.drawing.appendChild(s("text", { class: kind, x, y }, content));
+    this.drawing.append(plate("frozen", 12, 122, room, 96));
+    write("title halo", 12 + room / 2, 160, "one base, frozen");
+    write("small halo", 12 + room / 2, 184, `${count(base.trained)} numbers, ${size(base.bytes)}`);
+    this.plugs = adapters.map((one, k) => {
+      const plug = s("g", { class: "x-row x-plug" }, s("rect", { x: 15 + k * each, y: 8, width: each - 6, height: 46, rx: 6, style: "fill:var(--x-lora)" }), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 24 }, one.task), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 42 }, num(one.bytes / 1e6, 2)));
+      plug.addEventListener("click", () => this.plug(this.plugged === k + 1 ? 0 : k + 1));
+      return this.drawing.appendChild(plug);
+    });
+    // Base and adapters together, beside as many whole models.
+    const many = adapters.length, scale = room / (many * base.bytes);
+    const bar = (x, y, bytes, color) => this.drawing.append(s("rect", { x: 12 + scale * x, y, width: scale * bytes - 1, height: 12, style: `fill:var(--${color})` }));
+    write("small left", 12, 246, `base and ${many} adapters: ${size(this.together)}`);
+    bar(0, 257, base.bytes, "frozen");
+    write("small left", 12, 290, `${many} whole models: ${size(many * base.bytes)}`);
+    adapters.forEach((one, k) => { bar(base.bytes + k * one.bytes, 257, one.bytes, "x-lora"); bar(k * base.bytes, 301, base.bytes, "x-full"); });
+    this.heading = write("title left", names, y + 10);
+    this.samples = Array.from({ length: 8 }, (_, k) => write("left", names, y + 44 + k * 30));
+    this.note = write("small left quiet", names, y + 290);
+    this.frame.stage.replaceChildren(this.drawing);
+  }
+
+  paint() {
+    const { plugged, adapters } = this, one = adapters[plugged - 1], { trained } = one ?? adapters[0];
+    this.plugs.forEach((plug, k) => { plug.style.transform = `translateY(${plugged === k + 1 ? 58 : 0}px)`; });
+    this.heading.textContent = one ? `City names it makes for ${one.task}` : "City names the base makes";
+    this.samples.forEach((line, k) => { line.textContent = (one?.after ?? adapters[0].before)[k] ?? ""; });
+    this.note.textContent = one ? `A stored run; ${num(100 * one.copied, 0)} % of such names stood in its examples.` : "A stored run; it knows the names of other countries.";
+    this.one.set(count(trained), `trained for an adapter (${num((100 * trained) / this.base.trained, 1)} % of the base)`);
+  }
+  get picture() { return this.drawing; }
+  get sentence() {
+    const one = this.adapters[this.plugged - 1];
+    return `${one ? `${one.task} is plugged in; no byte of the base has changed.` : "Plug an adapter in: click one."} Five tasks take ${size(this.together)}, five whole models ${size(this.adapters.length * this.base.bytes)}.`;
+  }
 }

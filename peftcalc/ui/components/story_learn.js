@@ -1,13 +1,8 @@
 // Five scenes of one matrix: all of it moves; then B and A stand as strips at the edges of what they make, row i of B and
 // column j of A meeting in cell i, j of ΔW: the product (`product.js`) drawn so, with its rank, its alpha, its dropout.
-import { matrix, number, oneOf, text, whole } from "./checks.js";
-import { button, figure } from "./controls.js";
 import { norm, singularValues, tinyRun, tinyTask } from "./core.js";
-import { count, h, num, s, still } from "./elements.js";
-import { draggable } from "./hands.js";
-import { pixels, plate } from "./look.js";
-import Product from "./product.js";
-import { Maps, top } from "./product_maps.js";
+import { button, count, draggable, figure, h, matrix, num, number, oneOf, pixels, plate, s, still, text, whole } from "./kit.js";
+import Product, { Maps, top } from "./product.js";
 
 const STEP = 0.03; // of the way that is left, a step
 const KEPT = ["weights", "gradients", "first moments", "second moments"];
