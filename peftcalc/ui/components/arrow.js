@@ -1,14 +1,12 @@
-// One row of a weight as an arrow: LoRA pushes its tip, DoRA turns it and then sets its length. (DoRA paper, section 3.2,
-// eq. 3 to 5.) Both end at the same tip; what the move was stays as a trail in the plane of ΔM against ΔD.
+// One row of a weight: LoRA pushes its tip, DoRA turns it and sets its length. (DoRA paper, section 3.2, eq. 3 to 5.)
 import { decompose, norm } from "./core.js";
 import { arrow, button, draggable, figure, num, number, numbers, place, s } from "./kit.js";
 
 const TRAIL = 160;
 const DEGREE = Math.PI / 180;
 const SHORTEST = 0.02;
-/** How far the tip goes, as a share of the reach: the compass's dial lies beyond it. */
+/** Shares of the reach: beyond it lies the compass's dial; so near counts as at the summit. */
 const FURTHEST = 0.86;
-/** How near the summit counts as there, as a share of the reach. */
 const NEAR = 0.04;
 const PANELS = [
   { method: "lora", title: "LoRA adds ΔW", climb: "One push sets both at once" },
@@ -44,9 +42,6 @@ export default class Arrow {
     this.trail = [];
   }
 
-  // ---- moving ----
-
-  /** A tip that can be drawn and has a direction. */
   within(tip) {
     const length = norm(tip), most = this.reach * FURTHEST;
     if (length < SHORTEST * this.m0) return length > 0 ? tip.map(v => (v * SHORTEST * this.m0) / length) : this.tip;
@@ -58,14 +53,13 @@ export default class Arrow {
     this.tip = this.within(tip);
     this.frame.draw();
   }
-  /** A place where the tip has been: as a dot in the panels, and as one in the plane. */
   mark(tip) {
     const dot = ([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`;
     return { tip, panel: dot([this.X(tip[0]), this.Y(tip[1])]), plane: dot(this.onPlane(decompose(this.start, tip, 1, 2))) };
   }
   polar(length, angle) { this.go([length * Math.cos(angle), length * Math.sin(angle)]); }
   get angle() { return Math.atan2(this.tip[1], this.tip[0]); }
-  /** Degrees from W to W′, −180 to 180, counter-clockwise. */
+  /** Degrees from W to W′, counter-clockwise. */
   get turn() { return Math.atan2(Math.sin(this.angle - this.a0), Math.cos(this.angle - this.a0)) / DEGREE; }
 
   keys(event, dial) {
@@ -78,8 +72,6 @@ export default class Arrow {
     event.preventDefault();
     this.frame.releaseSoon();
   }
-
-  // ---- drawing ----
 
   layout(width) {
     const { projector } = this.frame, gap = 24, title = projector ? 58 : 50;
@@ -146,7 +138,6 @@ export default class Arrow {
     return made;
   }
 
-  /** Height lines around a summit: the climb starts at the middle, W is the way that was planned. */
   mountain() {
     const x = this.X(this.summit[0]), y = this.Y(this.summit[1]), group = s("svg", { width: this.side, height: this.side, style: "overflow:hidden" });
     for (let k = 5; k > 0; k--) group.append(s("ellipse", { class: "axis", cx: x, cy: y, rx: (k * this.side) / 11, ry: (k * this.side) / 14, style: `fill:color-mix(in srgb, var(--ink) ${(6 - k) * 2}%, transparent)` }));
@@ -208,7 +199,6 @@ export default class Arrow {
     handle.setAttribute("aria-valuetext", text);
   }
 
-  /** The words on the arrows, beside them and not on each other. */
   names({ names }, which, from, turned) {
     const { start, tip } = this, side = this.turn >= 0 ? 1 : -1;
     const beside = (text, [x, y], [dx, dy], away) => {

@@ -1,5 +1,4 @@
-// One number in every format, a row each, all with the border between exponent and fraction in one line: to its left lies
-// how far a format reaches, to its right how fine it is. A click turns a bit over, and every row follows. (IEEE 754.)
+// One number in every format, the border between exponent and fraction in one line; a click turns a bit over. (IEEE 754.)
 import { fields, FORMATS, fromBits, pattern } from "./core.js";
 import { h, num, number, oneOf, roving, s, slider, text } from "./kit.js";
 
@@ -7,12 +6,10 @@ const NAMES = { float32: "float32", bfloat16: "bfloat16", float16: "float16", fl
 const ABSMAXES = [0.5, 1, 2, 3, 5, 10, 100];
 const WORDS = { inf: Infinity, "+inf": Infinity, infinity: Infinity, "-inf": -Infinity, nan: NaN };
 const PARTS = ["sign", "exponent", "fraction"];
-/** Columns to the left of the border: the sign and float32's exponent. */
+/** Columns to the left of the border, and to its right on a narrow screen, where a fraction folds. */
 const LEFT = 9;
-/** Columns to its right on a narrow screen; what a fraction has beyond stands in a second line. */
 const FOLD = 10;
 
-/** A number as it was written: also inf, nan, and one with commas. */
 function read(name, written) {
   const plain = text(name, written, 40).replace(/[\s_,]/g, "").replace("\u2212", "-").toLowerCase();
   const value = WORDS[plain] ?? (plain === "" ? undefined : Number(plain));
@@ -20,9 +17,7 @@ function read(name, written) {
   return value;
 }
 const written = value => (Object.is(value, -0) ? "-0" : Number.isNaN(value) ? "nan" : String(value).replace("Infinity", "inf"));
-/** Nine significant digits, which tell every float32 from the next. */
 const shown = value => (Number.isFinite(value) ? written(Number(value.toPrecision(9))) : written(value)).replace(/^-|e-/g, sign => sign.replace("-", "\u2212"));
-/** Three digits of an error. */
 const small = value => (Math.abs(value) < 1e-3 ? value.toExponential(2) : written(Number(value.toPrecision(3)))).replaceAll("-", "\u2212");
 const RAISED = Object.fromEntries([..."0123456789"].map((digit, i) => [digit, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]));
 const raised = value => String(value).replace("-", "⁻").replace(/\d/g, digit => RAISED[digit]);
@@ -51,8 +46,6 @@ export default class Bits {
     this.top.value = this.absmax;
   }
 
-  // ---- what the visitor moves ----
-
   get state() { return { x: written(this.x), absmax: this.absmax }; }
   set state(state) {
     const x = read("x", state.x), absmax = number("absmax", state.absmax, 1e-6, 1e6);
@@ -70,7 +63,6 @@ export default class Bits {
     }
   }
   step(format) { return FORMATS[format].exponent ? 1 : this.absmax / (2 ** FORMATS[format].fraction - 1); }
-  /** Whether a format has a pattern for the number. */
   holds(format) { return FORMATS[format].exponent > 0 || Number.isFinite(this.x); }
   flip(format, at) {
     if (!this.holds(format)) return;
@@ -81,8 +73,6 @@ export default class Bits {
     this.frame.release();
   }
   turned(format, bits, weight) { return fromBits(Math.floor(bits / weight) % 2 ? bits - weight : bits + weight, format, this.step(format)); }
-
-  // ---- drawing ----
 
   layout(width) {
     const { small, projector } = this.frame, wide = width >= 720, name = projector ? 110 : 88, told = projector ? 190 : 160;
@@ -165,7 +155,6 @@ export default class Bits {
     return `${shown(this.x)} → ${parts.join(" → ")}. Click a bit to turn it over.`;
   }
 
-  /** What a row's bits stand for, and what the bit that is pointed at would change. */
   worked({ format, i }) {
     const { exponent, fraction, bias, bits, special } = FORMATS[format], step = this.step(format), whole = pattern(this.x, format, step), kept = fromBits(whole, format, step);
     const after = `; this bit turned over: ${shown(this.turned(format, whole, 2 ** (bits - 1 - i)))}.`;

@@ -1,9 +1,8 @@
-// One transformer block: its matrices in true proportion, frozen, in four bits, with trained strips B and A beside
-// them (LoRA paper, section 4.1); a click gives a matrix its adapter or takes it away.
+// One transformer block in true proportion; a click gives a matrix its adapter or takes it away. (LoRA paper, section 4.1.)
 import { count, figure, num, numbers, oneOf, plate, roving, s, text, whole } from "./kit.js";
 
 const MOST = 24;
-const THINNEST = 3; // pixels of a strip; rank 16 of 4,096 would be a fifth of a pixel
+const THINNEST = 3; // pixels; rank 16 of 4,096 would be a fifth of one
 const GAP = 3;
 
 export default class Block {
@@ -41,7 +40,6 @@ export default class Block {
 
   has(box) { return this.chosen.length ? this.chosen.includes(box.pick) : Boolean(box.lit); }
 
-  /** One message: there is nothing to hold. The last target stays, since none chosen means every one. */
   toggle(box) {
     if (box.pick < 0) return;
     const now = new Set(this.chosen.length ? this.chosen : Array.from({ length: this.names }, (_, i) => i));
@@ -51,8 +49,6 @@ export default class Block {
     this.chosen = now.size === this.names ? [] : [...now].sort((a, b) => a - b);
     this.frame.release();
   }
-
-  // ---- drawing ----
 
   layout(width) {
     const { projector } = this.frame, letter = projector ? 10 : 8.2, under = projector ? 54 : 46, over = projector ? 30 : 26;
@@ -115,7 +111,6 @@ export default class Block {
     this.drawing.append(element);
   }
 
-  /** The three states of a weight, in the picture itself, so that they leave with it. */
   legend(y) {
     let x = 0;
     for (const [kind, label] of [["frozen", "frozen"], ["four", "frozen, in 4 bits"], ["trained", "trained: B and A" + (this.method.endsWith("dora") ? " and m" : "")]]) {

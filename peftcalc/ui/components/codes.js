@@ -1,13 +1,12 @@
-// Sixty-four weights and the few values that their codes can stand for: the levels of one scale for all, or of one a
-// block. One weight pulled out moves the levels of all that share its scale. (QLoRA paper, section 2, eq. 1 and 2.)
+// Sixty-four weights and the values that their codes can stand for. (QLoRA paper, section 2, eq. 1 and 2.)
 import { grid, normalised, packed, quantizationError, quantize, TOP } from "./core.js";
 import { button, choice, draggable, figure, h, num, number, numbers, oneOf, place, roving, s, still, whole } from "./kit.js";
 
 const SIZES = [64, 32, 16];
-/** Share of the picture's half that the crowd has; what lies beyond is drawn closer together. */
+/** Share of the picture's half that the crowd has. */
 const INNER = 0.74;
 const STEP = 0.05;
-/** How far a finger may be from a weight, in pixels: elsewhere it scrolls the page. */
+/** Pixels from a weight within which a finger takes it and does not scroll. */
 const NEAR = 34;
 const GLIDE = 250;
 
@@ -48,8 +47,6 @@ export default class Codes {
     this.sizes.value = this.size;
   }
 
-  // ---- what the visitor moves ----
-
   get state() {
     const moved = this.x.flatMap((value, i) => (value === this.first[i] ? [] : [i, value]));
     return { format: this.format, size: this.size, stage: this.stage, moved };
@@ -78,7 +75,6 @@ export default class Codes {
   outermost() { return this.x.reduce((best, v, i) => (Math.abs(v) > Math.abs(this.x[best]) ? i : best), 0); }
   get out() { return Math.abs(this.x[this.outermost()]) > this.crowd; }
 
-  /** Take the chosen weight far out, or all that lie beyond the crowd back to where they began. */
   pull() {
     const back = this.out, from = this.x.slice();
     const to = from.map((v, i) => (back ? (Math.abs(v) > this.crowd ? this.first[i] : v) : i === this.chosen ? Math.sign(v || 1) * this.limit : v));
@@ -99,8 +95,6 @@ export default class Codes {
     this.frame.releaseSoon();
   }
 
-  // ---- where a number lies ----
-
   up(v) {
     const size = Math.min(Math.abs(v), this.limit), inner = INNER * this.half;
     const away = size <= this.crowd ? (size / this.crowd) * inner : inner + ((size - this.crowd) / (this.limit - this.crowd)) * (this.half - inner);
@@ -111,8 +105,6 @@ export default class Codes {
     return sign * (away <= inner ? (away / inner) * this.crowd : this.crowd + ((away - inner) / (this.half - inner)) * (this.limit - this.crowd));
   }
   at(i) { return this.left + (i + 0.5) * this.pitch; }
-
-  // ---- drawing ----
 
   layout(width) {
     const { projector, small } = this.frame, wide = width >= 640, counts = wide ? Math.min(170, 0.16 * width) : 0;
@@ -160,7 +152,6 @@ export default class Codes {
     return { g, ring };
   }
 
-  /** The whole picture is one handle: the nearest weight is taken. */
   grabbed(surface) {
     const spot = event => place(event, this.drawing), nearest = x => Math.max(0, Math.min(63, Math.floor((x - this.left) / this.pitch)));
     const reached = ({ x, y }) => {
@@ -180,15 +171,12 @@ export default class Codes {
     });
   }
 
-  /** How many weights stand on each level, beside the levels. */
   strip(width, small) {
     this.bars = s("path", { class: "x-counts" });
     this.most = s("text", { class: "small left" });
     this.told = s("text", { class: "small left quiet", x: this.right + 18, y: small / 2 + 1 });
     if (this.counts) this.drawing.append(this.bars, this.most, this.told);
   }
-
-  // ---- numbers ----
 
   compute() {
     this.now = quantize(this.x, this.format, this.size);
@@ -264,7 +252,6 @@ export default class Codes {
 
   get picture() { return this.drawing; }
 
-  /** Who sets the scale, and who pays. */
   get sentence() {
     const { size } = this, i = this.outermost(), b = Math.floor(i / size), from = b * size, scale = this.now.scales[b];
     const others = [...Array(size).keys()].map(k => k + from).filter(k => k !== i), zero = others.filter(k => this.now.back[k] === 0 && this.x[k] !== 0).length;
@@ -275,8 +262,7 @@ export default class Codes {
   }
 }
 
-// ---- The steps that quantize a block, a row each, with the numbers of the weights around the chosen one: all are filled, one
-// is lit and told in a sentence. `quant.steps.Steps`
+// ---- the steps of quantizing a block, a row each: `quant.steps` ----
 const NAMES = { int8: "int8", int4: "int4", nf4: "NF4", fp4: "FP4", mxfp4: "MXFP4" };
 const STAGES = ["Weights", "Block maximum", "Normalised", "Nearest code", "Packed bytes", "Dequantized", "Error"];
 
@@ -308,7 +294,6 @@ class Rail {
     return h("div", { class: "x-steps" }, h("div", { class: "x-walk" }, this.back, this.next, this.told), table);
   }
 
-  /** Let each cell of a row stand for so many weights. */
   spanned(k, weights) {
     const { row, cells } = this.rows[k];
     if (cells[0].colSpan === weights) return;
@@ -347,7 +332,6 @@ class Rail {
     if (this.told.textContent !== told) this.told.textContent = told;
   }
 
-  /** The lit step in a sentence, with the chosen weight's numbers. `ui.quantization` has no other words for it. */
   explained({ x, now, chosen, format, scale, stage, size }) {
     const i = chosen, top = TOP[format], v = num(x[i], 3), shared = num(scale, 4), part = num(normalised(x[i], scale, format), 4), code = now.codes[i];
     return [

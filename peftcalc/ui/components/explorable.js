@@ -1,5 +1,4 @@
-// The one door between Streamlit and the views: `mount.py` sends {view, …}, and what a visitor moved goes back once the
-// hand lets go. Streamlit calls this again on every run of the script and every change of theme.
+// The door between Streamlit and the views; it is called again on every run of the script and every change of theme.
 import { Frame } from "./shell.js";
 
 const VIEWS = {
@@ -11,7 +10,7 @@ const VIEWS = {
   block: () => import("./block.js"),
   story: () => import("./story.js"),
 };
-const frames = new WeakMap(); // by place on the page: several of one view live beside each other
+const frames = new WeakMap(); // by place on the page
 
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   let frame = frames.get(parentElement);

@@ -1,4 +1,4 @@
-// Elements, and numbers as text.
+// What all views share.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -8,23 +8,19 @@ function dressed(element, attributes, children) {
   element.append(...children.flat().filter(child => child !== null && child !== undefined));
   return element;
 }
-/** An element of a drawing; text only ever becomes a text node, so data is never markup. */
+/** An element of a drawing; data only ever becomes text, never markup. */
 export const s = (tag, attributes, ...children) => dressed(document.createElementNS(SVG, tag), attributes, children);
-/** An element of the page. */
 export const h = (tag, attributes, ...children) => dressed(document.createElement(tag), attributes, children);
 
-/** Whether things jump instead of gliding. */
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** A number as text: a true minus, no trailing zeros. */
 export const num = (value, digits = 2) => {
   const fixed = value.toFixed(digits), text = fixed.includes(".") ? fixed.replace(/\.?0+$/, "") : fixed;
   return (text === "-0" ? "0" : text).replace("-", "\u2212");
 };
-/** A count with separators, in the language of the page. */
 export const count = value => value.toLocaleString(document.documentElement.lang || "en");
 
-// ---- What comes from outside is checked before it is used: types, sizes, ranges. A sentence is thrown where it is wrong.
+// ---- checks of what comes from outside ----
 const shown = value => String(JSON.stringify(value)).slice(0, 60);
 
 export function number(name, value, low = -1e9, high = 1e9) {
@@ -43,14 +39,13 @@ export function oneOf(name, value, options) {
   return value;
 }
 
-/** A list of `low` to `high` numbers. */
 export function numbers(name, value, low, high, least = -1e9, most = 1e9) {
   if (!Array.isArray(value) || value.length < low || value.length > high)
     throw new RangeError(`${name} must be a list of ${low} to ${high} numbers, got ${shown(value)}`);
   return value.map((v, i) => number(`${name}[${i}]`, v, least, most));
 }
 
-/** A matrix as rows of one length: {n, m, flat}. */
+/** Rows of one length: {n, m, flat}. */
 export function matrix(name, value, most = 64) {
   if (!Array.isArray(value) || value.length < 1 || value.length > most || !Array.isArray(value[0]))
     throw new RangeError(`${name} must be 1 to ${most} rows of numbers, got ${shown(value)}`);
@@ -58,26 +53,22 @@ export function matrix(name, value, most = 64) {
   return { n, m, flat: Float64Array.from(value.flatMap((row, i) => numbers(`${name}[${i}]`, row, m, m))) };
 }
 
-/** Text of at most `most` characters. */
 export function text(name, value, most = 200) {
   if (typeof value !== "string" || value.length > most) throw new RangeError(`${name} must be a text of at most ${most} characters`);
   return value;
 }
 
-/** A colour as #rrggbb. */
 export function color(name, value) {
   if (typeof value !== "string" || !/^#[0-9a-f]{6}$/i.test(value)) throw new RangeError(`${name} must be a colour, got ${shown(value)}`);
   return value;
 }
 
-// ---- The visual language that all views share: the three states of a weight, the two signs of a number, arrows.
-/** The colour of a signed number: the ground at zero, full depth at `top`. A CSS colour that follows the theme. */
+// ---- the visual language: states of a weight, signs of a number ----
 export function signed(value, top) {
   const depth = top > 0 ? Math.min(1, Math.abs(value) / top) : 0;
   return `color-mix(in srgb, var(--x-${value < 0 ? "below" : "above"}) ${Math.round(72 * depth)}%, var(--ground))`;
 }
 
-/** Write an n × m matrix into a canvas, a pixel a number, in the colours of `signed`. */
 export function pixels(canvas, values, n, m, top) {
   if (canvas.width !== m || canvas.height !== n) Object.assign(canvas, { width: m, height: n });
   const style = getComputedStyle(canvas), ground = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
@@ -96,12 +87,10 @@ const rgb = text => {
   return hex ? hex.slice(1).map(part => parseInt(part, 16)) : (text.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
 };
 
-/** The strip that says what the two hues mean; the depth of each matrix goes up to its own largest number. */
 export const legend = () => h("span", { class: "x-legend", role: "img", "aria-label": "Blue is below zero, orange above; the deeper, the larger" },
   "below 0", h("i", {}), "above 0");
 
-/** What lies under a weight and says its state: "frozen" (hatched grey), "trained" (the method's colour, solid), "four"
- * (frozen in sixteen steps, with a small 4), "sum" (what comes out). Args: its box in pixels, the method's name. */
+/** The state of a weight: frozen, trained, four (bits, frozen) or sum. */
 export function plate(kind, x, y, width, height, method = "lora", pad = 5) {
   const box = { x: x - pad, y: y - pad, width: width + 2 * pad, height: height + 2 * pad, rx: 6 };
   const color = `var(--x-${method})`;
@@ -122,7 +111,6 @@ export function plate(kind, x, y, width, height, method = "lora", pad = 5) {
   return group;
 }
 
-/** An arrow in a drawing: {set(x1, y1, x2, y2)} in its units. */
 export function arrow(parent, color, { width = 4, dash, opacity } = {}) {
   const line = s("line", { stroke: color, "stroke-width": width, "stroke-linecap": "round", "stroke-dasharray": dash, opacity });
   const head = s("path", { fill: color, opacity });
@@ -139,8 +127,7 @@ export function arrow(parent, color, { width = 4, dash, opacity } = {}) {
   };
 }
 
-// ---- Controls beside a picture: they tell the view while they move, and the frame when they are let go.
-/** A slider over discrete values, every one of which works. */
+// ---- controls: they tell the view while they move, and the frame when they are let go ----
 export function slider(label, options, { show = String, input = () => {}, release = () => {} } = {}) {
   const output = h("output", {});
   const range = h("input", { type: "range", min: 0, max: options.length - 1, step: 1, "aria-label": label });
@@ -165,7 +152,7 @@ export function slider(label, options, { show = String, input = () => {}, releas
   return control;
 }
 
-/** One of a few, all in sight: [[value, text], …]. */
+/** One of [[value, text], …]. */
 export function choice(label, options, pick) {
   const buttons = options.map(([value, text]) => h("button", { type: "button", role: "radio", "data-value": value }, text));
   let current = options[0][0];
@@ -194,7 +181,6 @@ export function choice(label, options, pick) {
   return control;
 }
 
-/** One of many, by number: its value is the place in the list. */
 export function menu(label, names, change) {
   const select = h("select", {}, names.map((name, k) => h("option", { value: k }, name)));
   select.addEventListener("change", () => change());
@@ -205,14 +191,12 @@ export function menu(label, names, change) {
   };
 }
 
-/** A button that does something at once. */
 export function button(text, act, label) {
   const made = h("button", { type: "button", class: "x-button", "aria-label": label }, text);
   made.addEventListener("click", act);
   return made;
 }
 
-/** A large figure with its unit below: {box, set(text)}. */
 export function figure(label) {
   const value = h("b", {}), below = h("span", {}, label);
   return {
@@ -224,11 +208,11 @@ export function figure(label) {
   };
 }
 
-// ---- Hands on a picture: dragging with mouse, pen or finger, and the keys that do the same.
-/** Follow a pointer from where it goes down until it lets go. `start` may return false: not here. */
+// ---- hands, and the keys that do the same ----
+/** `start` may return false: not here. */
 export function draggable(element, { start, move, end }) {
   let held = false;
-  // Chromium heeds touch-action inside a drawing only at its root: without this a finger scrolls the page instead.
+  // Chromium heeds touch-action only at a drawing's root.
   element.addEventListener("touchstart", event => { if (held) event.preventDefault(); }, { passive: false });
   element.addEventListener("pointerdown", event => {
     if (event.button || start?.(event) === false) return;
@@ -250,19 +234,13 @@ export function draggable(element, { start, move, end }) {
   });
 }
 
-/** Where a pointer is, in the units of an svg element or a group in it. */
 export function place(event, element) {
   return new DOMPoint(event.clientX, event.clientY).matrixTransform(element.getScreenCTM().inverse());
 }
 
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
 
-/** A number that is dragged up and down, stepped and typed: role spinbutton, one hand, one verb.
- *
- * Up and Down step it, with Shift by ten; Page Up and Page Down by ten; Home and End go to its ends; digits, minus and
- * point are typed in, Enter or a rest of a second takes them, Escape forgets them.
- * Args: get(), set(value), release(), low, high, step, pixels (that one step takes), typing(text) shows what is typed.
- */
+/** A number that is dragged, stepped and typed. */
 export function spinnable(element, { get, set, release, soon, low, high, step = 1, pixels = 10, typing = () => {} }) {
   let from = 0, y = 0, typed = "", timer;
   const put = value => set(Math.min(high, Math.max(low, Math.round(value / step) * step)));
@@ -302,8 +280,7 @@ export function spinnable(element, { get, set, release, soon, low, high, step = 
   element.addEventListener("blur", take);
 }
 
-/** Alt and an arrow key, or an arrow key alone where those do nothing else, move the focus in a grid of elements, of
- * which one is in the order of Tab. `at(row, column)` returns the element there, or undefined beyond the edge. */
+/** Arrow keys, with Alt where they do something else, move the focus in a grid. */
 export function roving(element, row, column, at, plain = false) {
   element.addEventListener("keydown", event => {
     if (!plain && !event.altKey && !["ArrowLeft", "ArrowRight"].includes(event.key)) return;

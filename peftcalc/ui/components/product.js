@@ -1,6 +1,4 @@
-// W frozen, B and A to be moved: s · B · A = ΔW, and apart from it W + ΔW = W′. (LoRA paper, section 4.1, eq. 3.)
-//
-// Up to nine rows and columns are numbers (`product_cells.js`), more are heat maps (`product_maps.js`).
+// s · B · A = ΔW and W + ΔW = W′, with B and A to be moved. (LoRA paper, section 4.1, eq. 3.)
 import { product, random, spectrumOfProduct, trained } from "./core.js";
 import { button, count, draggable, figure, h, legend, matrix, num, number, numbers, oneOf, pixels, plate, roving, s, signed, slider, spinnable, whole } from "./kit.js";
 
@@ -65,10 +63,7 @@ export default class Product {
     this.frame.bar.prepend(...this.made);
   }
 
-  /** What the slider offers. */
   get ranks() { return Array.from({ length: this.full }, (_, i) => i + 1).filter(r => this.full <= 8 || Number.isInteger(Math.log2(r)) || r === this.full); }
-
-  // ---- what the visitor moves ----
 
   get state() {
     const cells = [];
@@ -104,8 +99,6 @@ export default class Product {
   }
   size(name) { return { W: [this.n, this.m], D: [this.n, this.m], S: [this.n, this.m], B: [this.n, this.rank], A: [this.rank, this.m] }[name]; }
 
-  // ---- arithmetic ----
-
   compute() {
     const { n, m, rank: r } = this, B = new Float64Array(n * r);
     for (let i = 0; i < n; i++) for (let k = 0; k < r; k++) B[i * r + k] = this.B[i * this.full + k];
@@ -118,7 +111,6 @@ export default class Product {
   }
   spectrum() { return spectrumOfProduct(this.used.B, this.used.A, this.n, this.rank, this.m, this.scale); }
 
-  /** Whether a cell belongs to what is pointed at. */
   isLit(name, i, j) {
     const lit = this.lit;
     if (!lit) return false;
@@ -128,8 +120,6 @@ export default class Product {
     return (name === "D" && j === lit.j) || (name === "B" && j === lit.i);
   }
   light(lit) { this.lit = lit; this.frame.draw(); }
-
-  // ---- the frame's questions ----
 
   layout(width) { this.compute(); this.again.style.display = this.dropout ? "" : "none"; this.face.layout(width); }
   paint() {
@@ -151,7 +141,6 @@ export default class Product {
     return `${count(total)} numbers of B and A make all ${count(frozen)} of ΔW. Drag one, or point at a cell of ΔW.`;
   }
 
-  /** The dot product of what is pointed at, or what a factor's number moves. */
   worked() {
     const { name, i, j } = this.lit, r = this.rank;
     if (name === "B") return `B, row ${i + 1}, column ${j + 1}: ${num(this.value("B", i, j))}. It moves row ${i + 1} of ΔW.`;
@@ -164,7 +153,7 @@ export default class Product {
   }
 }
 
-// ---- The product as numbers: every cell is a number that can be read, and those of B and A dragged, stepped and typed.
+// ---- up to nine rows and columns: numbers ----
 class Cells {
   constructor(view) { this.view = view; }
 
@@ -269,7 +258,6 @@ class Cells {
     });
   }
 
-  /** The input's entries above A, of which dropout leaves some out. */
   inputs(x, y, side, strip) {
     this.entries = [];
     if (!strip) return;
@@ -309,11 +297,10 @@ class Cells {
   }
 }
 
-// ---- The product as heat maps, for more numbers than can be read: canvases over a drawing, dragged and stepped alike.
+// ---- more: heat maps ----
 const NAMES = { B: "B", A: "A", D: "ΔW", W: "W", S: "W′", T: "target", E: "left over" };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** The largest size of a number in a list. */
 export const top = values => { let most = 1e-9; for (const v of values) most = Math.max(most, Math.abs(v)); return most; };
 
 export class Maps {
@@ -354,7 +341,6 @@ export class Maps {
     view.frame.stage.replaceChildren(this.drawing, ...Object.values(this.maps).map(map => map.canvas), above);
   }
 
-  /** A canvas at x, y with its plate and title; returns where it ends. */
   map(name, kind, x, y, width, height) {
     const { view } = this, of = name[0], edit = (of === "A" || of === "B") && !view.fixed, [rows, columns] = view.size(of);
     if (kind === "result") this.drawing.append(s("rect", { class: "frozen", x: x - 4, y: y - 4, width: width + 8, height: height + 8, rx: 4 }));
@@ -398,9 +384,8 @@ export class Maps {
     });
   }
 
-  /** What each map shows, and the number that its deepest colour stands for. */
   drawn() {
-    const { view } = this, sum = Math.max(view.topW, top(view.S)); // one depth for the three of a sum
+    const { view } = this, sum = Math.max(view.topW, top(view.S));
     return { B: [view.used.B, top(view.used.B)], A: [view.used.A, top(view.used.A)], D: [view.D, top(view.D)], D2: [view.D, sum], W: [view.W, sum], S: [view.S, sum] };
   }
 
@@ -417,7 +402,6 @@ export class Maps {
     }
   }
 
-  /** The frames around the row, the column and the cell that is pointed at. */
   marks(n, m, r) {
     const lit = this.view.lit;
     for (const [name, map] of Object.entries(this.maps)) {
@@ -437,10 +421,8 @@ export class Maps {
   }
 }
 
-// ---- The singular values of ΔW as bars: as many as the rank, and then none.
 const MOST = 12;
 
-/** Bars in a drawing, at x, y, so wide and high; `paint` puts the values in. */
 function bars(drawing, x, y, width, height, view) {
   const many = Math.min(MOST, view.n, view.m), step = width / many, floor = y + height - 16, room = height - 42;
   const columns = Array.from({ length: many }, (_, k) => s("rect", { x: x + k * step + 1, width: Math.max(2, step - 3), style: `fill:var(--x-${view.method})` }));

@@ -1,22 +1,9 @@
-// The frame around every view: what Streamlit says and hears, undo, words for screen readers, drawing once a frame.
-//
-// A view is a class, the default export of its module:
-//   static check(data)     returns what it needs of the data, checked (`checks.js`), or throws a sentence
-//   constructor(frame)     puts its controls into frame.bar, a legend into frame.foot
-//   more(data)             may take what is new of data that it has, and say true: nothing is laid out anew
-//   receive(checked)       takes new data; called before the first layout and whenever the server asks something else
-//   get state()            what the visitor has moved, {name: number | text | list of numbers}; what lies in the link
-//   set state(state)       goes there: undo, reset, a preset or a link; may throw a sentence, which is then ignored
-//   layout(width)          draws what stands still, for so many pixels, into frame.stage
-//   paint()                puts the numbers into it; at most once a frame, after frame.draw()
-//   get picture()          the svg element to take away
-//   get sentence()         what the picture says now; it stands below it, and is read out when a hand lets go
-//   remove()               ends what it began outside its frame; may be absent
+// The frame around every view: what Streamlit says and hears, undo, what is read out, drawing once a frame. What it asks
+// of a view stands in `__init__.py`.
 import { color, h, s } from "./kit.js";
 
-const KEPT = 64; // states that undo goes back to
+const KEPT = 64;
 
-/** A state as text: numbers with six digits after the point, as a link keeps them. */
 const packed = state => JSON.stringify(state, (_, value) => (typeof value === "number" ? Number(value.toFixed(6)) : value));
 
 export class Frame {
@@ -33,7 +20,7 @@ export class Frame {
     parent.append(this.root);
     this.past = [];      // states before this one, as JSON
     this.unheard = [];   // states sent that no run of the script has answered yet
-    this.times = [];     // what frames cost, in milliseconds
+    this.times = [];     // in milliseconds
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.stage);
     this.root.addEventListener("keydown", event => this.keys(event));
@@ -45,9 +32,6 @@ export class Frame {
     this.root.remove();
   }
 
-  // ---- from the server ----
-
-  /** `tell` takes what a hand has moved, `leave` where a door leads. */
   async receive(data, tell, leave) {
     this.tell = tell;
     this.leave = leave;
@@ -83,7 +67,7 @@ export class Frame {
     }
     this.fault.textContent = "";
     this.view.receive(checked);
-    this.start = packed(this.view.state); // what Reset returns to: the state without the link's
+    this.start = packed(this.view.state); // what Reset returns to
     this.past = [];
     this.unheard = [];
     this.heard = wanted;
@@ -94,7 +78,7 @@ export class Frame {
     this.root.dataset.ready = name;
   }
 
-  /** The same data again. Its state is the visitor's own, sent back, unless a preset or a link asks for another. */
+  /** The visitor's own state, sent back, changes nothing; a preset or a link does. */
   follow(state, wanted) {
     if (!this.view || wanted === this.heard) return;
     this.heard = wanted;
@@ -119,7 +103,7 @@ export class Frame {
     }
   }
 
-  // ---- to the server: nothing while a hand moves, one message when it lets go ----
+  // ---- to the server: one message when a hand lets go ----
 
   release() {
     const now = packed(this.view.state);
@@ -130,7 +114,6 @@ export class Frame {
     this.send();
   }
 
-  /** Let go once the keys have rested. */
   releaseSoon(after = 600) {
     clearTimeout(this.pause);
     this.pause = setTimeout(() => this.release(), after);
@@ -178,10 +161,7 @@ export class Frame {
     return h("div", { class: "x-tools" }, this.undoing, this.resetting, takeButtons(this, name));
   }
 
-  // ---- drawing ----
-
   get projector() { return this.root.classList.contains("projector"); }
-  /** Size of the smallest figures in a drawing, in pixels. */
   get small() { return this.projector ? 16 : 12; }
 
   resize() {
@@ -191,7 +171,6 @@ export class Frame {
     this.relay();
   }
 
-  /** Draw what stands still anew, and keep the focus where it was. */
   relay() {
     if (!this.width) return;
     const held = this.root.getRootNode().activeElement?.dataset?.spot;
@@ -200,7 +179,6 @@ export class Frame {
     if (held) this.spot(held)?.focus({ preventScroll: true });
   }
 
-  /** The element that a view named so with data-spot, to find it again after a new layout. */
   spot(name) { return this.stage.querySelector(`[data-spot="${CSS.escape(name)}"]`); }
 
   draw() {
@@ -219,18 +197,16 @@ export class Frame {
     if (this.times.length > 600) this.times.shift();
   }
 
-  /** Read out, once things rest. */
   speak(text) {
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => { this.spoken.textContent = text; }, 400);
   }
 }
 
-// ---- A picture leaves the page: SVG and PNG, with colours and fonts written out and no link to the page.
+// ---- a picture leaves the page, with colours and fonts written out ----
 const PAINT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "fill-opacity",
   "paint-order", "stroke-linejoin", "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline", "font-variant-numeric", "display", "overflow"];
 
-/** The drawing as a file of its own; canvases that lie over it in the stage come along as images. */
 export function asSvg({ view, stage }) {
   const drawing = view.picture, copy = drawing.cloneNode(true);
   const from = [drawing, ...drawing.querySelectorAll("*")], to = [copy, ...copy.querySelectorAll("*")];

@@ -1,10 +1,8 @@
-// The door without Streamlit, for documentation and browser tests: every element with the attribute data-explorable
-// becomes a view, of the JSON in the script element inside it. `docs` pages and `static.html` show how.
+// The door without Streamlit: an element with data-explorable becomes a view of the JSON in the script inside it.
 import explorable from "./explorable.js";
 
 const STYLE = new URL("./explorable.css", import.meta.url).href;
 
-/** Show a view in an element. `moved` is called once whenever a hand lets go. Returns what updates or removes it. */
 export function show(element, data, moved = () => {}) {
   const shadow = element.shadowRoot ?? element.attachShadow({ mode: "open" });
   if (!shadow.querySelector("link")) {

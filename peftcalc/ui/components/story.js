@@ -1,7 +1,4 @@
-// The story: nine scenes, one at a time, each a picture to play with beside a few words, a question, and a door.
-//
-// A scene's pictures are views in frames of their own (`shell.js`), kept as long as the page is: whoever comes back finds
-// what was moved. What stands in the link is the scene and what was moved in its picture.
+// The story: scenes, each a picture in a frame of its own beside words, a question and a door.
 import { choice, count, figure, h, menu, num, number, numbers, oneOf, plate, s, text, whole } from "./kit.js";
 import { Frame } from "./shell.js";
 
@@ -15,7 +12,7 @@ const VIEWS = {
   memory: async () => ({ default: Memory }),
   swap: async () => ({ default: Swap }),
 };
-const WIDE = 860; // from here on the words stand beside the picture
+const WIDE = 860;
 
 export default class Story {
   static check(data) {
@@ -65,8 +62,6 @@ export default class Story {
     this.frame.stage.replaceChildren();
   }
 
-  // ---- a scene ----
-
   place(scene) {
     const place = { scene, face: 0, faces: scene.faces.map(() => ({ moved: {} })), guess: null };
     place.picture = h("div", { class: "x-picture" });
@@ -89,7 +84,6 @@ export default class Story {
     return place;
   }
 
-  /** The question; after a guess the guess, beside what is so. */
   question(place) {
     const { scene: { question, options, right, answer }, guess, ask } = place;
     if (guess !== null) {
@@ -110,12 +104,10 @@ export default class Story {
       return made;
     })));
   }
-  /** What would have given the answer away is drawn once it is out. */
   open(place) {
     for (const { frame } of place.faces) if (frame?.view) { frame.view.open = place.guess !== null; frame.relay(); }
   }
 
-  /** The picture goes where the question asked about, and shows what came. */
   then({ scene, faces: [{ frame }] }) {
     if (!frame?.view || !Object.keys(scene.then).length) return;
     frame.view.state = { ...frame.view.state, ...scene.then };
@@ -130,7 +122,7 @@ export default class Story {
     place.picture.replaceChildren();
     if (face.frame) place.picture.append(face.frame.root);
     else face.frame = new Frame(place.picture, VIEWS);
-    // The state that it began with, as long as it stands: then nothing that a hand has moved is taken back.
+    // What it began with: nothing that a hand has moved is taken back.
     face.begun ??= face.moved;
     await face.frame.receive({ view, ...data, state: face.begun, projector: this.frame.projector }, moved => {
       face.moved = moved;
@@ -138,8 +130,6 @@ export default class Story {
     });
     if (face.frame.view && place.guess !== null && !face.frame.view.open) this.open(place);
   }
-
-  // ---- from scene to scene ----
 
   go(to) {
     const at = Math.max(0, Math.min(this.scenes.length - 1, to));
@@ -151,7 +141,7 @@ export default class Story {
     this.frame.release();
   }
 
-  /** Page Up and Page Down, which a presenter's clicker sends too, wherever the focus is but in a text. */
+  /** Page Up and Page Down, a presenter's clicker, wherever the focus is but in a text. */
   keys(event) {
     const by = { PageDown: 1, PageUp: -1 }[event.key];
     const [target] = event.composedPath();
@@ -172,8 +162,6 @@ export default class Story {
     this.frame.stage.replaceChildren(place.body);
     this.turnTo(place, place.face);
   }
-
-  // ---- the frame's questions ----
 
   get state() {
     const place = this.places[this.at];
@@ -196,15 +184,13 @@ export default class Story {
   get sentence() { return `Scene ${this.at + 1} of ${this.scenes.length}: ${this.scenes[this.at].title}`; }
 }
 
-// ---- The last two scenes: what each method keeps in which bits and needs on a card, which is advised; one base, many adapters.
+// ---- the last two scenes ----
 const METHODS = { full: "Full", lora: "LoRA", dora: "DoRA", qlora: "QLoRA", qdora: "QDoRA" };
 const NAMES = Object.keys(METHODS);
 const SAID = { fits: "✓ fits", tight: "≈ may just fit", "does not fit": "✗ does not fit" };
 
 const drawn = (width, height, label) => s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": label });
 
-/** Five methods on a model and a card. With `wishes` and `answers` (of `peftcalc.advice.advise`, one for each model, card
- * and wish, computed beforehand) the advised method is the one that is shown. */
 class Memory {
   static check(data) {
     const list = (name, one) => data[name].map(one), last = name => data[name].length - 1;
@@ -238,7 +224,6 @@ class Memory {
   }
   get answer() { return this.answers?.[(this.model * this.cards.length + this.card) * this.wishes.length + this.wish]; }
 
-  /** Whether the card has what a method needs. */
   verdict(k) {
     const { needs, atMost } = this.models[this.model], { GiB } = this.cards[this.card];
     return SAID[atMost[k] <= GiB ? "fits" : needs[k] <= GiB ? "tight" : "does not fit"];
@@ -253,7 +238,6 @@ class Memory {
     this.frame.stage.replaceChildren(this.drawing);
   }
 
-  /** The base below and what is trained above it, each in its bits. */
   weight(side) {
     const { method } = this, four = method[0] === "q", full = method === "full", y = 96, high = 0.8 * side;
     const label = (content, y, kind = "") => this.drawing.append(s("text", { class: `left ${kind}`, x: 6, y }, content));
@@ -298,7 +282,6 @@ class Memory {
   }
 }
 
-/** A click, Enter or the space bar. */
 function press(element, act) {
   element.addEventListener("click", act);
   element.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); act(); } });
@@ -306,7 +289,6 @@ function press(element, act) {
 
 const size = bytes => `${num(bytes / 1e6, 2)} MB`;
 
-/** One base, many adapters: plug one in, what the model makes changes in the same instant, the bytes stay. */
 class Swap {
   static check({ base, adapters }) {
     const names = list => list.slice(0, 8).map(name => text("sample", name, 80).trim()), weighed = one => ({ bytes: number("bytes", one.bytes, 1, 1e15), trained: whole("numbers", one.trained, 1, 1e15) });
@@ -342,7 +324,6 @@ class Swap {
       plug.addEventListener("click", () => this.plug(this.plugged === k + 1 ? 0 : k + 1));
       return this.drawing.appendChild(plug);
     });
-    // Base and adapters together, beside as many whole models.
     const many = adapters.length, scale = room / (many * base.bytes);
     const bar = (x, y, bytes, color) => this.drawing.append(s("rect", { x: 12 + scale * x, y, width: scale * bytes - 1, height: 12, style: `fill:var(--${color})` }));
     write("small left", 12, 246, `base and ${many} adapters: ${size(this.together)}`);

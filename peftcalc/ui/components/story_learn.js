@@ -1,10 +1,9 @@
-// Five scenes of one matrix: all of it moves; then B and A stand as strips at the edges of what they make, row i of B and
-// column j of A meeting in cell i, j of ΔW: the product (`product.js`) drawn so, with its rank, its alpha, its dropout.
+// Scenes of one matrix: all of it moves; then B and A as strips at the edges of ΔW, which they make.
 import { norm, singularValues, tinyRun, tinyTask } from "./core.js";
 import { button, count, draggable, figure, h, matrix, num, number, oneOf, pixels, plate, s, still, text, whole } from "./kit.js";
 import Product, { Maps, top } from "./product.js";
 
-const STEP = 0.03; // of the way that is left, a step
+const STEP = 0.03;
 const KEPT = ["weights", "gradients", "first moments", "second moments"];
 
 export class Whole {
@@ -65,10 +64,8 @@ export class Whole {
   }
 }
 
-// ---- B and A as strips ----
-
 const SHOWS = { strips: [], rank: ["rank"], alpha: ["alpha"], dropout: ["dropout"] };
-const LOUDEST = 2; // of ΔW in the scene of alpha: how often the target its deepest colour stands for
+const LOUDEST = 2; // targets that ΔW's deepest colour stands for
 
 export class Strips extends Product {
   static check(data) {
@@ -129,8 +126,6 @@ export class Strips extends Product {
     this.many = whole("many", state.many ?? 0, 0, 1);
   }
 
-  // ---- arithmetic ----
-
   /** The run at this scale and dropout: from the same start, on the same data. */
   ran(scale, dropout) {
     const { n, m, rank, run: { rate, steps, seed, samples, noise, enough, calm }, many } = this, key = `${scale} ${dropout} ${many} ${rank}`;
@@ -161,7 +156,6 @@ export class Strips extends Product {
   light(lit) { super.light(lit && "TE".includes(lit.name) ? { ...lit, name: "D" } : lit); }
   size(name) { return super.size(name) ?? [this.n, this.m]; }
 
-  /** Run it before the eyes: from the first step to the last in three seconds. */
   start() {
     const { steps } = this.run, began = performance.now();
     if (still()) return;
@@ -173,8 +167,6 @@ export class Strips extends Product {
     };
     requestAnimationFrame(look);
   }
-
-  // ---- the frame's questions ----
 
   paint() {
     super.paint();
@@ -200,7 +192,6 @@ export class Strips extends Product {
   }
 }
 
-/** The drawing: strips at the edges of ΔW, and what the scene sets beside them. */
 class Crossing extends Maps {
   layout(width) {
     const { view } = this, { kind } = view;
@@ -215,7 +206,6 @@ class Crossing extends Maps {
     view.frame.stage.replaceChildren(this.drawing, ...Object.values(this.maps).map(map => map.canvas), above);
   }
 
-  /** ΔW with its strips, whose upper left corner is x, y; returns its right edge and its floor. */
   crossing(x, y, c, gap = 12) {
     const { n, m, rank: r } = this.view, left = x + r * c + gap, upper = y + r * c + gap;
     this.map("B", "trained", x, upper, r * c, n * c);
@@ -230,7 +220,6 @@ class Crossing extends Maps {
   }
   sign(text, x, y) { this.drawing.append(s("text", { class: "sign", x, y }, text)); }
 
-  /** W + ΔW = W′. */
   strips(width, wide) {
     const { n, m, rank: r } = this.view, sign = 34, c = wide ? Math.min(16, (width - 2 * sign - 40) / (3 * m + r)) : Math.min(17, (width - 30) / (m + r));
     if (!wide) {
@@ -251,10 +240,8 @@ class Crossing extends Maps {
     return floor + 30;
   }
 
-  /** The update, the target, what is left over, and how much that is at each rank. */
   rank(width, wide) {
     const { view } = this, { n, m, bound } = view, full = view.full, gap = 22, c = wide ? Math.min(11, (width - 3 * gap - 18) / (full + 3 * m)) : (width - 24) / (full + m);
-    // The corner where B, ΔW and A meet stays where it is whatever the rank.
     const side = m * c, grown = (full - view.rank) * c, [right, floor] = this.crossing(6 + grown, 6 + grown, c), upper = floor - n * c;
     const many = Object.fromEntries(["T", "E"].map((name, k) => [name, wide ? [right + gap + k * (side + gap), upper] : [6 + k * (side + gap), floor + 34]]));
     for (const [name, [x, y]] of Object.entries(many)) this.map(name, "result", x, y, side, n * c);
@@ -269,7 +256,6 @@ class Crossing extends Maps {
     return wide ? floor + 30 : floor + n * c + 280;
   }
 
-  /** The update at its volume, and a run at that volume. */
   alpha(width, wide) {
     const { view } = this, { n, m, rank: r } = view, c = Math.min(17, ((wide ? 0.44 * width : width) - 26) / (m + r)), [right, floor] = this.crossing(6, 6, c);
     const box = wide ? [right + 40, 0, width - right - 40, floor + 26] : [0, floor + 44, width, 250], { steps } = view.run;
@@ -279,7 +265,6 @@ class Crossing extends Maps {
     return Math.max(floor + 30, box[1] + box[3]);
   }
 
-  /** The input above the strips, and the run's two losses. */
   dropout(width, wide) {
     const { view } = this, { m, rank: r } = view, c = Math.min(15, ((wide ? 0.42 * width : width) - 26) / (m + r)), [right, floor] = this.crossing(6, 40, c), { steps } = view.run;
     const left = right - m * c;
@@ -326,10 +311,8 @@ class Crossing extends Maps {
   part(lit, of, n, m, r) { return "TE".includes(of) && !"DWS".includes(lit.name) ? null : super.part(lit, of, n, m, r); }
 }
 
-// ---- a chart: a frame with axes, and lines that may leave it at the top ----
+// ---- a chart whose lines may leave it at the top ----
 
-/** At x, y, so wide and high. Args: title, across and up as [name, low, high, ticks], both linear. Returns
- * {across(v), up(v), line(style, label), dot(style)}, which draw in its units. */
 function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs], up: [beside, y0, y1, ys], show = num }) {
   const left = 44, head = 42, floor = height - 40, group = s("g", { transform: `translate(${x},${y})` });
   const across = v => left + ((v - x0) * (width - left - 8)) / (x1 - x0), up = v => floor - ((v - y0) * (floor - head)) / (y1 - y0);
@@ -345,7 +328,6 @@ function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs]
       const name = s("text", { class: "small right halo", ...label }, text ?? "");
       group.append(path, name);
       return {
-        /** Returns the place at which the line leaves the chart, or −1. */
         set(values, from = x0) {
           let d = "", out = -1;
           for (let k = 0; k < values.length && out < 0; k++) {

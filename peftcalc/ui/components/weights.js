@@ -1,7 +1,5 @@
-// A run as it learns: loss curves, W, B, A and ΔW of one matrix with its spectrum and rows, samples before and now, and
-// a rail that leads all of them back. Data comes as a whole, or as what is new of the same run (`more`).
-//
-// What arrives in a burst is played at a pace that can be followed, `SECONDS` for a whole run.
+// A run as it learns. Data comes as a whole, or as what is new of the same run (`more`), and is played at a pace that can
+// be followed.
 import { product } from "./core.js";
 import { button, choice, draggable, h, legend, num, number, numbers, oneOf, pixels, place, plate, s, still, text, whole } from "./kit.js";
 
@@ -10,7 +8,7 @@ const SECONDS = 3;
 const MOST = 100000;
 const NEWEST = -1; // the step of somebody who follows
 
-/** What travelled as [scale, base64], as numbers; `bits` 8 or 16. */
+/** [scale, base64] as numbers; `bits` 8 or 16. */
 export function unpacked(name, value, count, bits = 8) {
   if (!Array.isArray(value) || value.length !== 2) throw new RangeError(`${name} must be a scale and codes`);
   const scale = number(`${name}'s scale`, value[0], 0), raw = atob(text(name, value[1], 20000)), size = bits / 8;
@@ -21,7 +19,6 @@ export function unpacked(name, value, count, bits = 8) {
   });
 }
 
-/** A look at a matrix, with at most 64 rows n and columns m; see `lab/runs/weight_looks.py`. */
 function look([step, data]) {
   const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
   const made = { step: whole("step", step, 0, MOST), matrix: text("matrix", data.matrix), rows, columns, n, m,
@@ -40,7 +37,6 @@ const told = data => ({
   looks: data.looks.map(look), figures: text("figures", data.figures, 200),
 });
 
-/** What stays: W of a matrix, and the teacher's. */
 function fixed(data) {
   const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
   return { n, m, ...(data.W && { W: unpacked("W", data.W, n * m) }), ...(data.T && { T: unpacked("T", data.T, n * m) }) };
@@ -87,7 +83,6 @@ export default class Weights {
     this.follow();
   }
 
-  /** A button a method: new ones come while a run begins. */
   menus() {
     this.names = choice("Method", this.methods.map(one => [one.name, one.label]), value => { this.wished = value; this.frame.relay(); this.frame.release(); });
     this.names.box.classList.add("w-methods");
@@ -100,7 +95,6 @@ export default class Weights {
     this.frame.bar.replaceChildren(this.names.box, h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.status);
   }
 
-  /** What is new of the same run, or all of it again: nothing is laid out anew. False for another run. */
   more(data) {
     const next = checked(data);
     if (next.run !== this.run) return false;
@@ -140,15 +134,11 @@ export default class Weights {
   get current() { return this.methods.find(one => one.name === this.wished) ?? this.methods[0]; }
   get method() { return this.current.name; }
   get looks() { return this.current.looks; }
-  /** The look that is shown, of the matrix that was asked for where there is one. */
   get seen() {
     const mine = this.matrix ? this.looks.filter(entry => entry.matrix === this.matrix) : this.looks;
     return upTo(mine, this.shown) ?? mine[0] ?? upTo(this.looks, this.shown) ?? null;
   }
 
-  // ---- where on the rail ----
-
-  /** The newest, played towards; a hand on the rail ends that. */
   follow() {
     if (this.step !== NEWEST || this.playing) return;
     if (still() || this.shown >= this.newest) { this.shown = this.newest; this.frame.draw(); return; }
@@ -177,8 +167,6 @@ export default class Weights {
     this.step = whole("step", step, NEWEST, MOST);
     if (this.step !== NEWEST) this.shown = Math.min(this.step, this.newest);
   }
-
-  // ---- the frame's questions ----
 
   layout(width) {
     this.names.value = this.method;
@@ -241,8 +229,8 @@ export default class Weights {
   }
 }
 
-// ---- The loss by step of every method: thin in training, thick with marks on held-out data; a line where the rail stands.
-const FLOOR = 1e-6; // on a logarithmic axis, what is below counts as reached
+// ---- losses: thin in training, thick held out ----
+const FLOOR = 1e-6;
 
 class Curves {
   constructor(view) { this.view = view; }
@@ -278,7 +266,6 @@ class Curves {
   level(value) { return this.log ? Math.log10(Math.max(FLOOR, value)) : value; }
   atLoss(value) { return this.y + this.height * (1 - (this.level(value) - this.low) / (this.high - this.low || 1)); }
 
-  /** The range of what has been told; what a diverged run adds above three times the start is left out. */
   range() {
     let low = Infinity, high = -Infinity;
     const starts = this.view.methods.map(one => one.held[0]?.[1] ?? -Infinity), limit = 3 * Math.max(...starts, 1e-9);
@@ -330,7 +317,6 @@ class Curves {
   }
 }
 
-/** Labels apart from each other by `gap`, from top to bottom, inside the panel. */
 function spread(ends, gap, top, bottom) {
   ends.sort((a, b) => a.y - b.y);
   ends.forEach((end, i) => { end.y = Math.max(end.y, i ? ends[i - 1].y + gap : top); });
@@ -339,7 +325,7 @@ function spread(ends, gap, top, bottom) {
 
 const nice = step => { const ten = 10 ** Math.floor(Math.log10(step)); return [1, 2, 5, 10].find(part => part * ten >= step) * ten; };
 
-// ---- One matrix while it learns: W + s · B A = W′ as heat maps, the singular values of ΔW, and its rows by turn and length.
+// ---- one matrix: heat maps, singular values, rows by turn and length ----
 const BARS = 12;
 const most = values => { let top = 0; for (const value of values) top = Math.max(top, Math.abs(value)); return top; };
 
@@ -407,7 +393,6 @@ class Panel {
     drawing.append(...this.dots, this.mark);
   }
 
-  /** The largest of a method's looks, so that what grows is seen to grow. */
   top(one, matrix) {
     const known = this.tops.get(one);
     if (known?.count === one.looks.length && known.matrix === matrix) return known;
@@ -418,7 +403,6 @@ class Panel {
   }
   update(look) { return (look.update ??= look.D ?? product(look.B, look.A, look.n, look.r, look.m, look.scale)); }
 
-  /** How far rows go in any method's last look: one pair of axes for all. */
   reach() {
     let turn = 1e-9, length = 1e-9;
     for (const one of this.view.methods) for (const look of one.looks.slice(-1)) { turn = Math.max(turn, most(look.turns)); length = Math.max(length, most(look.lengths)); }
@@ -472,8 +456,7 @@ class Panel {
   }
 }
 
-// ---- What the model does, before and now: names and texts, digits and how they are read; of a teacher, what is left of it.
-/** The last of some entries with a step, up to a step. */
+// ---- what the model does, before and now ----
 const upTo = (entries, step) => entries.findLast(entry => entry.step <= step) ?? null;
 
 class Samples {
@@ -483,7 +466,6 @@ class Samples {
     const { view } = this, one = view.current;
     return view.base?.T ? "left" : view.images ? "digits" : one.samples.length ? (one.samples[0].items.some(item => String(item).includes("\n")) ? "text" : "names") : "";
   }
-  /** False when what there is to show has changed its kind since the last layout. */
   fits() { return this.kind === this.wanted(); }
 
   layout(drawing, x, y, width, height) {
