@@ -1,4 +1,4 @@
-// Python's arithmetic once more, function for function; `tests/e2e/test_core.py` compares the two. Matrices are flat, row by row.
+// Python's arithmetic, function for function (`tests/e2e/test_core.py`); matrices are flat.
 const f = Math.fround;
 const word = new DataView(new ArrayBuffer(8));
 
@@ -30,7 +30,6 @@ export function norm(x) {
   return Math.sqrt(sum);
 }
 
-/** ΔM, ΔD, and each row's lengths, relative change of length and 1 − cos of its turn. */
 export function decompose(before, after, n, m) {
   const rows = { magnitude: 0, direction: 0, m0: [], m: [], lengths: [], turns: [] };
   for (let i = 0; i < n; i++) {
@@ -47,7 +46,7 @@ export function decompose(before, after, n, m) {
   return rows;
 }
 
-/** One-sided Jacobi: pairs of rows are turned until all are at right angles. */
+/** One-sided Jacobi. */
 export function singularValues(M, n, m) {
   const wide = n <= m, count = wide ? n : m, length = wide ? m : n;
   const rows = Array.from({ length: count }, (_, i) =>
@@ -69,7 +68,7 @@ function rotate(x, y) {
   return true;
 }
 
-/** The first min(n, r, m) values of s · B A, from the r × r matrix between orthonormal factors. */
+/** Those of the r × r matrix between orthonormal factors. */
 export function spectrumOfProduct(B, A, n, r, m, s = 1) {
   if (r >= Math.min(n, m)) return singularValues(product(B, A, n, r, m, s), n, m);
   const columns = Array.from({ length: r }, (_, k) => Float64Array.from({ length: n }, (_, i) => B[i * r + k]));
@@ -79,7 +78,7 @@ export function spectrumOfProduct(B, A, n, r, m, s = 1) {
   return singularValues(small, r, r).map(value => Math.abs(s) * value);
 }
 
-/** R of QR: Gram–Schmidt, each projection taken twice. */
+/** R of QR: Gram–Schmidt, twice. */
 function triangle(columns) {
   const r = columns.length, R = new Float64Array(r * r);
   columns.forEach((column, k) => {
@@ -106,7 +105,7 @@ const both = positive => Float32Array.from([...positive, ...positive.map(v => -v
 /** bitsandbytes' table, not E2M1. */
 export const FP4 = both([0, 0.0625, 8, 12, 4, 6, 2, 3].map(v => v / 12));
 export const E2M1 = both([0, 0.5, 1, 1.5, 2, 3, 4, 6]);
-export const TOP = { int8: 127, int4: 7, int2: 1 };
+export const TOP = { int8: 127, int4: 7 };
 
 export function grid(format) {
   const table = { nf4: NF4, fp4: FP4, mxfp4: E2M1 }[format];
@@ -180,16 +179,13 @@ export function packed(codes, format) {
 }
 
 export function quantizationError(x, back) {
-  let noise = 0, signal = 0, sum = 0, most = 0;
+  let squares = 0, most = 0;
   for (let i = 0; i < x.length; i++) {
-    const v = f(x[i]), e = back[i] - v;
-    noise += e * e;
-    signal += v * v;
-    sum += Math.abs(e);
-    most = Math.max(most, Math.abs(e));
+    const error = back[i] - f(x[i]);
+    squares += error * error;
+    most = Math.max(most, Math.abs(error));
   }
-  const n = x.length;
-  return { rmse: Math.sqrt(noise / n), meanAbs: sum / n, maxAbs: most, sqnr: noise ? 10 * Math.log10(signal / noise) : Infinity };
+  return { rmse: Math.sqrt(squares / x.length), maxAbs: most };
 }
 
 // ---- `quant.precision` ----
@@ -236,7 +232,7 @@ function exponentOf(size) {
   return ((word.getUint16(0) >> 4) & 0x7ff) - 1023; // every float32 but zero is a normal float64
 }
 
-/** mulberry32: from 0 to 1. */
+/** mulberry32 */
 export function random(seed) {
   let a = seed >>> 0;
   return () => {
@@ -261,7 +257,6 @@ function transposed(M, n, m) {
   return Float64Array.from({ length: n * m }, (_, k) => M[(k % n) * m + Math.floor(k / n)]);
 }
 
-/** Both losses before each step and after the last, B and A at each. */
 export function tinyRun(task, held, n, m, { rank: r, scale: s, rate, steps, dropout = 0, seed = 1 }) {
   const next = random(seed), { samples } = task, squares = x => x.reduce((sum, v) => sum + v * v, 0), norm2 = squares(task.Y);
   let A = Float64Array.from({ length: r * m }, () => (2 * next() - 1) * Math.sqrt(3 / m)), B = new Float64Array(n * r);

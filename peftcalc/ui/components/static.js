@@ -1,4 +1,4 @@
-// The door without Streamlit: an element with data-explorable becomes a view of the JSON in the script inside it.
+// The door without Streamlit: elements with data-explorable become views of the JSON inside them.
 import explorable from "./explorable.js";
 
 const STYLE = new URL("./explorable.css", import.meta.url).href;

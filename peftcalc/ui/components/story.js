@@ -1,31 +1,25 @@
-// The story: scenes, each a picture in a frame of its own beside words, a question and a door.
-import { choice, count, figure, h, menu, num, number, numbers, oneOf, plate, s, text, whole } from "./kit.js";
-import { Frame } from "./shell.js";
+// The story: scenes, each a picture in a frame of its own.
+import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, text, top, whole } from "./shell.js";
 
-const learn = name => async () => ({ default: (await import("./story_learn.js"))[name] });
 const VIEWS = {
-  whole: learn("Whole"),
-  strips: learn("Strips"),
-  arrow: () => import("./arrow.js"),
-  bits: () => import("./bits.js"),
-  codes: () => import("./codes.js"),
-  memory: async () => ({ default: Memory }),
-  swap: async () => ({ default: Swap }),
+  whole: () => Whole,
+  strips: async () => (await import("./product.js")).Strips,
+  arrow: async () => (await import("./adapters.js")).Arrow,
+  codes: async () => (await import("./codes.js")).Codes,
+  bits: async () => (await import("./codes.js")).Bits,
+  memory: () => Memory,
+  swap: () => Swap,
 };
 const WIDE = 860;
 
-export default class Story {
+export class Story {
   static check(data) {
     const scenes = data.scenes.map((one, k) => ({
-      title: text("title", one.title, 80),
-      words: text("words", one.words, 400),
-      question: text("question", one.question, 200),
+      ...checked(one, { title: [text, 80], words: [text, 400], question: [text], right: [whole, 0, one.options.length - 1], answer: [text, 400] }),
       options: one.options.map(option => text("option", option, 80)),
-      right: whole("right", one.right, 0, one.options.length - 1),
-      answer: text("answer", one.answer, 400),
       then: one.then ?? {},
-      door: { label: text("door", one.door.label, 80), href: text("href", one.door.href, 200) },
-      faces: one.faces.map(face => ({ name: text("face", face.name, 40), view: oneOf("view", face.view, Object.keys(VIEWS)), data: face.data })),
+      door: checked(one.door, { label: [text, 80], href: [text] }),
+      faces: one.faces.map(face => ({ ...checked(face, { name: [text, 40], view: [oneOf, Object.keys(VIEWS)] }), data: face.data })),
     }));
     if (!scenes.length || scenes.some(one => !one.faces.length)) throw new RangeError("a story needs scenes, each with a picture");
     return { scenes };
@@ -46,16 +40,8 @@ export default class Story {
     this.scenes = scenes;
     this.places = scenes.map(scene => this.place(scene));
     this.at = 0;
-    const move = (by, label, sign) => {
-      const made = h("button", { type: "button", class: "x-turn", "aria-label": label }, sign);
-      made.addEventListener("click", () => this.go(this.at + by));
-      return made;
-    };
-    this.dots = scenes.map(({ title }, k) => {
-      const dot = h("button", { type: "button", class: "x-dot", title, "aria-label": `Scene ${k + 1} of ${scenes.length}: ${title}` }, String(k + 1));
-      dot.addEventListener("click", () => this.go(k));
-      return dot;
-    });
+    const move = (by, label, sign) => button(sign, () => this.go(this.at + by), label, "x-turn");
+    this.dots = scenes.map(({ title }, k) => dress(button(k + 1, () => this.go(k), `Scene ${k + 1} of ${scenes.length}: ${title}`, "x-dot"), { title }));
     this.back = move(-1, "Previous scene", "‹");
     this.on = move(1, "Next scene", "›");
     this.frame.bar.replaceChildren(h("nav", { class: "x-dots", "aria-label": "Scenes" }, this.back, this.dots, this.on));
@@ -91,18 +77,14 @@ export default class Story {
       ask.replaceChildren(h("legend", {}, question), h("p", { class: "x-guess" }, `${sign} You said: ${options[guess]}.`), h("p", {}, answer));
       return;
     }
-    ask.replaceChildren(h("legend", {}, question), h("div", { class: "x-options" }, options.map((option, k) => {
-      const made = h("button", { type: "button", class: "x-button" }, option);
-      made.addEventListener("click", () => {
-        place.guess = k;
-        this.question(place);
-        this.open(place);
-        this.then(place);
-        this.frame.speak(ask.textContent);
-        place.heading.focus({ preventScroll: true });
-      });
-      return made;
-    })));
+    ask.replaceChildren(h("legend", {}, question), h("div", { class: "x-options" }, options.map((option, k) => button(option, () => {
+      place.guess = k;
+      this.question(place);
+      this.open(place);
+      this.then(place);
+      this.frame.speak(ask.textContent);
+      place.heading.focus({ preventScroll: true });
+    }))));
   }
   open(place) {
     for (const { frame } of place.faces) if (frame?.view) { frame.view.open = place.guess !== null; frame.relay(); }
@@ -122,7 +104,7 @@ export default class Story {
     place.picture.replaceChildren();
     if (face.frame) place.picture.append(face.frame.root);
     else face.frame = new Frame(place.picture, VIEWS);
-    // What it began with: nothing that a hand has moved is taken back.
+    // What it began with, so that no move is taken back.
     face.begun ??= face.moved;
     await face.frame.receive({ view, ...data, state: face.begun, projector: this.frame.projector }, moved => {
       face.moved = moved;
@@ -141,7 +123,7 @@ export default class Story {
     this.frame.release();
   }
 
-  /** Page Up and Page Down, a presenter's clicker, wherever the focus is but in a text. */
+  /** Also a presenter's clicker, wherever the focus is but in a text. */
   keys(event) {
     const by = { PageDown: 1, PageUp: -1 }[event.key];
     const [target] = event.composedPath();
@@ -182,6 +164,66 @@ export default class Story {
   }
   paint() { this.places[this.at].faces[this.places[this.at].face].frame?.draw(); }
   get sentence() { return `Scene ${this.at + 1} of ${this.scenes.length}: ${this.scenes[this.at].title}`; }
+}
+
+// ---- the first scene ----
+const STEP = 0.03; // of the way that is left
+const KEPT = ["weights", "gradients", "first moments", "second moments"];
+
+class Whole {
+  static check(data) {
+    const W = matrix("W", data.W), to = matrix("to", data.to);
+    if (to.n !== W.n || to.m !== W.m) throw new RangeError("W and where it goes must have one shape");
+    return { n: W.n, m: W.m, W: W.flat, to: to.flat };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.steps = 0;
+    this.trained = figure("");
+    this.hold = button("Press and hold to train", () => {});
+    draggable(this.hold, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
+    this.hold.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); this.take(1); frame.releaseSoon(); } });
+    frame.bar.append(this.hold, this.trained.box);
+  }
+
+  receive(data) { Object.assign(this, data); }
+  get state() { return { steps: this.steps }; }
+  set state({ steps }) { this.steps = whole("steps", steps, 0, 999); }
+
+  take(many) { this.steps = Math.min(999, this.steps + many); this.frame.draw(); }
+  press(held) {
+    this.held = held;
+    if (!held) return this.frame.release();
+    const look = () => { if (this.held && this.frame.root.isConnected) { this.take(1); requestAnimationFrame(look); } };
+    look();
+  }
+
+  layout(width) {
+    const { n, m } = this, wide = width >= 560, side = Math.floor(Math.min(350, wide ? 0.46 * width : width - 12)), beside = wide ? side + 56 : 0;
+    const height = wide ? side + 12 : side + 320, y = wide ? 4 : side + 40, room = width - beside - 8;
+    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": `A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory` });
+    this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
+    KEPT.forEach((name, k) => {
+      const top = y + 40 + k * 62, fill = k ? "fill:none;stroke-dasharray:4 4" : "fill:var(--x-full)";
+      this.drawing.append(s("rect", { x: beside, y: top + 14, width: room, height: 24, rx: 4, style: `${fill};stroke:var(--x-full);stroke-width:2` }),
+        s("text", { class: "left small", x: beside, y: top }, name), s("text", { class: "right small", x: beside + room, y: top }, count(n * m)));
+    });
+    this.canvas = over(6, 6, side, (side * n) / m, { class: "x-press", "aria-label": "W: orange above zero, blue below" });
+    draggable(this.canvas, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
+    this.frame.stage.replaceChildren(this.drawing, this.canvas);
+  }
+
+  paint() {
+    const { n, m } = this, gone = 1 - (1 - STEP) ** this.steps, now = this.W.map((v, k) => v + gone * (this.to[k] - v));
+    this.moved = now.reduce((sum, v, k) => sum + Math.abs(v - this.W[k]), 0) / (n * m);
+    pixels(this.canvas, now, n, m, Math.max(top(this.W), top(this.to)));
+    this.trained.set(count(n * m), `trained of ${count(n * m)} (100 %)`);
+  }
+  get sentence() {
+    const all = count(this.n * this.m);
+    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : `Press the matrix, and watch which of its ${all} numbers move.`;
+  }
 }
 
 // ---- the last two scenes ----
@@ -274,17 +316,11 @@ class Memory {
   }
 
   paint() {}
-  get picture() { return this.drawing; }
   get sentence() {
     const { answer } = this, model = this.models[this.model].name, card = this.cards[this.card].name, k = NAMES.indexOf(this.method);
     if (answer) return `${model}, ${card}, ${this.wishes[this.wish]} first: ${answer.call}, ${answer.again ? "with" : "without"} checkpointing. About ${num(answer.needs, 1)} GiB: ${SAID[answer.verdict].slice(2)}.`;
     return `${model} with ${METHODS[this.method]} on ${card}: about ${num(this.models[this.model].needs[k], 1)} GiB, ${this.verdict(k).slice(2)}. Rank 16, one sequence of 2,048 tokens, with checkpointing.`;
   }
-}
-
-function press(element, act) {
-  element.addEventListener("click", act);
-  element.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); act(); } });
 }
 
 const size = bytes => `${num(bytes / 1e6, 2)} MB`;
@@ -344,7 +380,6 @@ class Swap {
     this.note.textContent = one ? `A stored run; ${num(100 * one.copied, 0)} % of such names stood in its examples.` : "A stored run; it knows the names of other countries.";
     this.one.set(count(trained), `trained for an adapter (${num((100 * trained) / this.base.trained, 1)} % of the base)`);
   }
-  get picture() { return this.drawing; }
   get sentence() {
     const one = this.adapters[this.plugged - 1];
     return `${one ? `${one.task} is plugged in; no byte of the base has changed.` : "Plug an adapter in: click one."} Five tasks take ${size(this.together)}, five whole models ${size(this.adapters.length * this.base.bytes)}.`;

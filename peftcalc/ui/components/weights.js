@@ -1,7 +1,6 @@
-// A run as it learns. Data comes as a whole, or as what is new of the same run (`more`), and is played at a pace that can
-// be followed.
+// A run as it learns, whole or bit by bit (`more`), played at a pace that can be followed.
 import { product } from "./core.js";
-import { button, choice, draggable, h, legend, num, number, numbers, oneOf, pixels, place, plate, s, still, text, whole } from "./kit.js";
+import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, s, still, text, top, whole } from "./shell.js";
 
 const METHODS = ["full", "lora", "dora", "qlora", "qdora"];
 const SECONDS = 3;
@@ -42,18 +41,18 @@ function fixed(data) {
   return { n, m, ...(data.W && { W: unpacked("W", data.W, n * m) }), ...(data.T && { T: unpacked("T", data.T, n * m) }) };
 }
 
-function checked(data) {
+function read(data) {
   return {
-    run: text("run", data.run), whole: Boolean(data.whole), live: Boolean(data.live), unit: text("unit", data.unit), status: text("status", data.status, 300),
-    log: Boolean(data.log), steps: whole("steps", data.steps, 1, MOST), methods: data.methods.slice(0, 5).map(told),
+    ...checked(data, { run: [text], unit: [text], status: [text, 300], steps: [whole, 1, MOST] }),
+    live: Boolean(data.live), log: Boolean(data.log), methods: data.methods.slice(0, 5).map(told),
     matrices: data.matrices.slice(0, 400).map(name => text("matrix", name)),
     bases: ["float", "4bit"].flatMap(kind => Object.entries(data.bases[kind] ?? {}).map(([matrix, part]) => [`${kind} ${matrix}`, fixed(part)])),
     images: data.images ? { truths: numbers("truths", data.images[1], 1, 40), pixels: unpacked("pixels", data.images[0], 64 * data.images[1].length) } : null,
   };
 }
 
-export default class Weights {
-  static check(data) { return checked(data); }
+export class Weights {
+  static check(data) { return read(data); }
 
   constructor(frame) {
     this.frame = frame;
@@ -96,7 +95,7 @@ export default class Weights {
   }
 
   more(data) {
-    const next = checked(data);
+    const next = read(data);
     if (next.run !== this.run) return false;
     const had = this.methods.length;
     this.take(next);
@@ -160,11 +159,9 @@ export default class Weights {
   replay() { this.step = NEWEST; this.shown = 0; this.follow(); this.frame.release(); }
 
   get state() { return { method: this.wished, matrix: this.matrix, axis: this.axisNow, step: this.step }; }
-  set state({ method, matrix, axis, step }) {
-    this.wished = oneOf("method", method, METHODS);
-    this.matrix = text("matrix", matrix);
-    this.axisNow = oneOf("axis", axis, ["linear", "log"]);
-    this.step = whole("step", step, NEWEST, MOST);
+  set state(state) {
+    const { method, axis, ...rest } = checked(state, { method: [oneOf, METHODS], axis: [oneOf, ["linear", "log"]], matrix: [text], step: [whole, NEWEST, MOST] });
+    Object.assign(this, rest, { wished: method, axisNow: axis });
     if (this.step !== NEWEST) this.shown = Math.min(this.step, this.newest);
   }
 
@@ -186,7 +183,7 @@ export default class Weights {
     const sample = some ? this.samples.layout(this.drawing, ...boxes[2], wide ? high : 0) : { parts: [], height: 0 };
     parts.push(...sample.parts);
     const height = wide ? high : boxes[2][1] + sample.height;
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.drawing.setAttribute(name, value);
+    dress(this.drawing, { viewBox: `0 0 ${width} ${height}`, width, height });
     draggable(this.curves.ground, {
       start: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
       move: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
@@ -219,7 +216,6 @@ export default class Weights {
   put(element, words) { if (element.textContent !== words) element.textContent = words; }
   said(loss) { return loss === undefined || Number.isNaN(loss) ? "…" : loss !== 0 && Math.abs(loss) < 1e-3 ? loss.toExponential(0).replace("-", "\u2212") : num(loss, 3); }
 
-  get picture() { return this.drawing; }
   get sentence() {
     const seen = this.seen, one = this.current, at = Math.floor(this.shown);
     if (!seen) return this.status_ || "The first look at the weights is on its way.";
@@ -311,8 +307,7 @@ class Curves {
     spread(ends, view.frame.small + 3, this.y, this.y + this.height);
     const x = this.atStep(at);
     for (const { label, y } of ends) { label.setAttribute("x", x + 8); label.setAttribute("y", y); }
-    this.line.setAttribute("x1", x);
-    this.line.setAttribute("x2", x);
+    dress(this.line, { x1: x, x2: x });
     this.line.style.display = at < view.steps ? "" : "none";
   }
 }
@@ -327,7 +322,6 @@ const nice = step => { const ten = 10 ** Math.floor(Math.log10(step)); return [1
 
 // ---- one matrix: heat maps, singular values, rows by turn and length ----
 const BARS = 12;
-const most = values => { let top = 0; for (const value of values) top = Math.max(top, Math.abs(value)); return top; };
 
 class Panel {
   constructor(view) { this.view = view; this.tops = new WeakMap(); }
@@ -342,8 +336,7 @@ class Panel {
     const words = (content, cx, cy, kind = "title") => { const made = s("text", { class: kind, x: cx, y: cy }, content); drawing.append(made); return made; };
     const map = (name, kind, left, upper, w, hi) => {
       drawing.append(plate(kind, left, upper, w, hi, view.method, 3));
-      const canvas = h("canvas", { role: "img", "aria-label": name });
-      canvas.style.cssText = `left:${left}px;top:${upper}px;width:${w}px;height:${hi}px`;
+      const canvas = over(left, upper, w, hi, { "aria-label": name });
       canvas.addEventListener("pointermove", event => this.point(Math.floor((event.offsetY / hi) * (this.view.seen?.n ?? 1))));
       canvas.addEventListener("pointerleave", () => this.point(null));
       this.canvases[name] = canvas;
@@ -375,12 +368,9 @@ class Panel {
   }
 
   bars(drawing, x, y, width, floor, words) {
-    const step = width / BARS;
     words("Singular values of W′ − W", x, y - 16, "small title left");
-    this.columns = Array.from({ length: BARS }, (_, k) => s("rect", { x: x + k * step + 1, width: Math.max(2, step - 3), style: `fill:var(--x-${this.view.method})` }));
-    drawing.append(s("path", { class: "axis", d: `M${x},${floor}h${width}` }), ...this.columns);
+    this.columns = bars(drawing, x, floor, width, floor - y, BARS, this.view.method);
     this.largest = words("", x, floor + 12, "small quiet left");
-    Object.assign(this, { floor, room: floor - y });
   }
 
   plane(drawing, x, y, width, floor, words) {
@@ -389,7 +379,7 @@ class Panel {
     drawing.append(s("path", { class: "axis", d: `M${x},${y}v${floor - y}h${width}M${x},${(y + floor) / 2}h${width}` }));
     this.dots = Array.from({ length: 64 }, () => s("circle", { r: 3, style: `fill:var(--x-${this.view.method});fill-opacity:.65` }));
     this.ends = [words("", x - 4, y + 2, "small right quiet"), words("", x - 4, floor - 2, "small right quiet"), words("", x + width, floor + 12, "small right quiet")];
-    this.mark = s("circle", { r: 7, style: "fill:none;stroke:var(--ink);stroke-width:2;display:none" });
+    this.mark = s("circle", { r: 7, class: "x-mark", style: "display:none" });
     drawing.append(...this.dots, this.mark);
   }
 
@@ -397,7 +387,7 @@ class Panel {
     const known = this.tops.get(one);
     if (known?.count === one.looks.length && known.matrix === matrix) return known;
     const mine = one.looks.filter(look => look.matrix === matrix), made = { count: one.looks.length, matrix, D: 1e-12, value: 1e-12 };
-    for (const look of mine) { made.D = Math.max(made.D, most(this.update(look))); made.value = Math.max(made.value, look.spectrum[0] ?? 0); }
+    for (const look of mine) { made.D = Math.max(made.D, top(this.update(look))); made.value = Math.max(made.value, look.spectrum[0] ?? 0); }
     this.tops.set(one, made);
     return made;
   }
@@ -405,7 +395,7 @@ class Panel {
 
   reach() {
     let turn = 1e-9, length = 1e-9;
-    for (const one of this.view.methods) for (const look of one.looks.slice(-1)) { turn = Math.max(turn, most(look.turns)); length = Math.max(length, most(look.lengths)); }
+    for (const one of this.view.methods) for (const look of one.looks.slice(-1)) { turn = Math.max(turn, top(look.turns)); length = Math.max(length, top(look.lengths)); }
     return { turn, length };
   }
 
@@ -416,22 +406,18 @@ class Panel {
     const stamp = `${view.run} ${view.method} ${seen.matrix} ${seen.step} ${view.current.looks.length} ${Boolean(base)} ${getComputedStyle(view.frame.root).color}`;
     if (stamp === this.drawn) return;
     this.drawn = stamp;
-    const { n, m } = seen, D = this.update(seen), top = this.top(view.current, seen.matrix), put = (name, values, rows, columns, up) => this.canvases[name] && pixels(this.canvases[name], values, rows, columns, up);
-    put("D", D, n, m, top.D);
-    if (seen.B) { put("B", seen.B, n, seen.r, most(seen.B)); put("A", seen.A, seen.r, m, most(seen.A)); }
+    const { n, m } = seen, D = this.update(seen), most = this.top(view.current, seen.matrix), put = (name, values, rows, columns, up) => this.canvases[name] && pixels(this.canvases[name], values, rows, columns, up);
+    put("D", D, n, m, most.D);
+    if (seen.B) { put("B", seen.B, n, seen.r, top(seen.B)); put("A", seen.A, seen.r, m, top(seen.A)); }
     if (base) {
-      const high = most(base.W);
+      const high = top(base.W);
       this.sum = base.W.map((value, at) => (seen.gain ? seen.gain[Math.floor(at / m)] : 1) * (value + D[at]));
       put("W", base.W, n, m, high);
       put("S", this.sum, n, m, high);
     }
-    if (seen.gain) { const off = seen.lengths; put("m", off, n, 1, Math.max(1e-9, most(off))); }
+    if (seen.gain) { const off = seen.lengths; put("m", off, n, 1, Math.max(1e-9, top(off))); }
     for (const [name, canvas] of Object.entries(this.canvases)) canvas.setAttribute("aria-label", `${{ D: "ΔW", S: "W′", m: "change of each row's length" }[name] ?? name} of ${seen.matrix} after step ${seen.step}`);
-    this.columns.forEach((column, k) => {
-      const high = Math.max(0, ((seen.spectrum[k] ?? 0) / top.value) * this.room);
-      column.setAttribute("height", high);
-      column.setAttribute("y", this.floor - high);
-    });
+    this.columns(seen.spectrum, most.value);
     this.largest.textContent = seen.spectrum[0] ? `largest ${num(seen.spectrum[0], 3)}` : "all zero";
     this.scatter(seen);
   }
@@ -441,8 +427,7 @@ class Panel {
     this.dots.forEach((dot, i) => {
       dot.style.display = i < seen.n ? "" : "none";
       if (i >= seen.n) return;
-      dot.setAttribute("cx", this.px + Math.min(1, seen.turns[i] / turn) * this.pw);
-      dot.setAttribute("cy", this.py + this.ph * (0.5 - 0.5 * Math.max(-1, Math.min(1, seen.lengths[i] / length))));
+      dress(dot, { cx: this.px + Math.min(1, seen.turns[i] / turn) * this.pw, cy: this.py + this.ph * (0.5 - 0.5 * Math.max(-1, Math.min(1, seen.lengths[i] / length))) });
     });
     [`+${num(100 * length, 0)} %`, `${num(-100 * length, 0)} %`, `1 − cos = ${num(turn, turn < 0.01 ? 4 : 2)}`].forEach((words, i) => { this.ends[i].textContent = words; });
   }
@@ -483,9 +468,8 @@ class Samples {
   teacher(drawing, x, y, width) {
     const across = width > 300, side = across ? Math.min(200, (width - 20) / 2) : Math.min(128, width - 70);
     this.canvases = ["before", "now"].map((name, i) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `Teacher minus W′, ${name}` }), says = `${name}: ${i ? "W* − W′" : "W* − W"}`;
-      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10));
-      canvas.style.cssText = `left:${left}px;top:${top}px;width:${side}px;height:${side}px;outline:1px solid var(--line)`;
+      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10)), says = `${name}: ${i ? "W* − W′" : "W* − W"}`;
+      const canvas = over(left, top, side, side, { class: "w-left", "aria-label": `Teacher minus W′, ${name}` });
       const words = across ? [[says, left, top + side + 14]] : [[name, left + side + 10, top + side / 2 - 9], [says.split(": ")[1], left + side + 10, top + side / 2 + 9]];
       drawing.append(...words.map(([content, tx, ty]) => s("text", { class: "small left", x: tx, y: ty }, content)));
       return canvas;
