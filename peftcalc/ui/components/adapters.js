@@ -1,6 +1,6 @@
 // What an adapter adds: to one transformer block, and to one row of a weight.
 import { decompose, norm } from "./core.js";
-import { ADAPTERS, arrow, button, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, text, whole } from "./shell.js";
+import { ADAPTERS, arrow, button, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
 
 // ---- a block in true proportion (LoRA paper, section 4.1) ----
 const MOST = 24;
@@ -65,7 +65,7 @@ export class Block {
     while ((plan.height > most || !plan.fits) && plan.scale * longest > 24) plan = slots(plan.scale * 0.96);
     this.scale = plan.scale;
     const height = plan.height + 34;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": `One block of ${this.model}: each matrix as wide as its inputs and as tall as its outputs` });
+    this.drawing = sheet(`One block of ${this.model}: each matrix as wide as its inputs and as tall as its outputs`, width, height);
     this.shown = [];
     let y = 0, path = null;
     plan.rows.forEach((row, k) => {
@@ -222,8 +222,7 @@ export class Arrow {
     const at = [0, 1, 2].map(k => [(k % across) * (side + gap), Math.floor(k / across) * (side + title + 12)]);
     const height = at[2][1] + low + title + 4;
     this.side = side;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height,
-      "aria-label": "Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction" });
+    this.drawing = sheet("Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction", width, height);
     this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
     this.plane(...at[2], title, low);
     this.trail = this.trail.map(({ tip }) => this.mark(tip));
@@ -236,7 +235,7 @@ export class Arrow {
 
   panel({ method, title, climb }, which, x, y, head) {
     const { side } = this, color = `var(--x-${method})`, middle = side / 2;
-    const field = s("g", { transform: `translate(${x},${y + head})` });
+    const field = s("g", { style: `--mine:${color}`, transform: `translate(${x},${y + head})` });
     this.drawing.append(
       s("text", { class: "title left", x, y: y + 12 }, title),
       s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA"), field);
@@ -244,12 +243,12 @@ export class Arrow {
     if (this.climb) field.append(this.mountain());
     else field.append(s("path", { class: "axis", d: `M${middle},6V${side - 6}M6,${middle}H${side - 6}` }));
     const part = { field, method };
-    part.dots = s("path", { style: `fill:none;stroke:${color};stroke-width:4;stroke-linecap:round;opacity:.35` });
+    part.dots = s("path", { class: "line been", "stroke-width": 4 });
     field.append(part.dots);
     if (which) {
-      field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, style: `fill:none;stroke:${color};stroke-width:1.5;stroke-dasharray:2 5` }));
-      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, style: `fill:none;stroke:${color};stroke-width:1.5;opacity:.5` }));
-      part.arc = s("path", { style: `fill:none;stroke:${color};stroke-width:4` });
+      field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, class: "line", "stroke-dasharray": "2 5" }));
+      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, class: "line", opacity: 0.5 }));
+      part.arc = s("path", { class: "line", "stroke-width": 4 });
       field.append(part.arc);
     }
     part.before = arrow(field, "var(--frozen)");
@@ -301,9 +300,9 @@ export class Arrow {
       const cos = Math.cos(angle * DEGREE), grown = this.m0 * (1 / cos - 1);
       if (grown <= top) d += `${d ? "L" : "M"}${across(1 - cos).toFixed(1)},${up(grown).toFixed(1)}`;
     }
-    group.append(s("path", { d, style: "fill:none;stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4" }),
+    group.append(s("path", { d, class: "line", style: "--mine:var(--x-lora)", "stroke-dasharray": "4 4" }),
       s("text", { class: "small quiet left halo", x: across(0.56), y: up(top * 0.8) }, "a push at a right angle"));
-    this.dots = s("path", { style: "fill:none;stroke:var(--ink);stroke-width:5;stroke-linecap:round;opacity:.35" });
+    this.dots = s("path", { class: "line been", "stroke-width": 5 });
     this.here = s("circle", { r: 7, style: "fill:var(--ink);stroke:var(--ground);stroke-width:2" });
     group.append(this.dots, this.here);
     this.onPlane = ({ magnitude, direction }) => [across(direction), up(magnitude)];

@@ -1,6 +1,6 @@
 // Sixty-four weights and the values that their codes can stand for. (QLoRA paper, section 2, eq. 1 and 2.)
 import { fields, FORMATS, fromBits, grid, normalised, packed, pattern, quantizationError, quantize, TOP } from "./core.js";
-import { button, checked, choice, draggable, figure, h, num, number, numbers, oneOf, place, pointed, press, roving, s, slider, still, text, whole } from "./shell.js";
+import { button, checked, choice, draggable, figure, h, num, number, numbers, oneOf, place, pointed, press, roving, s, sheet, sized, slider, still, text, whole } from "./shell.js";
 
 const NAMES = { int8: "int8", int4: "int4", nf4: "NF4", fp4: "FP4", mxfp4: "MXFP4" };
 const STAGES = ["Weights", "Block maximum", "Normalised", "Nearest code", "Packed bytes", "Dequantized", "Error"];
@@ -106,8 +106,7 @@ export class Codes {
     this.right = width - counts - (wide ? 18 : 4);
     this.pitch = (this.right - this.left) / 64;
     const total = head + height + 4;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${total}`, width, height: total,
-      "aria-label": "64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level" });
+    this.drawing = sheet("64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level", width, total);
     this.drawing.append(s("text", { class: "small left quiet", x: this.left, y: small / 2 + 1 }, wide ? "Each ring is a weight: drag it. Each line is a level that a code can stand for." : "Ring: a weight, drag it. Line: a level."));
     this.axis(head, height);
     this.bands = [0, 1, 2, 3].map(() => s("rect", { y: head, height, rx: 6 }));
@@ -414,7 +413,7 @@ export class Bits {
     const columns = wide ? 32 : LEFT + FOLD, room = wide ? width - name - told : width;
     const side = Math.max(10, Math.min(27, Math.floor((room - 14) / columns))), high = wide ? 30 : 26, border = (wide ? name : 0) + LEFT * side + 8;
     this.rows = [];
-    this.drawing = s("svg", { role: "group", "aria-label": "The bits of the number in each format; the border between exponent and fraction stands in one line" });
+    this.drawing = sheet("The bits of the number in each format; the border between exponent and fraction stands in one line");
     const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
     text("small right", wide ? "exponent: how far it reaches" : "exponent: reach", border - 10, small / 2 + 1);
     text("small left", wide ? "fraction: how fine it is" : "fraction: precision", border + 2, small / 2 + 1);
@@ -434,7 +433,7 @@ export class Bits {
       y = top + (folded ? 2 : 1) * (high + 3) + (wide ? 13 : 10);
     }
     this.drawing.prepend(s("path", { class: "x-border", d: `M${border - 3},${small + 4}V${y - 8}` }));
-    dress(this.drawing, { viewBox: `0 0 ${width} ${y}`, width, height: y });
+    sized(this.drawing, width, y);
     this.wide = wide;
     this.frame.stage.replaceChildren(this.drawing);
   }

@@ -1,5 +1,5 @@
 // The faces of the product: numbers, heat maps, strips at the edges of ΔW.
-import { bars, draggable, dress, num, over, pixels, plate, roving, s, signed, spinnable, top } from "./shell.js";
+import { ARROWS, bars, draggable, dress, num, over, pixels, plate, roving, s, sheet, signed, sized, spinnable, top } from "./shell.js";
 
 const NAMES = { B: "B", A: "A", D: "ΔW", W: "W", S: "W′", T: "target", E: "left over" };
 const MOST = 12;
@@ -47,11 +47,11 @@ export class Cells extends Face {
     const tall = Math.floor(Math.min(44, (width - 52 - sign - 3 * pad) / (r + m))), small = Math.floor((width - 2 * sign - 2 * pad) / (3 * m));
     this.wide = c >= 26;
     this.cells = {};
-    this.drawing = s("svg", { role: "group", "aria-label": `s times B times A is delta W, and W plus delta W is W prime; ${n} by ${m}, rank ${r}` });
+    this.drawing = sheet(`s times B times A is delta W, and W plus delta W is W prime; ${n} by ${m}, rank ${r}`);
     const height = this.equation(width, { sign, title, top, ...(this.wide
       ? { c, small: c, gap: pad, below: pad, scale: pad + 20, start: pad + 64, left: pad, beside: room - 64 - (r + 2 * m) * c >= 150 && [46, 220] }
       : { c: tall, low: Math.min(tall, 36), small, gap: 8, scale: 22, start: 56, left: 6, turn: [22, 56, 20] }) });
-    view.frame.stage.replaceChildren(dress(this.drawing, { viewBox: `0 0 ${width} ${height}`, width, height }));
+    view.frame.stage.replaceChildren(sized(this.drawing, width, height));
   }
 
   part(name, kind, x, y, side) {
@@ -129,7 +129,6 @@ export class Cells extends Face {
 }
 
 // ---- more: heat maps ----
-const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 
 export class Maps extends Face {
@@ -143,14 +142,13 @@ export class Maps extends Face {
     this.finish(width, this.equation(width, { c, small, sign, title, top: title, scale: 30, start: 68, left: 6, turn: !wide && [14, 34, 16], beside: beside && [40, 190] }));
   }
   begin(label) {
-    this.drawing = s("svg", { role: "group", "aria-label": label });
+    this.drawing = sheet(label);
     this.maps = {};
   }
   finish(width, height) {
-    const size = { viewBox: `0 0 ${width} ${height}`, width, height };
-    dress(this.drawing, size);
+    sized(this.drawing, width, height);
     this.mark = Object.fromEntries(Object.keys(this.maps).map(name => [name, s("rect", { class: "x-mark" })]));
-    const above = s("svg", { class: "x-marks", ...size, "aria-hidden": "true" }, Object.values(this.mark));
+    const above = sized(s("svg", { class: "x-marks", "aria-hidden": "true" }, Object.values(this.mark)), width, height);
     this.view.frame.stage.replaceChildren(this.drawing, ...Object.values(this.maps).map(map => map.canvas), above);
   }
 
@@ -289,7 +287,7 @@ export class Crossing extends Maps {
     this.limit = this.chart.line("stroke:var(--ink);stroke-dasharray:5 4", "Eckart–Young: nothing of this rank leaves less");
     this.limit.set(bound.slice(1).concat(0), 1);
     this.limit.name(bound[2], 16.2, -2);
-    this.trail = s("path", { style: `fill:none;stroke:var(--x-${view.method});stroke-width:9;stroke-linecap:round;opacity:.4` });
+    this.trail = s("path", { class: "line been", style: `--mine:var(--x-${view.method});stroke-width:9;opacity:.4` });
     this.chart.group.append(this.trail);
     this.point = this.chart.dot(`fill:var(--x-${view.method})`);
     return wide ? floor + 30 : floor + n * c + 280;
@@ -376,7 +374,7 @@ function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs]
   return {
     group, across, up,
     line(style, text, label = {}) {
-      const path = s("path", { style: `fill:none;stroke-width:3;stroke-linejoin:round;${style}` });
+      const path = s("path", { class: "line", "stroke-width": 3, style });
       const name = s("text", { class: "small right halo", ...label }, text ?? "");
       group.append(path, name);
       return {

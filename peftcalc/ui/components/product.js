@@ -1,7 +1,7 @@
 // s · B · A = ΔW and W + ΔW = W′. (LoRA paper, section 4.1, eq. 3.)
 import { norm, product, random, singularValues, spectrumOfProduct, tinyRun, tinyTask, trained } from "./core.js";
 import { Cells, Crossing, Maps } from "./faces.js";
-import { ADAPTERS, button, checked, count, figure, legend, matrix, num, number, numbers, oneOf, slider, still, text, top, whole } from "./shell.js";
+import { ADAPTERS, button, checked, count, figure, legend, matrix, num, number, numbers, oneOf, slider, still, text, whole } from "./shell.js";
 
 const NUMBERS = 9;
 const ALPHAS = [0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128];

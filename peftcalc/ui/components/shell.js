@@ -12,6 +12,10 @@ export function dress(element, attributes, ...children) {
 export const s = (tag, attributes, ...children) => dress(document.createElementNS(SVG, tag), attributes, ...children);
 export const h = (tag, attributes, ...children) => dress(document.createElement(tag), attributes, ...children);
 
+/** A drawing, in pixels. */
+export const sized = (drawing, width, height) => dress(drawing, { viewBox: height && `0 0 ${width} ${height}`, width, height });
+export const sheet = (label, width, height) => sized(s("svg", { role: "group", "aria-label": label }), width, height);
+
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const num = (value, digits = 2) => {
@@ -110,7 +114,7 @@ export function plate(kind, x, y, width, height, method = "lora", pad = 5) {
   const color = `var(--x-${method})`;
   if (kind === "trained") return s("rect", { ...box, style: `fill:${color};stroke:${color};stroke-width:2` });
   if (kind === "result") return s("rect", { ...box, class: "frozen" });
-  if (kind === "sum") return s("rect", { ...box, style: `fill:none;stroke:${color};stroke-width:1.5;stroke-dasharray:3 3` });
+  if (kind === "sum") return s("rect", { ...box, class: "line", style: `stroke:${color}`, "stroke-dasharray": "3 3" });
   const lines = [];
   for (let d = 6; d < box.width + box.height; d += 6) {
     const [x1, y1] = d < box.height ? [0, d] : [d - box.height, box.height], [x2, y2] = d < box.width ? [d, 0] : [box.width, d - box.width];
@@ -276,7 +280,7 @@ export function place(event, element) {
   return new DOMPoint(event.clientX, event.clientY).matrixTransform(element.getScreenCTM().inverse());
 }
 
-const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
+export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /** Dragged, stepped and typed. */
 export function spinnable(element, { get, set, release, soon, low, high, step = 1, pixels = 10, typing = () => {} }) {
@@ -322,9 +326,8 @@ export function spinnable(element, { get, set, release, soon, low, high, step = 
 export function roving(element, row, column, at, plain = false) {
   element.addEventListener("keydown", event => {
     if (!plain && !event.altKey && !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-    if (!(event.key in STEPS)) return;
-    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    const next = at(row + down, column + right);
+    if (!(event.key in ARROWS)) return;
+    const [down, right] = ARROWS[event.key], next = at(row + down, column + right);
     event.preventDefault();
     event.stopPropagation();
     if (!next) return;

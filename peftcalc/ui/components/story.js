@@ -1,5 +1,5 @@
 // The story: scenes, each a picture in a frame of its own.
-import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, text, top, whole } from "./shell.js";
+import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, sheet, text, top, whole } from "./shell.js";
 
 const VIEWS = {
   whole: () => Whole,
@@ -202,7 +202,7 @@ class Whole {
   layout(width) {
     const { n, m } = this, wide = width >= 560, side = Math.floor(Math.min(350, wide ? 0.46 * width : width - 12)), beside = wide ? side + 56 : 0;
     const height = wide ? side + 12 : side + 320, y = wide ? 4 : side + 40, room = width - beside - 8;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": `A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory` });
+    this.drawing = sheet(`A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory`, width, height);
     this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
     KEPT.forEach((name, k) => {
       const top = y + 40 + k * 62, fill = k ? "fill:none;stroke-dasharray:4 4" : "fill:var(--x-full)";
@@ -230,8 +230,6 @@ class Whole {
 const METHODS = { full: "Full", lora: "LoRA", dora: "DoRA", qlora: "QLoRA", qdora: "QDoRA" };
 const NAMES = Object.keys(METHODS);
 const SAID = { fits: "✓ fits", tight: "≈ may just fit", "does not fit": "✗ does not fit" };
-
-const drawn = (width, height, label) => s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height, "aria-label": label });
 
 class Memory {
   static check(data) {
@@ -274,7 +272,7 @@ class Memory {
   layout(width) {
     if (this.answer) this.method = this.answer.method;
     const wide = width >= 620, side = Math.min(230, (wide ? 0.3 : 0.6) * width), x = wide ? side + 66 : 0, y = wide ? 0 : 344;
-    this.drawing = drawn(width, y + 330, "A weight as its method keeps it, and the memory that each method needs, with the card's line");
+    this.drawing = sheet("A weight as its method keeps it, and the memory that each method needs, with the card's line", width, y + 330);
     this.weight(side);
     this.bars(x, y, width - x);
     this.frame.stage.replaceChildren(this.drawing);
@@ -327,8 +325,8 @@ const size = bytes => `${num(bytes / 1e6, 2)} MB`;
 
 class Swap {
   static check({ base, adapters }) {
-    const names = list => list.slice(0, 8).map(name => text("sample", name, 80).trim()), weighed = one => ({ bytes: number("bytes", one.bytes, 1, 1e15), trained: whole("numbers", one.trained, 1, 1e15) });
-    return { base: weighed(base), adapters: adapters.map(one => ({ ...weighed(one), task: text("task", one.task, 40), before: names(one.before), after: names(one.after), copied: number("copied", one.copied, 0, 1) })) };
+    const names = list => list.slice(0, 8).map(name => text("sample", name, 80).trim()), weighed = one => checked(one, { bytes: [number, 1, 1e15], trained: [whole, 1, 1e15] });
+    return { base: weighed(base), adapters: adapters.map(one => ({ ...weighed(one), ...checked(one, { task: [text, 40], copied: [number, 0, 1] }), before: names(one.before), after: names(one.after) })) };
   }
 
   constructor(frame) {
@@ -350,7 +348,7 @@ class Swap {
 
   layout(width) {
     const { adapters, base } = this, wide = width >= 600, room = (wide ? 0.5 : 1) * width - 24, names = wide ? room + 64 : 0, y = wide ? 0 : 340, each = room / adapters.length;
-    this.drawing = drawn(width, y + 320, "One base model, its adapters, and the names that it makes with the one that is plugged in");
+    this.drawing = sheet("One base model, its adapters, and the names that it makes with the one that is plugged in", width, y + 320);
     const write = (kind, x, y, content = "") => this.drawing.appendChild(s("text", { class: kind, x, y }, content));
     this.drawing.append(plate("frozen", 12, 122, room, 96));
     write("title halo", 12 + room / 2, 160, "one base, frozen");

@@ -1,6 +1,6 @@
 // A run as it learns, whole or bit by bit (`more`), played at a pace that can be followed.
 import { product } from "./core.js";
-import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, s, still, text, top, whole } from "./shell.js";
+import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, s, sheet, sized, still, text, top, whole } from "./shell.js";
 
 const METHODS = ["full", "lora", "dora", "qlora", "qdora"];
 const SECONDS = 3;
@@ -20,8 +20,8 @@ export function unpacked(name, value, count, bits = 8) {
 
 function look([step, data]) {
   const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
-  const made = { step: whole("step", step, 0, MOST), matrix: text("matrix", data.matrix), rows, columns, n, m,
-    spectrum: numbers("spectrum", data.spectrum, 0, 12, 0), moved: numbers("moved", data.moved, 2, 2),
+  const made = { step: whole("step", step, 0, MOST), rows, columns, n, m,
+    ...checked(data, { matrix: [text], spectrum: [numbers, 0, 12, 0], moved: [numbers, 2, 2] }),
     turns: unpacked("turns", data.rows[0], n, 16), lengths: unpacked("lengths", data.rows[1], n, 16) };
   if (data.D) return { ...made, D: unpacked("D", data.D, n * m) };
   const r = Math.round(atob(text("B", data.B[1], 20000)).length / n);
@@ -176,14 +176,14 @@ export class Weights {
     const boxes = wide
       ? [[0, 0, first], [first + gap, 0, rest - first - gap], [rest + gap, 0, third]]
       : two ? [[0, 0, first], [first + gap, 0, width - first - gap], [0, high + 20, width]] : [[0, 0, width], [0, 270, width], [0, 590, width]];
-    this.drawing = s("svg", { role: "group", "aria-label": "A run as it learns: loss by step, and a matrix that is trained" });
+    this.drawing = sheet("A run as it learns: loss by step, and a matrix that is trained");
     const parts = [];
     this.curves.layout(this.drawing, ...boxes[0], wide || two ? high : 250);
     parts.push(...this.panel.layout(this.drawing, ...boxes[1], wide || two ? high : 300));
     const sample = some ? this.samples.layout(this.drawing, ...boxes[2], wide ? high : 0) : { parts: [], height: 0 };
     parts.push(...sample.parts);
     const height = wide ? high : boxes[2][1] + sample.height;
-    dress(this.drawing, { viewBox: `0 0 ${width} ${height}`, width, height });
+    sized(this.drawing, width, height);
     draggable(this.curves.ground, {
       start: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
       move: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
@@ -243,13 +243,9 @@ class Curves {
     this.lines = new Map();
     const group = s("g", {});
     for (const one of view.methods) {
-      const made = { thin: s("path", {}), thick: s("path", {}), marks: s("g", {}), label: s("text", { class: "small left halo" }, one.label) };
+      const made = { thin: s("path", { class: "line", "stroke-width": 1.4 }), thick: s("path", { class: "line", "stroke-width": 3, "stroke-dasharray": one.dash }), marks: s("g", {}), label: s("text", { class: "small left halo" }, one.label) };
       const color = `var(--x-${one.name})`;
-      made.thin.style.cssText = `fill:none;stroke:${color};stroke-width:1.4`;
-      made.thick.style.cssText = `fill:none;stroke:${color};stroke-width:3;stroke-dasharray:${one.dash}`;
-      made.marks.style.cssText = `fill:${color}`;
-      made.label.style.cssText = `fill:${color};font-weight:600`;
-      group.append(made.thin, made.thick, made.marks, made.label);
+      group.append(s("g", { class: "w-method", style: `--mine:${color}` }, Object.values(made)));
       this.lines.set(one.name, made);
     }
     drawing.append(this.title, this.unit, this.axes, this.under, group, this.line, this.ground);
