@@ -6,9 +6,9 @@ view and what views share, `core.js` the arithmetic. In Python each view has a m
 which checks what goes out and what comes back; `mount.py` is the way through. What is explained there is not explained
 again in the scripts, which every visitor loads.
 
-`codes.js` holds what shows numbers in few bits (`Codes`, `Bits`), `adapters.js` what an adapter adds (`Block`, `Arrow`),
-`product.js` the product and its scenes (`Product`, `Strips`), whose faces are in `faces.js`, `weights.js` a run,
-`story.js` the story. A view is a class, named in `VIEWS`, which the frame asks for:
+`codes.js` holds what shows numbers in few bits (`Codes`, `Bits`), `adapters.js` what an adapter adds (`Block`,
+`Arrow`), `product.js` the product and its scenes (`Product`, `Strips`), whose faces are in `faces.js`, `weights.js` a
+run, `story.js` the story. A view is a class, named in `VIEWS`, which the frame asks for:
 
 - `static check(data)`: what it needs of the data, checked, or a sentence that is thrown;
 - `constructor(frame)`: its controls go into `frame.bar`, a legend into `frame.foot`;

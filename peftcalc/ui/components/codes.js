@@ -1,6 +1,6 @@
 // Sixty-four weights and the values that their codes can stand for. (QLoRA paper, section 2, eq. 1 and 2.)
 import { fields, FORMATS, fromBits, grid, normalised, packed, pattern, quantizationError, quantize, TOP } from "./core.js";
-import { button, checked, choice, draggable, figure, h, num, number, numbers, oneOf, place, pointed, press, roving, s, sheet, sized, slider, still, text, whole } from "./shell.js";
+import { button, checked, choice, draggable, dress, figure, h, num, number, numbers, oneOf, place, pointed, press, roving, s, sheet, sized, slider, still, text, whole } from "./shell.js";
 
 const NAMES = { int8: "int8", int4: "int4", nf4: "NF4", fp4: "FP4", mxfp4: "MXFP4" };
 const STAGES = ["Weights", "Block maximum", "Normalised", "Nearest code", "Packed bytes", "Dequantized", "Error"];
