@@ -32,7 +32,7 @@ class Face {
     put("D", "sum", y, low, gap);
     const end = x - sign - gap;
     this.bars = beside ? spectrum(this.drawing, end + beside[0], y, Math.min(beside[1], width - end - beside[0] - 4), n * c, view) : null;
-    y += n * low + 22 + title;
+    y += n * low + (below ? 24 : 22) + title;
     x = left;
     for (const [name, kind, after] of [["W", "frozen", "+"], ["D2", "sum", "="], ["S", "result"]]) put(name, kind, y, small, below, after);
     return y + n * small + 10;
