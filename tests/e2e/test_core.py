@@ -23,7 +23,7 @@ from peftcalc.quant.tables import E2M1_VALUES, FP4_VALUES, NF4_VALUES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FORMATS = ("int8", "int4", "int2", "nf4", "fp4", "mxfp4")
+FORMATS = ("int8", "int4", "nf4", "fp4", "mxfp4")
 UNPACK = {"nf4": unpack_4bit, "fp4": unpack_4bit, "mxfp4": unpack_mxfp4}
 AS_JSON = "(_, v) => typeof v === 'number' && !Number.isFinite(v) ? String(v) : v"
 ALONE = 1e-14
@@ -104,7 +104,7 @@ def test_codes_and_what_they_stand_for_are_pythons(page, form):
         assert got["scales"] == quantized.scales.tolist()
 
 
-@pytest.mark.parametrize("form", [form for form in FORMATS if form != "int2"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_bytes_and_normalised_numbers_are_pythons(page, form):
     for x in (x.astype(np.float32) for x in samples() if len(x) % 2 == 0):
         asked = quantize(torch.tensor(x), form, block_size=16)
@@ -120,7 +120,7 @@ def test_tables_and_grids_are_pythons(page):
     tables = ask(page, "() => [core.NF4, core.FP4, core.E2M1].map(table => [...table])")
     for got, table in zip(tables, (NF4_VALUES, FP4_VALUES, E2M1_VALUES), strict=True):
         assert got == np.float32(table).tolist()
-    for form in ("int8", "int4", "int2", "nf4", "fp4"):
+    for form in ("int8", "int4", "nf4", "fp4"):
         values = np.float32(sorted(set(steps([1.0], form).grid)))
         values = values / values[-1]  # of integers the codes
         assert ask(page, "form => [...core.grid(form)]", form) == values.tolist(), form
@@ -132,8 +132,7 @@ def test_errors_are_pythons(page):
         asked = quantization_error(torch.tensor(x), form, block_size=64)
         got = ask(page, "(x, form) => core.quantizationError(x, core.quantize(x, form, 64).back)", x.tolist(), form)
         assert got["rmse"] == pytest.approx(asked.rmse, rel=1e-12)
-        assert got["sqnr"] == pytest.approx(asked.sqnr_db, rel=1e-12)
-        assert (got["meanAbs"], got["maxAbs"]) == pytest.approx((asked.mean_abs, asked.max_abs), rel=1e-6)
+        assert got["maxAbs"] == pytest.approx(asked.max_abs, rel=1e-6)
 
 
 @pytest.mark.parametrize("form", NUMBER_FORMATS)

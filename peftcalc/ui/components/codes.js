@@ -1,31 +1,22 @@
-// Sixty-four weights and the few values that their codes can stand for: the levels of one scale for all, or of one a
-// block. One weight pulled out moves the levels of all that share its scale. (QLoRA paper, section 2, eq. 1 and 2.)
-import { number, numbers, oneOf, whole } from "./checks.js";
-import { NAMES, Rail, STAGES } from "./codes_rail.js";
-import { button, choice, figure } from "./controls.js";
-import { grid, quantizationError, quantize } from "./core.js";
-import { num, s, still } from "./elements.js";
-import { draggable, place, roving } from "./hands.js";
+// Sixty-four weights and the values that their codes can stand for. (QLoRA paper, section 2, eq. 1 and 2.)
+import { fields, FORMATS, fromBits, grid, normalised, packed, pattern, quantizationError, quantize, TOP } from "./core.js";
+import { button, checked, choice, draggable, dress, figure, h, num, number, numbers, oneOf, place, pointed, press, roving, s, sheet, sized, slider, still, text, whole } from "./shell.js";
 
+const NAMES = { int8: "int8", int4: "int4", nf4: "NF4", fp4: "FP4", mxfp4: "MXFP4" };
+const STAGES = ["Weights", "Block maximum", "Normalised", "Nearest code", "Packed bytes", "Dequantized", "Error"];
 const SIZES = [64, 32, 16];
-/** Share of the picture's half that the crowd has; what lies beyond is drawn closer together. */
+const CHOSEN = { format: [oneOf, Object.keys(NAMES)], size: [oneOf, SIZES], stage: [whole, 0, STAGES.length - 1] };
+/** The crowd's share of the height. */
 const INNER = 0.74;
 const STEP = 0.05;
-/** How far a finger may be from a weight, in pixels: elsewhere it scrolls the page. */
+/** Pixels within which a finger takes a weight. */
 const NEAR = 34;
 const GLIDE = 250;
 
-export default class Codes {
+export class Codes {
   static check(data) {
     const limit = number("limit", data.limit, 1e-6, 1e6), crowd = number("crowd", data.crowd, 1e-6, limit);
-    return {
-      limit, crowd,
-      first: numbers("weights", data.weights, 64, 64, -limit, limit),
-      format: oneOf("format", data.format, Object.keys(NAMES)),
-      size: oneOf("size", data.size, SIZES),
-      stage: whole("stage", data.stage, 0, STAGES.length - 1),
-      rail: data.rail ? new Rail() : null,
-    };
+    return { limit, crowd, first: numbers("weights", data.weights, 64, 64, -limit, limit), ...checked(data, CHOSEN), rail: data.rail ? new Rail() : null };
   }
 
   constructor(frame) {
@@ -52,8 +43,6 @@ export default class Codes {
     this.sizes.value = this.size;
   }
 
-  // ---- what the visitor moves ----
-
   get state() {
     const moved = this.x.flatMap((value, i) => (value === this.first[i] ? [] : [i, value]));
     return { format: this.format, size: this.size, stage: this.stage, moved };
@@ -62,10 +51,7 @@ export default class Codes {
     const moved = numbers("moved", state.moved, 0, 128), x = this.first.slice();
     if (moved.length % 2) throw new RangeError(`moved must come in pairs, got ${moved.length} numbers`);
     for (let k = 0; k < moved.length; k += 2) x[whole("moved", moved[k], 0, 63)] = number("moved", moved[k + 1], -this.limit, this.limit);
-    this.format = oneOf("format", state.format, Object.keys(NAMES));
-    this.size = oneOf("size", state.size, SIZES);
-    this.stage = whole("stage", state.stage, 0, STAGES.length - 1);
-    this.x = x;
+    Object.assign(this, checked(state, CHOSEN), { x });
     if (moved.length) this.chosen = this.outermost();
     this.controls();
   }
@@ -82,7 +68,6 @@ export default class Codes {
   outermost() { return this.x.reduce((best, v, i) => (Math.abs(v) > Math.abs(this.x[best]) ? i : best), 0); }
   get out() { return Math.abs(this.x[this.outermost()]) > this.crowd; }
 
-  /** Take the chosen weight far out, or all that lie beyond the crowd back to where they began. */
   pull() {
     const back = this.out, from = this.x.slice();
     const to = from.map((v, i) => (back ? (Math.abs(v) > this.crowd ? this.first[i] : v) : i === this.chosen ? Math.sign(v || 1) * this.limit : v));
@@ -103,8 +88,6 @@ export default class Codes {
     this.frame.releaseSoon();
   }
 
-  // ---- where a number lies ----
-
   up(v) {
     const size = Math.min(Math.abs(v), this.limit), inner = INNER * this.half;
     const away = size <= this.crowd ? (size / this.crowd) * inner : inner + ((size - this.crowd) / (this.limit - this.crowd)) * (this.half - inner);
@@ -116,8 +99,6 @@ export default class Codes {
   }
   at(i) { return this.left + (i + 0.5) * this.pitch; }
 
-  // ---- drawing ----
-
   layout(width) {
     const { projector, small } = this.frame, wide = width >= 640, counts = wide ? Math.min(170, 0.16 * width) : 0;
     const height = (wide ? (this.rail ? 196 : 320) : 250) + (projector ? 30 : 0), head = small + 10;
@@ -125,8 +106,7 @@ export default class Codes {
     this.right = width - counts - (wide ? 18 : 4);
     this.pitch = (this.right - this.left) / 64;
     const total = head + height + 4;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${total}`, width, height: total,
-      "aria-label": "64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level" });
+    this.drawing = sheet("64 weights as rings, the levels that their codes can stand for as lines, and the way from each ring to its level", width, total);
     this.drawing.append(s("text", { class: "small left quiet", x: this.left, y: small / 2 + 1 }, wide ? "Each ring is a weight: drag it. Each line is a level that a code can stand for." : "Ring: a weight, drag it. Line: a level."));
     this.axis(head, height);
     this.bands = [0, 1, 2, 3].map(() => s("rect", { y: head, height, rx: 6 }));
@@ -164,7 +144,6 @@ export default class Codes {
     return { g, ring };
   }
 
-  /** The whole picture is one handle: the nearest weight is taken. */
   grabbed(surface) {
     const spot = event => place(event, this.drawing), nearest = x => Math.max(0, Math.min(63, Math.floor((x - this.left) / this.pitch)));
     const reached = ({ x, y }) => {
@@ -184,15 +163,12 @@ export default class Codes {
     });
   }
 
-  /** How many weights stand on each level, beside the levels. */
   strip(width, small) {
     this.bars = s("path", { class: "x-counts" });
     this.most = s("text", { class: "small left" });
     this.told = s("text", { class: "small left quiet", x: this.right + 18, y: small / 2 + 1 });
     if (this.counts) this.drawing.append(this.bars, this.most, this.told);
   }
-
-  // ---- numbers ----
 
   compute() {
     this.now = quantize(this.x, this.format, this.size);
@@ -260,15 +236,12 @@ export default class Codes {
       if (times > most[1]) most = [value, times];
     }
     this.bars.setAttribute("d", bars);
-    this.most.setAttribute("x", x + (room * most[1]) / this.size + 6);
-    this.most.setAttribute("y", this.up(most[0]));
+    dress(this.most, { x: x + (room * most[1]) / this.size + 6, y: this.up(most[0]) });
     this.most.textContent = `${most[1]} at ${num(most[0], 2)}`;
     this.told.textContent = `${found.size} of ${this.grid.length} levels used`;
   }
 
-  get picture() { return this.drawing; }
 
-  /** Who sets the scale, and who pays. */
   get sentence() {
     const { size } = this, i = this.outermost(), b = Math.floor(i / size), from = b * size, scale = this.now.scales[b];
     const others = [...Array(size).keys()].map(k => k + from).filter(k => k !== i), zero = others.filter(k => this.now.back[k] === 0 && this.x[k] !== 0).length;
@@ -276,5 +249,240 @@ export default class Codes {
     const shared = () => quantizationError(this.x, quantize(this.x, this.format, 64).back).rmse;
     const rest = size === 64 ? "" : ` The other ${64 - size} keep scales of their own: RMSE ${num(this.error.rmse, 3)}, with one scale ${num(shared(), 3)}.`;
     return `Weight ${i + 1} (${num(this.x[i])}) sets the scale of ${whose}: first level ${num(step, 3)}, and ${zero} of the other ${others.length} become zero.${rest}`;
+  }
+}
+
+// ---- the steps, a row each: `quant.steps` ----
+
+const bits = (value, width) => (value & (2 ** width - 1)).toString(2).padStart(width, "0");
+
+class Rail {
+  belong(view) { this.view = view; }
+
+  go(stage) {
+    this.view.stage = Math.max(0, Math.min(STAGES.length - 1, stage));
+    this.view.frame.draw();
+    this.view.frame.release();
+  }
+
+  layout(width) {
+    this.many = width >= 640 ? 8 : 4;
+    this.told = h("p", { class: "x-told" });
+    this.back = button("Back", () => this.go(this.view.stage - 1), "One step back");
+    this.next = button("Next", () => this.go(this.view.stage + 1), "One step on");
+    this.rows = STAGES.map((name, k) => {
+      const cells = Array.from({ length: this.many }, () => h("td", {}));
+      const head = h("button", { type: "button", "data-spot": `stage${k}` }, `${k + 1} ${name}`);
+      head.addEventListener("click", () => this.go(k));
+      const row = h("tr", {}, h("th", { scope: "row" }, head), cells);
+      return { row, head, cells };
+    });
+    this.spanned(1, this.many);
+    const table = h("table", { class: "x-rail", "aria-label": "The steps of quantizing, for the weights around the chosen one" }, h("tbody", {}, this.rows.map(({ row }) => row)));
+    return h("div", { class: "x-steps" }, h("div", { class: "x-walk" }, this.back, this.next, this.told), table);
+  }
+
+  spanned(k, weights) {
+    const { row, cells } = this.rows[k];
+    if (cells[0].colSpan === weights) return;
+    cells.forEach((cell, i) => {
+      cell.remove();
+      cell.colSpan = weights;
+      if (i % weights === 0) row.append(cell);
+    });
+  }
+
+  paint() {
+    const { view } = this, { x, now, chosen, format, scale, stage } = view, from = Math.floor(chosen / this.many) * this.many, one = format === "int8";
+    const around = Array.from({ length: this.many }, (_, k) => from + k), bytes = packed(now.codes, format);
+    this.spanned(4, one ? 1 : 2);
+    const texts = [
+      around.map(i => num(x[i], 3)),
+      [`${num(scale, 4)}${format === "mxfp4" ? ", a power of two" : ""}, stored once for ${view.size} weights`],
+      around.map(i => num(normalised(x[i], scale, format), format in TOP ? 2 : 3)),
+      around.map(i => String(now.codes[i]).replace("-", "\u2212")),
+      around.map(i => (one ? bits(bytes[i], 8) : `${bits(bytes[i >> 1] >> 4, 4)} ${bits(bytes[i >> 1], 4)}`)),
+      around.map(i => num(now.back[i], 3)),
+      around.map(i => `${now.back[i] > Math.fround(x[i]) ? "+" : ""}${num(now.back[i] - Math.fround(x[i]), 3)}`),
+    ];
+    this.rows.forEach(({ row, head, cells }, k) => {
+      row.classList.toggle("lit", k === stage);
+      k === stage ? head.setAttribute("aria-current", "step") : head.removeAttribute("aria-current");
+      cells.forEach((cell, i) => {
+        const text = texts[k][i] ?? "";
+        if (cell.textContent !== text) cell.textContent = text;
+        cell.classList.toggle("chosen", cell.colSpan <= 2 && Math.floor((chosen - from) / cell.colSpan) * cell.colSpan === i);
+      });
+    });
+    this.back.disabled = stage === 0;
+    this.next.disabled = stage === STAGES.length - 1;
+    const told = this.explained(view);
+    if (this.told.textContent !== told) this.told.textContent = told;
+  }
+
+  explained({ x, now, chosen, format, scale, stage, size }) {
+    const i = chosen, top = TOP[format], v = num(x[i], 3), shared = num(scale, 4), part = num(normalised(x[i], scale, format), 4), code = now.codes[i];
+    return [
+      `Weight ${i + 1} is ${v}. The ${size} weights ${size === 64 ? "all" : "of its block"} share one scale.`,
+      format === "mxfp4" ? `The scale is a power of two, ${shared}, chosen by the largest magnitude; it takes 8 bits.` : `The scale is the largest magnitude, ${shared}; it is stored beside the codes, in 32 bits.`,
+      top ? `Weight ${i + 1}, divided by the scale, times ${top}: ${v} · ${top} / ${shared} = ${part}.` : `Weight ${i + 1} is divided by the scale: ${v} / ${shared} = ${part}.`,
+      top ? `Rounded to a whole number from ${num(-top)} to ${top}: ${part} becomes ${num(code)}.` : `The nearest of the values of ${NAMES[format]} to ${part} is ${num(now.back[i] / scale, 4)}, which is code ${code} of 16.`,
+      format === "int8" ? "One code fills a byte. These bytes and the scale are all that is kept." : `Two codes share a byte, the first in the ${format === "mxfp4" ? "low" : "high"} half. These bytes and the scale are all that is kept.`,
+      top ? `The way back: ${num(code)} · ${shared} / ${top} = ${num(now.back[i], 4)}.` : `The way back: ${num(now.back[i] / scale, 4)} · ${shared} = ${num(now.back[i], 4)}.`,
+      `What is lost of weight ${i + 1}: ${num(now.back[i], 4)} − (${v}) = ${num(now.back[i] - x[i], 4)}.`,
+    ][stage];
+  }
+}
+
+// ---- one number in every format; a click turns a bit over ----
+const WRITTEN = { float32: "float32", bfloat16: "bfloat16", float16: "float16", float8_e4m3fn: "fp8 E4M3", float8_e5m2: "fp8 E5M2", int8: "int8", int4: "int4" };
+const ABSMAXES = [0.5, 1, 2, 3, 5, 10, 100];
+const WORDS = { inf: Infinity, "+inf": Infinity, infinity: Infinity, "-inf": -Infinity, nan: NaN };
+const PARTS = ["sign", "exponent", "fraction"];
+/** Columns beside the border, to its right on a narrow screen. */
+const LEFT = 9;
+const FOLD = 10;
+
+function read(name, written) {
+  const plain = text(name, written, 40).replace(/[\s_,]/g, "").replace("\u2212", "-").toLowerCase();
+  const value = WORDS[plain] ?? (plain === "" ? undefined : Number(plain));
+  if (value === undefined || (Number.isNaN(value) && plain !== "nan")) throw new RangeError(`a number such as 0.1, -3e-5, inf or nan is needed, got ${JSON.stringify(written)}`);
+  return value;
+}
+const written = value => (Object.is(value, -0) ? "-0" : Number.isNaN(value) ? "nan" : String(value).replace("Infinity", "inf"));
+const shown = value => (Number.isFinite(value) ? written(Number(value.toPrecision(9))) : written(value)).replace(/^-|e-/g, sign => sign.replace("-", "\u2212"));
+const small = value => (Math.abs(value) < 1e-3 ? value.toExponential(2) : written(Number(value.toPrecision(3)))).replaceAll("-", "\u2212");
+const RAISED = Object.fromEntries([..."0123456789"].map((digit, i) => [digit, "⁰¹²³⁴⁵⁶⁷⁸⁹"[i]]));
+const raised = value => String(value).replace("-", "⁻").replace(/\d/g, digit => RAISED[digit]);
+
+const WRITABLE = { x: [read], absmax: [number, 1e-6, 1e6] };
+
+export class Bits {
+  static check(data) {
+    if (!Array.isArray(data.formats) || data.formats.length < 1 || data.formats.length > 7) throw new RangeError("formats must be a list of 1 to 7 names");
+    return { ...checked(data, WRITABLE), formats: data.formats.map(one => oneOf("format", one, Object.keys(FORMATS))) };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.field = h("input", { class: "x-field", type: "text", maxlength: 40, autocomplete: "off", spellcheck: "false", "aria-label": "A number, also inf or nan" });
+    this.field.addEventListener("change", () => this.typed());
+    this.top = slider("Largest weight, for int8 and int4", ABSMAXES, { show: v => num(v), input: v => { this.absmax = v; frame.draw(); }, release: () => frame.release() });
+    frame.bar.append(h("label", { class: "x-slider" }, h("span", {}, "A number"), this.field), this.top.box);
+  }
+
+  receive(data) {
+    Object.assign(this, data);
+    this.at = null;
+    this.controls();
+  }
+  controls() {
+    this.field.value = written(this.x);
+    this.top.value = this.absmax;
+  }
+
+  get state() { return { x: written(this.x), absmax: this.absmax }; }
+  set state(state) {
+    Object.assign(this, checked(state, WRITABLE));
+    this.controls();
+  }
+  typed() {
+    try {
+      this.x = read("the number", this.field.value);
+      this.frame.fault.textContent = "";
+      this.controls();
+      this.frame.release();
+    } catch (error) {
+      this.frame.fault.textContent = error.message;
+    }
+  }
+  step(format) { return FORMATS[format].exponent ? 1 : this.absmax / (2 ** FORMATS[format].fraction - 1); }
+  holds(format) { return FORMATS[format].exponent > 0 || Number.isFinite(this.x); }
+  flip(format, at) {
+    if (!this.holds(format)) return;
+    const { bits } = FORMATS[format], before = pattern(this.x, format, this.step(format)), weight = 2 ** (bits - 1 - at);
+    this.x = this.turned(format, before, weight);
+    this.controls();
+    this.frame.draw();
+    this.frame.release();
+  }
+  turned(format, bits, weight) { return fromBits(Math.floor(bits / weight) % 2 ? bits - weight : bits + weight, format, this.step(format)); }
+
+  layout(width) {
+    const { small, projector } = this.frame, wide = width >= 720, name = projector ? 110 : 88, told = projector ? 190 : 160;
+    const columns = wide ? 32 : LEFT + FOLD, room = wide ? width - name - told : width;
+    const side = Math.max(10, Math.min(27, Math.floor((room - 14) / columns))), high = wide ? 30 : 26, border = (wide ? name : 0) + LEFT * side + 8;
+    this.rows = [];
+    this.drawing = sheet("The bits of the number in each format; the border between exponent and fraction stands in one line");
+    const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
+    text("small right", wide ? "exponent: how far it reaches" : "exponent: reach", border - 10, small / 2 + 1);
+    text("small left", wide ? "fraction: how fine it is" : "fraction: precision", border + 2, small / 2 + 1);
+    let y = small + 14;
+    for (const format of this.formats) {
+      const { exponent, fraction, bits } = FORMATS[format], folded = !wide && fraction > FOLD;
+      const label = wide ? y + high / 2 : y + 8, top = wide ? y : y + 21;
+      text("title left", WRITTEN[format], 0, label);
+      const row = { format, cells: [], value: text(wide ? "left strong" : "right strong halo", "", wide ? border + 23 * side + 14 : width - 2, wide ? y + high / 2 - 8 : label) };
+      row.error = text(wide ? "small left quiet" : "small right quiet", "", wide ? border + 23 * side + 14 : width - 2, wide ? y + high / 2 + 10 : label);
+      for (let i = 0; i < bits; i++) {
+        const part = i === 0 ? 0 : i <= exponent ? 1 : 2, place = i - 1 - exponent, second = folded && place >= FOLD;
+        const x = part === 2 ? border + (second ? place - fraction + FOLD : place) * side : border - 5 - (exponent - i + 1) * side - (part === 0 ? 5 : 0);
+        row.cells.push(this.bit(row, i, part, x, top + (second ? high + 3 : 0), side, high));
+      }
+      this.rows.push(row);
+      y = top + (folded ? 2 : 1) * (high + 3) + (wide ? 13 : 10);
+    }
+    this.drawing.prepend(s("path", { class: "x-border", d: `M${border - 3},${small + 4}V${y - 8}` }));
+    sized(this.drawing, width, y);
+    this.wide = wide;
+    this.frame.stage.replaceChildren(this.drawing);
+  }
+
+  bit(row, i, part, x, y, side, high) {
+    const { format } = row, which = this.rows.length, rect = s("rect", { width: side - 2, height: high, rx: 4 }), digit = s("text", { x: (side - 2) / 2, y: high / 2 + 1 });
+    const element = s("g", { class: `x-bit ${PARTS[part]}`, transform: `translate(${x},${y})`, tabindex: i ? -1 : 0, role: "switch", "data-spot": `${format}${i}` }, rect, digit);
+    const { exponent } = FORMATS[format], name = part === 2 && !exponent ? `code bit ${i}` : part === 0 ? "sign bit" : `${PARTS[part]} bit ${part === 1 ? i : i - exponent}`;
+    element.setAttribute("aria-label", `${WRITTEN[format]}, ${name}`);
+    const here = { format, i };
+    press(element, () => { element.focus({ preventScroll: true }); this.flip(format, i); });
+    pointed(element, on => { this.at = on ? here : null; this.frame.draw(); });
+    roving(element, which, i, (down, across) => this.rows[down]?.cells[Math.min(across, down === which ? across : this.rows[down].cells.length - 1)]?.element, true);
+    this.drawing.append(element);
+    return { element, digit };
+  }
+
+  paint() {
+    for (const { format, cells, value, error } of this.rows) {
+      const held = this.holds(format), step = this.step(format), bits = held ? pattern(this.x, format, step) : 0;
+      const all = held ? Object.values(fields(bits, format)).join("") : "–".repeat(cells.length);
+      cells.forEach(({ element, digit }, i) => {
+        if (digit.textContent === all[i]) return;
+        digit.textContent = all[i];
+        element.setAttribute("aria-checked", String(all[i] === "1"));
+        element.classList.toggle("on", all[i] === "1");
+      });
+      const kept = held ? fromBits(bits, format, step) : NaN, off = kept - this.x;
+      const said = held ? shown(kept) : "no such code", lost = !held ? "only finite numbers" : Number.isNaN(off) || off === 0 ? "exact" : Number.isFinite(off) ? `off by ${small(off)}` : "out of range";
+      value.textContent = said;
+      error.textContent = lost;
+      if (!this.wide) value.setAttribute("x", error.getAttribute("x") - 8 - (this.frame.projector ? 7.8 : 6.4) * lost.length);
+    }
+  }
+
+
+  get sentence() {
+    if (this.at && this.holds(this.at.format)) return this.worked(this.at);
+    const chain = this.formats.filter(one => ["float32", "float16", "int8", "int4"].includes(one) && this.holds(one));
+    const parts = chain.map(one => `${WRITTEN[one]} ${shown(fromBits(pattern(this.x, one, this.step(one)), one, this.step(one)))}`);
+    return `${shown(this.x)} → ${parts.join(" → ")}. Click a bit to turn it over.`;
+  }
+
+  worked({ format, i }) {
+    const { exponent, fraction, bias, bits, special } = FORMATS[format], step = this.step(format), whole = pattern(this.x, format, step), kept = fromBits(whole, format, step);
+    const after = `; this bit turned over: ${shown(this.turned(format, whole, 2 ** (bits - 1 - i)))}.`;
+    if (!exponent) return `${WRITTEN[format]}: code ${num(Math.round(kept / step))} · ${num(this.absmax)} / ${2 ** fraction - 1} = ${shown(kept)}${after}`;
+    const size = whole % 2 ** (bits - 1), e = Math.floor(size / 2 ** fraction), part = size % 2 ** fraction, sign = whole >= 2 ** (bits - 1) ? "−" : "";
+    if (size >= special) return `${WRITTEN[format]}: exponent bits all one stand for ${shown(kept)}${after}`;
+    return `${WRITTEN[format]}: ${sign}2${raised(Math.max(e, 1) - bias)} · ${e ? `(1 + ${part}/${2 ** fraction})` : `${part}/${2 ** fraction} (subnormal)`} = ${shown(kept)}${after}`;
   }
 }

@@ -17,7 +17,7 @@ FORMATS = ("int8", "int4", "nf4", "fp4", "mxfp4")
 SIZES = (64, 32, 16)
 """Weights that share a scale."""
 STAGES = ("Weights", "Block maximum", "Normalised", "Nearest code", "Packed bytes", "Dequantized", "Error")
-"""The steps of the rail, in order; `codes_rail.js` has the same."""
+"""The steps of the rail, in order; `codes.js` has the same."""
 FURTHEST = 9
 """How far a weight can be pulled, in lengths of the largest."""
 

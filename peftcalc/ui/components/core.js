@@ -1,18 +1,15 @@
-// The arithmetic of the components, without a page: each function repeats one of Python's, named beside it, and
-// `tests/e2e/test_components.py` compares the two on the same numbers, in a browser. Matrices are flat, row by row.
-
+// Python's arithmetic, function for function (`tests/e2e/test_core.py`); matrices are flat.
 const f = Math.fround;
 const word = new DataView(new ArrayBuffer(8));
 
-/** Half way between two whole numbers the even one, as torch and IEEE 754 round. `torch.round` */
+/** Ties to the even, as torch rounds. */
 export function roundEven(x) {
   const low = Math.floor(x), part = x - low;
   return part < 0.5 ? low : part > 0.5 ? low + 1 : low % 2 === 0 ? low : low + 1;
 }
 
-// ---- matrices: numpy and peftcalc.geometry ----
+// ---- `geometry` ----
 
-/** s · B A of an n × r and an r × m matrix. `s * (B @ A)` */
 export function product(B, A, n, r, m, s = 1) {
   const out = new Float64Array(n * m);
   for (let i = 0; i < n; i++) {
@@ -25,18 +22,14 @@ export function product(B, A, n, r, m, s = 1) {
   return out;
 }
 
-/** Numbers that LoRA trains of an n × m matrix at rank r. `counting.one_matrix` */
 export const trained = (n, m, r) => r * (n + m);
 
-/** Euclidean length. `np.linalg.norm` */
 export function norm(x) {
   let sum = 0;
   for (const v of x) sum += v * v;
   return Math.sqrt(sum);
 }
 
-/** ΔM and ΔD of an n × m matrix, and of each row its length before and after, its relative change of length and
- * 1 − cos of its turn. `geometry.direction.decompose` */
 export function decompose(before, after, n, m) {
   const rows = { magnitude: 0, direction: 0, m0: [], m: [], lengths: [], turns: [] };
   for (let i = 0; i < n; i++) {
@@ -53,8 +46,7 @@ export function decompose(before, after, n, m) {
   return rows;
 }
 
-/** Singular values of an n × m matrix, largest first: one-sided Jacobi, which turns pairs of rows until all are at right
- * angles; their lengths are the values. `geometry.spectrum.rank_of` */
+/** One-sided Jacobi. */
 export function singularValues(M, n, m) {
   const wide = n <= m, count = wide ? n : m, length = wide ? m : n;
   const rows = Array.from({ length: count }, (_, i) =>
@@ -76,8 +68,7 @@ function rotate(x, y) {
   return true;
 }
 
-/** Singular values of s · B A that are not zero because of its rank: those of the r × r matrix that is left when the
- * columns of B and the rows of A are made orthonormal. `geometry.spectrum.rank_of(s * B @ A)`, its first min(n, r, m) */
+/** Those of the r × r matrix between orthonormal factors. */
 export function spectrumOfProduct(B, A, n, r, m, s = 1) {
   if (r >= Math.min(n, m)) return singularValues(product(B, A, n, r, m, s), n, m);
   const columns = Array.from({ length: r }, (_, k) => Float64Array.from({ length: n }, (_, i) => B[i * r + k]));
@@ -87,7 +78,7 @@ export function spectrumOfProduct(B, A, n, r, m, s = 1) {
   return singularValues(small, r, r).map(value => Math.abs(s) * value);
 }
 
-/** R of the QR decomposition of the given columns, r × r: Gram–Schmidt, each projection taken twice. */
+/** R of QR: Gram–Schmidt, twice. */
 function triangle(columns) {
   const r = columns.length, R = new Float64Array(r * r);
   columns.forEach((column, k) => {
@@ -104,23 +95,18 @@ function triangle(columns) {
   return R;
 }
 
-// ---- fewer bits: peftcalc.quant ----
+// ---- `quant` ----
 
-/** `quant.tables.NF4_VALUES` */
 export const NF4 = Float32Array.of(
   -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
   -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
   0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0);
 const both = positive => Float32Array.from([...positive, ...positive.map(v => -v)]);
-/** bitsandbytes' table, not E2M1. `quant.tables.FP4_VALUES` */
+/** bitsandbytes' table, not E2M1. */
 export const FP4 = both([0, 0.0625, 8, 12, 4, 6, 2, 3].map(v => v / 12));
-/** `quant.tables.E2M1_VALUES` */
 export const E2M1 = both([0, 0.5, 1, 1.5, 2, 3, 4, 6]);
-/** Largest code of the integer formats. */
-export const TOP = { int8: 127, int4: 7, int2: 1 };
+export const TOP = { int8: 127, int4: 7 };
 
-/** What each code stands for before the scale, ascending; of integers as a share of the largest code.
- * `quant.steps.Steps.grid` */
 export function grid(format) {
   const table = { nf4: NF4, fp4: FP4, mxfp4: E2M1 }[format];
   if (table) return Float32Array.from(new Set(table.map(v => v + 0))).sort();
@@ -128,7 +114,6 @@ export function grid(format) {
   return Float32Array.from({ length: 2 * top + 1 }, (_, i) => f((i - top) / top));
 }
 
-/** Codes, what they stand for (float32), and the scale of each `size` neighbours. `quant.quantizing.quantize` */
 export function quantize(x, format, size) {
   const n = x.length, numbers = Float32Array.from(x), into = { codes: new Int16Array(n), back: new Float32Array(n), scales: [] };
   for (let start = 0; start < n; start += size) {
@@ -142,7 +127,7 @@ export function quantize(x, format, size) {
   return into;
 }
 
-/** `quant.absmax.quantize_absmax`; torch divides a number by a tensor as reciprocal, then product. */
+/** torch divides a number by a tensor as reciprocal, then product. */
 function integerBlock(x, start, stop, absmax, top, { codes, back, scales }) {
   let factor = f(f(1 / absmax) * top);
   if (!Number.isFinite(factor)) factor = 0;
@@ -160,7 +145,7 @@ function sorted(values) {
 const TABLES = { nf4: sorted(NF4), fp4: sorted(FP4) };
 const SMALLEST = f(1e-38);
 
-/** `quant.blockwise.quantize_4bit`: times the reciprocal, but in a last, shorter block divided. */
+/** Times the reciprocal; a last, shorter block is divided. */
 function tableBlock(x, start, stop, absmax, { values, order, bounds }, short, { codes, back, scales }) {
   const safe = Math.max(absmax, SMALLEST), inverse = f(1 / safe), scale = short ? safe : absmax;
   for (let i = start; i < stop; i++) {
@@ -173,7 +158,6 @@ function tableBlock(x, start, stop, absmax, { values, order, bounds }, short, { 
   scales.push(scale);
 }
 
-/** `quant.mxfp4.quantize_mxfp4`: a power of two for a scale, ties to even. */
 function mxBlock(x, start, stop, absmax, { codes, back, scales }) {
   word.setFloat32(0, absmax);
   const e = Math.max(0, (word.getUint32(0) >>> 23) - 2), scale = 2 ** (e - 127), factor = 2 ** (127 - e);
@@ -186,43 +170,35 @@ function mxBlock(x, start, stop, absmax, { codes, back, scales }) {
   scales.push(scale);
 }
 
-/** A number in units of its scale, as the nearest code is looked for. `quant.steps.Steps.normalised` */
 export const normalised = (x, scale, format) => (scale > 0 ? f(f(f(x) / scale) * (TOP[format] ?? 1)) : f(x));
 
-/** The bytes of an even number of codes, two of four bits in each. `quant.quantizing.quantize(…).codes` */
 export function packed(codes, format) {
   if (format === "int8") return Uint8Array.from(codes);
   const low = format === "mxfp4" ? 0 : 4;
   return Uint8Array.from({ length: codes.length / 2 }, (_, i) => ((codes[2 * i] & 15) << low) | ((codes[2 * i + 1] & 15) << (4 - low)));
 }
 
-/** `quant.errors.quantization_error` */
 export function quantizationError(x, back) {
-  let noise = 0, signal = 0, sum = 0, most = 0;
+  let squares = 0, most = 0;
   for (let i = 0; i < x.length; i++) {
-    const v = f(x[i]), e = back[i] - v;
-    noise += e * e;
-    signal += v * v;
-    sum += Math.abs(e);
-    most = Math.max(most, Math.abs(e));
+    const error = back[i] - f(x[i]);
+    squares += error * error;
+    most = Math.max(most, Math.abs(error));
   }
-  const n = x.length;
-  return { rmse: Math.sqrt(noise / n), meanAbs: sum / n, maxAbs: most, sqnr: noise ? 10 * Math.log10(signal / noise) : Infinity };
+  return { rmse: Math.sqrt(squares / x.length), maxAbs: most };
 }
 
-// ---- the bits of a number: peftcalc.quant.precision ----
+// ---- `quant.precision` ----
 
 const layout = (exponent, fraction, infinity = true) => ({
   exponent, fraction, infinity, bits: 1 + exponent + fraction, bias: 2 ** (exponent - 1) - 1,
   special: infinity ? (2 ** exponent - 1) * 2 ** fraction : 2 ** (exponent + fraction) - 1,
 });
-/** `quant.precision.NUMBER_FORMATS` */
 export const FORMATS = {
   float32: layout(8, 23), float16: layout(5, 10), bfloat16: layout(8, 7), float8_e4m3fn: layout(4, 3, false),
   float8_e5m2: layout(5, 2), int8: layout(0, 7), int4: layout(0, 3),
 };
 
-/** The pattern of bits in which a format stores a number. `quant.precision.store(number, format, step).pattern` */
 export function pattern(number, format, step = 1) {
   const form = FORMATS[format], { fraction, bits, bias, special } = form;
   if (!form.exponent) {
@@ -237,7 +213,6 @@ export function pattern(number, format, step = 1) {
   return sign + Math.min((e + bias - 1) * 2 ** fraction + steps, overflow);
 }
 
-/** The number that a pattern stands for. `quant.precision.from_bits(pattern, format, step).value` */
 export function fromBits(bits, format, step = 1) {
   const form = FORMATS[format], { fraction, bias, special } = form, top = 2 ** (form.bits - 1);
   if (!form.exponent) return (bits >= top ? bits - 2 * top : bits) * step;
@@ -247,21 +222,17 @@ export function fromBits(bits, format, step = 1) {
   return sign * part * 2 ** (Math.max(e, 1) - bias - fraction);
 }
 
-/** Sign, exponent and fraction as strings of 0 and 1. `StoredNumber.sign`, `.exponent`, `.fraction` */
 export function fields(bits, format) {
   const { exponent, bits: width } = FORMATS[format], text = bits.toString(2).padStart(width, "0");
   return { sign: text[0], exponent: text.slice(1, 1 + exponent), fraction: text.slice(1 + exponent) };
 }
 
-/** ⌊log₂ size⌋ of a positive finite number, from float64's own exponent bits. */
 function exponentOf(size) {
   word.setFloat64(0, size);
   return ((word.getUint16(0) >> 4) & 0x7ff) - 1023; // every float32 but zero is a normal float64
 }
 
-// ---- chance, the same on every machine ----
-
-/** Numbers from 0 to 1 that depend on the seed alone (mulberry32); no Python beside it. */
+/** mulberry32 */
 export function random(seed) {
   let a = seed >>> 0;
   return () => {
@@ -272,9 +243,8 @@ export function random(seed) {
   };
 }
 
-// ---- a run so small that it follows a hand: peftcalc.ui.story.tiny_run ----
+// ---- `ui.story.tiny_run` ----
 
-/** Inputs and what an n × m target makes of them, sample by sample: {X, Y, samples}. `tiny_task` */
 export function tinyTask(target, n, m, samples, noise, seed) {
   if (!samples) return { samples: m, X: Float64Array.from({ length: m * m }, (_, k) => Number(k % (m + 1) === 0)), Y: transposed(target, n, m) };
   const next = random(seed), drawn = Float64Array.from({ length: samples * (m + n) }, () => (2 * next() - 1) * Math.sqrt(3));
@@ -287,7 +257,6 @@ function transposed(M, n, m) {
   return Float64Array.from({ length: n * m }, (_, k) => M[(k % n) * m + Math.floor(k / n)]);
 }
 
-/** Gradient descent on ‖s · B A X − Y‖² / ‖Y‖²: both losses before each step and after the last, B and A at each. `tiny_run` */
 export function tinyRun(task, held, n, m, { rank: r, scale: s, rate, steps, dropout = 0, seed = 1 }) {
   const next = random(seed), { samples } = task, squares = x => x.reduce((sum, v) => sum + v * v, 0), norm2 = squares(task.Y);
   let A = Float64Array.from({ length: r * m }, () => (2 * next() - 1) * Math.sqrt(3 / m)), B = new Float64Array(n * r);

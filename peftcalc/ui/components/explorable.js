@@ -1,17 +1,16 @@
-// The one door between Streamlit and the views: `mount.py` sends {view, …}, and what a visitor moved goes back once the
-// hand lets go. Streamlit calls this again on every run of the script and every change of theme.
+// The door between Streamlit and the views, called on every run of the script and every change of theme.
 import { Frame } from "./shell.js";
 
 const VIEWS = {
-  product: () => import("./product.js"),
-  arrow: () => import("./arrow.js"),
-  codes: () => import("./codes.js"),
-  bits: () => import("./bits.js"),
-  weights: () => import("./weights.js"),
-  block: () => import("./block.js"),
-  story: () => import("./story.js"),
+  product: async () => (await import("./product.js")).Product,
+  arrow: async () => (await import("./adapters.js")).Arrow,
+  codes: async () => (await import("./codes.js")).Codes,
+  bits: async () => (await import("./codes.js")).Bits,
+  weights: async () => (await import("./weights.js")).Weights,
+  block: async () => (await import("./adapters.js")).Block,
+  story: async () => (await import("./story.js")).Story,
 };
-const frames = new WeakMap(); // by place on the page: several of one view live beside each other
+const frames = new WeakMap(); // by place on the page
 
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   let frame = frames.get(parentElement);

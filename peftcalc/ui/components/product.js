@@ -1,32 +1,22 @@
-// W frozen, B and A to be moved: s · B · A = ΔW, and apart from it W + ΔW = W′. (LoRA paper, section 4.1, eq. 3.)
-//
-// Up to nine rows and columns are numbers (`product_cells.js`), more are heat maps (`product_maps.js`).
-import { matrix, number, numbers, oneOf, whole } from "./checks.js";
-import { button, figure, slider } from "./controls.js";
-import { product, random, spectrumOfProduct, trained } from "./core.js";
-import { count, num } from "./elements.js";
-import { legend } from "./look.js";
-import { Cells } from "./product_cells.js";
-import { Maps } from "./product_maps.js";
+// s · B · A = ΔW and W + ΔW = W′. (LoRA paper, section 4.1, eq. 3.)
+import { norm, product, random, singularValues, spectrumOfProduct, tinyRun, tinyTask, trained } from "./core.js";
+import { Cells, Crossing, Maps } from "./faces.js";
+import { ADAPTERS, button, checked, count, figure, legend, matrix, num, number, numbers, oneOf, slider, still, text, whole } from "./shell.js";
 
 const NUMBERS = 9;
 const ALPHAS = [0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128];
 const DROPOUTS = [0, 0.05, 0.1, 0.2, 0.3, 0.5];
+const KNOBS = { alpha: [number, 0, 256], dropout: [number, 0, 0.9] };
 const MOST_MOVED = 100;
 const SHOWN_TERMS = 5;
 
-export default class Product {
+export class Product {
   static check(data) {
     const W = matrix("W", data.W), B = matrix("B", data.B), A = matrix("A", data.A);
     if (B.n !== W.n || A.m !== W.m || B.m !== A.n) throw new RangeError("B must be W's rows × rank and A rank × W's columns");
     return {
       W, B, A, full: B.m,
-      rank: whole("rank", data.rank, 1, B.m),
-      alpha: number("alpha", data.alpha, 0, 256),
-      dropout: number("dropout", data.dropout, 0, 0.9),
-      step: number("step", data.step, 0.001, 1),
-      most: number("most", data.most, 1e-3, 1e3),
-      method: oneOf("method", data.method, ["lora", "dora", "qlora", "qdora"]),
+      ...checked(data, { rank: [whole, 1, B.m], ...KNOBS, step: [number, 0.001, 1], most: [number, 1e-3, 1e3], method: [oneOf, ADAPTERS] }),
     };
   }
 
@@ -70,10 +60,7 @@ export default class Product {
     this.frame.bar.prepend(...this.made);
   }
 
-  /** What the slider offers. */
   get ranks() { return Array.from({ length: this.full }, (_, i) => i + 1).filter(r => this.full <= 8 || Number.isInteger(Math.log2(r)) || r === this.full); }
-
-  // ---- what the visitor moves ----
 
   get state() {
     const cells = [];
@@ -86,8 +73,7 @@ export default class Product {
     return { rank: this.rank, alpha: this.alpha, dropout: this.dropout, cells };
   }
   set state(state) {
-    const rank = whole("rank", state.rank, 1, this.full), alpha = number("alpha", state.alpha, 0, 256);
-    const dropout = number("dropout", state.dropout, 0, 0.9), cells = numbers("cells", state.cells, 0, 4 * MOST_MOVED);
+    const { cells, ...moved } = checked(state, { rank: [whole, 1, this.full], ...KNOBS, cells: [numbers, 0, 4 * MOST_MOVED] });
     if (cells.length % 4) throw new RangeError(`cells must come in fours, got ${cells.length} numbers`);
     const B = this.first.B.slice(), A = this.first.A.slice();
     for (let at = 0; at < cells.length; at += 4) {
@@ -95,7 +81,7 @@ export default class Product {
       if (which === 0 && i < this.n && j < this.full) B[i * this.full + j] = value;
       if (which === 1 && i < this.full && j < this.m) A[i * this.m + j] = value;
     }
-    Object.assign(this, { rank, alpha, dropout, A, B });
+    Object.assign(this, moved, { A, B });
     for (const [name, control] of Object.entries(this.sliders)) control.value = this[name];
   }
 
@@ -109,8 +95,6 @@ export default class Product {
   }
   size(name) { return { W: [this.n, this.m], D: [this.n, this.m], S: [this.n, this.m], B: [this.n, this.rank], A: [this.rank, this.m] }[name]; }
 
-  // ---- arithmetic ----
-
   compute() {
     const { n, m, rank: r } = this, B = new Float64Array(n * r);
     for (let i = 0; i < n; i++) for (let k = 0; k < r; k++) B[i * r + k] = this.B[i * this.full + k];
@@ -123,7 +107,6 @@ export default class Product {
   }
   spectrum() { return spectrumOfProduct(this.used.B, this.used.A, this.n, this.rank, this.m, this.scale); }
 
-  /** Whether a cell belongs to what is pointed at. */
   isLit(name, i, j) {
     const lit = this.lit;
     if (!lit) return false;
@@ -134,8 +117,6 @@ export default class Product {
   }
   light(lit) { this.lit = lit; this.frame.draw(); }
 
-  // ---- the frame's questions ----
-
   layout(width) { this.compute(); this.again.style.display = this.dropout ? "" : "none"; this.face.layout(width); }
   paint() {
     this.compute();
@@ -143,7 +124,7 @@ export default class Product {
     const { n, m, rank: r } = this, total = trained(n, m, r), share = (100 * total) / (n * m);
     this.trained.set(count(total), `trained of ${count(n * m)} (${num(share, share < 10 ? 1 : 0)} %)`);
   }
-  get picture() { return this.face.drawing; }
+  get drawing() { return this.face.drawing; }
 
   get sentence() {
     if (this.lit) return this.worked();
@@ -156,7 +137,6 @@ export default class Product {
     return `${count(total)} numbers of B and A make all ${count(frozen)} of ΔW. Drag one, or point at a cell of ΔW.`;
   }
 
-  /** The dot product of what is pointed at, or what a factor's number moves. */
   worked() {
     const { name, i, j } = this.lit, r = this.rank;
     if (name === "B") return `B, row ${i + 1}, column ${j + 1}: ${num(this.value("B", i, j))}. It moves row ${i + 1} of ΔW.`;
@@ -166,5 +146,132 @@ export default class Product {
     const left = this.scale === 1 ? sum : r > 1 ? `${num(this.scale, 3)} · [${sum}]` : `${num(this.scale, 3)} · ${sum}`;
     const whole = `${num(this.W[at])} + (${num(this.D[at], 3)}) = ${num(this.S[at], 3)}`;
     return `row ${i + 1} · column ${j + 1}: ${left} = ${num(this.D[at], 3)}` + (name === "D" ? "" : `; W′ there: ${whole}`);
+  }
+}
+
+// ---- in the story, one idea at a time ----
+const SHOWS = { strips: [], rank: ["rank"], alpha: ["alpha"], dropout: ["dropout"] };
+
+export class Strips extends Product {
+  static check(data) {
+    const { counter } = data, n = data.W.length;
+    return {
+      ...Product.check(data),
+      kind: oneOf("kind", data.kind, Object.keys(SHOWS)),
+      T: data.target && matrix("target", data.target, n).flat,
+      counter: counter && { ...checked(counter, { name: [text], base: [whole, 1, 1e15] }), trained: counter.trained.map(v => whole("trained", v, 1, 1e15)) },
+      run: data.run && Object.fromEntries(["rate", "steps", "seed", "samples", "noise", "enough", "calm"].map(name => [name, number(name, data.run[name], 0, 1e4)])),
+    };
+  }
+
+  constructor(frame) {
+    super(frame);
+    this.real = figure("");
+    this.many = 0;
+  }
+
+  get ranks() { return Array.from({ length: this.full }, (_, i) => i + 1); }
+
+  receive(data) {
+    this.fixed = data.kind === "dropout";
+    super.receive(data);
+    this.tried = new Map();
+    this.runs = new Map();
+    this.at = this.run?.steps ?? 0;
+    if (this.T) {
+      const squares = singularValues(this.T, this.n, this.m).map(v => v * v), all = squares.reduce((sum, v) => sum + v, 0);
+      this.bound = squares.map((_, k) => Math.max(0, squares.slice(k).reduce((sum, v) => sum + v, 0) / all));
+    }
+    this.face = new Crossing(this);
+  }
+
+  controls() {
+    super.controls();
+    for (const [name, { box }] of Object.entries(this.sliders)) if (!SHOWS[this.kind].includes(name)) box.remove();
+    this.again.remove();
+    const more = this.counter ? [this.real.box] : this.fixed ? this.playing() : [];
+    this.made.push(...more);
+    this.trained.box.before(...more);
+    if (this.kind === "alpha" || this.fixed) this.trained.box.remove();
+  }
+
+  playing() {
+    this.play = button("▶ Run", () => this.start());
+    this.more = button("Enough data", () => { this.many = 1 - this.many; this.frame.draw(); this.frame.release(); });
+    return [this.play, this.more];
+  }
+
+  get state() {
+    const state = super.state;
+    if (!this.fixed) return state;
+    return { ...state, cells: [], many: this.many };
+  }
+  set state(state) {
+    super.state = state;
+    this.many = whole("many", state.many ?? 0, 0, 1);
+  }
+
+  ran(scale, dropout) {
+    const { n, m, rank, run: { rate, steps, seed, samples, noise, enough, calm }, many } = this, key = `${scale} ${dropout} ${many} ${rank}`;
+    if (!this.runs.has(key)) {
+      const [size, loud] = many ? [enough, calm] : [samples, noise];
+      const task = tinyTask(this.T, n, m, size, loud, seed + 10), held = size ? tinyTask(this.T, n, m, 40, loud, seed + 100) : task;
+      if (this.runs.size > 40) this.runs.clear();
+      this.runs.set(key, tinyRun(task, held, n, m, { rank, scale, rate, steps, dropout, seed }));
+    }
+    return this.runs.get(key);
+  }
+
+  compute() {
+    if (this.kind !== "alpha") this.alpha = this.rank;
+    if (this.fixed) {
+      this.now = this.ran(1, this.dropout);
+      this.B = this.now.B[this.at];
+      this.A = this.now.A[this.at];
+      this.draws = this.at;
+    }
+    super.compute();
+    if (this.kind === "alpha") this.now = this.ran(this.scale, 0);
+    if (this.T) {
+      this.E = this.T.map((v, k) => v - this.D[k]);
+      this.left = (norm(this.E) / norm(this.T)) ** 2;
+    }
+  }
+  light(lit) { super.light(lit && "TE".includes(lit.name) ? { ...lit, name: "D" } : lit); }
+  size(name) { return super.size(name) ?? [this.n, this.m]; }
+
+  start() {
+    const { steps } = this.run, began = performance.now();
+    if (still()) return;
+    const look = now => {
+      this.at = Math.min(steps, Math.floor(((now - began) / 3000) * steps));
+      this.frame.draw();
+      if (this.at < steps && this.frame.root.isConnected) requestAnimationFrame(look);
+      else { this.at = steps; this.frame.draw(); }
+    };
+    requestAnimationFrame(look);
+  }
+
+  paint() {
+    super.paint();
+    if (this.counter) this.real.set(count(this.counter.trained[this.rank - 1]), `trained of ${this.counter.name} at rank ${this.rank} (${num((100 * this.counter.trained[this.rank - 1]) / (this.counter.base + this.counter.trained[this.rank - 1]), 2)} %)`);
+    this.more?.setAttribute("aria-pressed", String(Boolean(this.many)));
+  }
+
+  get sentence() {
+    const percent = v => `${num(100 * v, 1)} %`, { kind, rank: r } = this;
+    if (kind === "strips" || this.lit && !this.fixed) return super.sentence;
+    if (kind === "rank") {
+      const best = this.bound[r] ?? 0, said = `Rank ${r}: ${percent(this.left)} of the target is left over.`;
+      if (!this.open) return said;
+      return said + (this.left < best + 1e-4 ? ` No update of rank ${r} leaves less.` : ` The best of rank ${r} would leave ${percent(best)}.`);
+    }
+    const { steps } = this.run;
+    if (kind === "alpha") {
+      const volume = `α / r = ${num(this.alpha)} / ${r} = ${num(this.scale, 3)}.`;
+      return this.gone < 0 ? `${volume} After ${steps} steps a run at this volume has a loss of ${num(this.now.training[steps], 3)}.` : `${volume} Too loud: at step ${this.gone} the loss has left the chart.`;
+    }
+    const out = this.mask.filter(kept => !kept).length, { training, heldOut } = this.now;
+    return `Step ${this.at}, ${out} of ${this.m} inputs out. Loss on what it trains on ${num(training[this.at])}, held out ${num(heldOut[this.at])}.`;
   }
 }

@@ -1,18 +1,12 @@
-// The door without Streamlit, for documentation and browser tests: every element with the attribute data-explorable
-// becomes a view, of the JSON in the script element inside it. `docs` pages and `static.html` show how.
+// The door without Streamlit: elements with data-explorable become views of the JSON inside them.
 import explorable from "./explorable.js";
+import { h } from "./shell.js";
 
 const STYLE = new URL("./explorable.css", import.meta.url).href;
 
-/** Show a view in an element. `moved` is called once whenever a hand lets go. Returns what updates or removes it. */
 export function show(element, data, moved = () => {}) {
   const shadow = element.shadowRoot ?? element.attachShadow({ mode: "open" });
-  if (!shadow.querySelector("link")) {
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = STYLE;
-    shadow.append(link);
-  }
+  if (!shadow.querySelector("link")) shadow.append(h("link", { rel: "stylesheet", href: STYLE }));
   const mount = next => explorable({ parentElement: shadow, data: next, setStateValue: (_, state) => moved(state) });
   let remove = mount(data);
   return { update: next => { remove = mount(next); }, remove: () => remove() };

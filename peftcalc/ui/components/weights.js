@@ -1,22 +1,13 @@
-// A run as it learns: loss curves, W, B, A and ΔW of one matrix with its spectrum and rows, samples before and now, and
-// a rail that leads all of them back. Data comes as a whole, or as what is new of the same run (`more`).
-//
-// What arrives in a burst is played at a pace that can be followed, `SECONDS` for a whole run.
-import { number, numbers, oneOf, text, whole } from "./checks.js";
-import { button, choice } from "./controls.js";
-import { h, num, s, still } from "./elements.js";
-import { draggable, place } from "./hands.js";
-import { legend } from "./look.js";
-import { Curves } from "./weights_curves.js";
-import { Panel } from "./weights_panel.js";
-import { Samples, upTo } from "./weights_samples.js";
+// A run as it learns, whole or bit by bit (`more`), played at a pace that can be followed.
+import { product } from "./core.js";
+import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, s, sheet, sized, still, text, top, whole } from "./shell.js";
 
 const METHODS = ["full", "lora", "dora", "qlora", "qdora"];
 const SECONDS = 3;
 const MOST = 100000;
 const NEWEST = -1; // the step of somebody who follows
 
-/** What travelled as [scale, base64], as numbers; `bits` 8 or 16. */
+/** [scale, base64] as numbers; `bits` 8 or 16. */
 export function unpacked(name, value, count, bits = 8) {
   if (!Array.isArray(value) || value.length !== 2) throw new RangeError(`${name} must be a scale and codes`);
   const scale = number(`${name}'s scale`, value[0], 0), raw = atob(text(name, value[1], 20000)), size = bits / 8;
@@ -27,11 +18,10 @@ export function unpacked(name, value, count, bits = 8) {
   });
 }
 
-/** A look at a matrix, with at most 64 rows n and columns m; see `lab/runs/weight_looks.py`. */
 function look([step, data]) {
   const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
-  const made = { step: whole("step", step, 0, MOST), matrix: text("matrix", data.matrix), rows, columns, n, m,
-    spectrum: numbers("spectrum", data.spectrum, 0, 12, 0), moved: numbers("moved", data.moved, 2, 2),
+  const made = { step: whole("step", step, 0, MOST), rows, columns, n, m,
+    ...checked(data, { matrix: [text], spectrum: [numbers, 0, 12, 0], moved: [numbers, 2, 2] }),
     turns: unpacked("turns", data.rows[0], n, 16), lengths: unpacked("lengths", data.rows[1], n, 16) };
   if (data.D) return { ...made, D: unpacked("D", data.D, n * m) };
   const r = Math.round(atob(text("B", data.B[1], 20000)).length / n);
@@ -46,24 +36,23 @@ const told = data => ({
   looks: data.looks.map(look), figures: text("figures", data.figures, 200),
 });
 
-/** What stays: W of a matrix, and the teacher's. */
 function fixed(data) {
   const [rows, columns] = numbers("shape", data.shape, 2, 2, 1, 1e6), n = Math.min(64, rows), m = Math.min(64, columns);
   return { n, m, ...(data.W && { W: unpacked("W", data.W, n * m) }), ...(data.T && { T: unpacked("T", data.T, n * m) }) };
 }
 
-function checked(data) {
+function read(data) {
   return {
-    run: text("run", data.run), whole: Boolean(data.whole), live: Boolean(data.live), unit: text("unit", data.unit), status: text("status", data.status, 300),
-    log: Boolean(data.log), steps: whole("steps", data.steps, 1, MOST), methods: data.methods.slice(0, 5).map(told),
+    ...checked(data, { run: [text], unit: [text], status: [text, 300], steps: [whole, 1, MOST] }),
+    live: Boolean(data.live), log: Boolean(data.log), methods: data.methods.slice(0, 5).map(told),
     matrices: data.matrices.slice(0, 400).map(name => text("matrix", name)),
     bases: ["float", "4bit"].flatMap(kind => Object.entries(data.bases[kind] ?? {}).map(([matrix, part]) => [`${kind} ${matrix}`, fixed(part)])),
     images: data.images ? { truths: numbers("truths", data.images[1], 1, 40), pixels: unpacked("pixels", data.images[0], 64 * data.images[1].length) } : null,
   };
 }
 
-export default class Weights {
-  static check(data) { return checked(data); }
+export class Weights {
+  static check(data) { return read(data); }
 
   constructor(frame) {
     this.frame = frame;
@@ -93,7 +82,6 @@ export default class Weights {
     this.follow();
   }
 
-  /** A button a method: new ones come while a run begins. */
   menus() {
     this.names = choice("Method", this.methods.map(one => [one.name, one.label]), value => { this.wished = value; this.frame.relay(); this.frame.release(); });
     this.names.box.classList.add("w-methods");
@@ -106,9 +94,8 @@ export default class Weights {
     this.frame.bar.replaceChildren(this.names.box, h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.status);
   }
 
-  /** What is new of the same run, or all of it again: nothing is laid out anew. False for another run. */
   more(data) {
-    const next = checked(data);
+    const next = read(data);
     if (next.run !== this.run) return false;
     const had = this.methods.length;
     this.take(next);
@@ -146,15 +133,11 @@ export default class Weights {
   get current() { return this.methods.find(one => one.name === this.wished) ?? this.methods[0]; }
   get method() { return this.current.name; }
   get looks() { return this.current.looks; }
-  /** The look that is shown, of the matrix that was asked for where there is one. */
   get seen() {
     const mine = this.matrix ? this.looks.filter(entry => entry.matrix === this.matrix) : this.looks;
     return upTo(mine, this.shown) ?? mine[0] ?? upTo(this.looks, this.shown) ?? null;
   }
 
-  // ---- where on the rail ----
-
-  /** The newest, played towards; a hand on the rail ends that. */
   follow() {
     if (this.step !== NEWEST || this.playing) return;
     if (still() || this.shown >= this.newest) { this.shown = this.newest; this.frame.draw(); return; }
@@ -176,15 +159,11 @@ export default class Weights {
   replay() { this.step = NEWEST; this.shown = 0; this.follow(); this.frame.release(); }
 
   get state() { return { method: this.wished, matrix: this.matrix, axis: this.axisNow, step: this.step }; }
-  set state({ method, matrix, axis, step }) {
-    this.wished = oneOf("method", method, METHODS);
-    this.matrix = text("matrix", matrix);
-    this.axisNow = oneOf("axis", axis, ["linear", "log"]);
-    this.step = whole("step", step, NEWEST, MOST);
+  set state(state) {
+    const { method, axis, ...rest } = checked(state, { method: [oneOf, METHODS], axis: [oneOf, ["linear", "log"]], matrix: [text], step: [whole, NEWEST, MOST] });
+    Object.assign(this, rest, { wished: method, axisNow: axis });
     if (this.step !== NEWEST) this.shown = Math.min(this.step, this.newest);
   }
-
-  // ---- the frame's questions ----
 
   layout(width) {
     this.names.value = this.method;
@@ -197,14 +176,14 @@ export default class Weights {
     const boxes = wide
       ? [[0, 0, first], [first + gap, 0, rest - first - gap], [rest + gap, 0, third]]
       : two ? [[0, 0, first], [first + gap, 0, width - first - gap], [0, high + 20, width]] : [[0, 0, width], [0, 270, width], [0, 590, width]];
-    this.drawing = s("svg", { role: "group", "aria-label": "A run as it learns: loss by step, and a matrix that is trained" });
+    this.drawing = sheet("A run as it learns: loss by step, and a matrix that is trained");
     const parts = [];
     this.curves.layout(this.drawing, ...boxes[0], wide || two ? high : 250);
     parts.push(...this.panel.layout(this.drawing, ...boxes[1], wide || two ? high : 300));
     const sample = some ? this.samples.layout(this.drawing, ...boxes[2], wide ? high : 0) : { parts: [], height: 0 };
     parts.push(...sample.parts);
     const height = wide ? high : boxes[2][1] + sample.height;
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.drawing.setAttribute(name, value);
+    sized(this.drawing, width, height);
     draggable(this.curves.ground, {
       start: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
       move: event => this.go(this.curves.stepAt(place(event, this.drawing).x)),
@@ -237,12 +216,302 @@ export default class Weights {
   put(element, words) { if (element.textContent !== words) element.textContent = words; }
   said(loss) { return loss === undefined || Number.isNaN(loss) ? "…" : loss !== 0 && Math.abs(loss) < 1e-3 ? loss.toExponential(0).replace("-", "\u2212") : num(loss, 3); }
 
-  get picture() { return this.drawing; }
   get sentence() {
     const seen = this.seen, one = this.current, at = Math.floor(this.shown);
     if (!seen) return this.status_ || "The first look at the weights is on its way.";
     const [turned, longer] = seen.moved, part = seen.rows > 64 || seen.columns > 64 ? ` (its first 64 rows and columns are drawn)` : "";
     const numbersOf = one.name === "full" ? `all ${seen.rows * seen.columns} numbers` : `${seen.r * (seen.rows + seen.columns) + (seen.gain ? seen.rows : 0)} numbers`;
     return `${one.label}, step ${at}: loss ${this.said(this.lossAt(one, at))}. Of ${seen.matrix}, ${seen.rows} × ${seen.columns}${part}, ${numbersOf} are trained; a row has turned by ${num(turned, 4)} (1 − cos) and changed its length by ${num(longer, 3)}, on average.`;
+  }
+}
+
+// ---- losses: thin in training, thick held out ----
+const FLOOR = 1e-6;
+
+class Curves {
+  constructor(view) { this.view = view; }
+
+  layout(drawing, x, y, width, height) {
+    const { view } = this, room = view.frame.projector ? 70 : 56;
+    Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 66 });
+    this.ground = s("rect", { x: this.x, y: this.y, width: this.width, height: this.height, style: "fill:transparent;cursor:ew-resize;touch-action:pan-y" });
+    this.title = s("text", { class: "title left", x, y: y + 8 }, "Loss");
+    this.unit = s("text", { class: "small quiet left", x: x + 40, y: y + 8 }, `${view.unit}; thin: in training, thick: held out`);
+    this.axes = s("g", {});
+    this.line = s("line", { style: "stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3", y1: this.y, y2: this.y + this.height });
+    this.under = s("text", { class: "small quiet", x: this.x + this.width / 2, y: this.y + this.height + 32 }, "step");
+    this.lines = new Map();
+    const group = s("g", {});
+    for (const one of view.methods) {
+      const made = { thin: s("path", { class: "line", "stroke-width": 1.4 }), thick: s("path", { class: "line", "stroke-width": 3, "stroke-dasharray": one.dash }), marks: s("g", {}), label: s("text", { class: "small left halo" }, one.label) };
+      const color = `var(--x-${one.name})`;
+      group.append(s("g", { class: "w-method", style: `--mine:${color}` }, Object.values(made)));
+      this.lines.set(one.name, made);
+    }
+    drawing.append(this.title, this.unit, this.axes, this.under, group, this.line, this.ground);
+    this.drawn = "";
+  }
+
+  stepAt(x) { return ((x - this.x) / this.width) * this.view.steps; }
+  atStep(step) { return this.x + (step / this.view.steps) * this.width; }
+  get log() { return this.view.axisNow === "log"; }
+  level(value) { return this.log ? Math.log10(Math.max(FLOOR, value)) : value; }
+  atLoss(value) { return this.y + this.height * (1 - (this.level(value) - this.low) / (this.high - this.low || 1)); }
+
+  range() {
+    let low = Infinity, high = -Infinity;
+    const starts = this.view.methods.map(one => one.held[0]?.[1] ?? -Infinity), limit = 3 * Math.max(...starts, 1e-9);
+    for (const one of this.view.methods) for (const value of [...one.loss, ...one.held.map(entry => entry[1])])
+      if (value <= limit) { const at = this.level(value); low = Math.min(low, at); high = Math.max(high, at); }
+    if (!(high > low)) { low = this.log ? -1 : 0; high = low + 1; }
+    if (this.log) { low = Math.max(Math.log10(FLOOR), low); high += 0.1; } else { low = low < 0.35 * high ? 0 : low; high += 0.04 * (high - low); }
+    this.limit = limit;
+    Object.assign(this, { low, high });
+  }
+
+  axis() {
+    const { low, high } = this, marks = [], wanted = this.log ? Math.max(1, Math.ceil((high - low) / 5)) : nice((high - low) / 4);
+    for (let at = Math.ceil(low / wanted - 1e-9) * wanted; at <= high + 1e-9; at += wanted) marks.push(at);
+    const line = at => this.y + this.height * (1 - (at - low) / (high - low));
+    const says = at => (this.log ? (at < -2 || at > 3 ? `1e${num(at, 0)}` : num(10 ** at, 3)) : num(at, wanted < 0.1 ? 2 : wanted < 1 ? 1 : 0));
+    const across = [0, 0.25, 0.5, 0.75, 1].map(part => Math.round(part * this.view.steps));
+    this.axes.replaceChildren(
+      ...marks.flatMap(at => [s("path", { class: "axis", d: `M${this.x},${line(at)}h${this.width}` }), s("text", { class: "small right", x: this.x - 6, y: line(at) }, says(at))]),
+      ...[...new Set(across)].map(step => s("text", { class: "small", x: this.atStep(step), y: this.y + this.height + 13 }, String(step))));
+  }
+
+  paint() {
+    const { view } = this, at = Math.floor(view.shown);
+    const stamp = `${view.method} ${at} ${view.methods.map(one => one.loss.length + one.held.length).join()}`;
+    if (stamp === this.drawn) return;
+    this.drawn = stamp;
+    this.range();
+    this.axis();
+    const ends = [];
+    for (const one of view.methods) {
+      const made = this.lines.get(one.name), path = (points, most) => points.filter(([step, value]) => step <= most && value <= this.limit).map(([step, value], i) => `${i ? "L" : "M"}${this.atStep(step).toFixed(1)},${this.atLoss(value).toFixed(1)}`).join("");
+      const every = Math.ceil(one.loss.length / 250), points = one.loss.map((value, i) => [i + 1, value]).filter((_, i) => (i + 1) % every === 0 || i === one.loss.length - 1);
+      const start = one.held.length ? [one.held[0]] : [], held = one.held.filter(([step, value]) => step <= at && value <= this.limit);
+      made.thin.setAttribute("d", path([...start, ...points], at));
+      made.thick.setAttribute("d", path(one.held, at));
+      made.marks.replaceChildren(...held.map(([step, value]) => s("circle", { cx: this.atStep(step), cy: this.atLoss(value), r: one.name === view.method ? 4.5 : 3.5 })));
+      for (const part of [made.thin, made.thick, made.marks]) part.style.opacity = one.name === view.method ? 1 : part === made.thin ? 0.5 : 0.75;
+      const last = view.lossAt(one, at), visible = at > 0 && last <= this.limit;
+      made.label.style.display = visible ? "" : "none";
+      if (visible) ends.push({ label: made.label, y: this.atLoss(last) });
+    }
+    spread(ends, view.frame.small + 3, this.y, this.y + this.height);
+    const x = this.atStep(at);
+    for (const { label, y } of ends) { label.setAttribute("x", x + 8); label.setAttribute("y", y); }
+    dress(this.line, { x1: x, x2: x });
+    this.line.style.display = at < view.steps ? "" : "none";
+  }
+}
+
+function spread(ends, gap, top, bottom) {
+  ends.sort((a, b) => a.y - b.y);
+  ends.forEach((end, i) => { end.y = Math.max(end.y, i ? ends[i - 1].y + gap : top); });
+  for (let i = ends.length - 1; i >= 0; i--) ends[i].y = Math.min(ends[i].y, i < ends.length - 1 ? ends[i + 1].y - gap : bottom);
+}
+
+const nice = step => { const ten = 10 ** Math.floor(Math.log10(step)); return [1, 2, 5, 10].find(part => part * ten >= step) * ten; };
+
+// ---- one matrix: heat maps, singular values, rows by turn and length ----
+const BARS = 12;
+
+class Panel {
+  constructor(view) { this.view = view; this.tops = new WeakMap(); }
+
+  layout(drawing, x, y, width, height) {
+    const { view } = this, seen = view.seen, full = view.method === "full", r = seen?.r ?? 0, four = view.method.startsWith("q");
+    this.key = `${view.method} ${seen?.matrix} ${r}`;
+    const strip = full ? 0 : Math.max(7, Math.min(26, 2 * r)), sign = 26;
+    const side = Math.min(146, height / 2, (width - 2 * sign - strip - 30) / 3), rows = seen ? Math.min(1, seen.n / seen.m) : 1;
+    const high = side * rows, top = y + 26 + (full ? 0 : strip + 10);
+    this.canvases = {};
+    const words = (content, cx, cy, kind = "title") => { const made = s("text", { class: kind, x: cx, y: cy }, content); drawing.append(made); return made; };
+    const map = (name, kind, left, upper, w, hi) => {
+      drawing.append(plate(kind, left, upper, w, hi, view.method, 3));
+      const canvas = over(left, upper, w, hi, { "aria-label": name });
+      canvas.addEventListener("pointermove", event => this.point(Math.floor((event.offsetY / hi) * (this.view.seen?.n ?? 1))));
+      canvas.addEventListener("pointerleave", () => this.point(null));
+      this.canvases[name] = canvas;
+      return left + w;
+    };
+    let at = x + 4;
+    words(four ? "W, 4 bits" : full ? "W before" : "W, frozen", at + side / 2, y + 8);
+    at = map("W", four ? "four" : "frozen", at, top, side, high);
+    words("+", at + sign / 2, top + high / 2, "sign");
+    at += sign;
+    if (!full) {
+      words("B", at + strip / 2, top - 12, "small");
+      at = map("B", "trained", at, top, strip, high) + 9;
+      words("A", at + side + 11, top - strip / 2 - 9, "small");
+      map("A", "trained", at, top - strip - 9, side, strip);
+    }
+    words(full ? "ΔW, trained" : "ΔW = s · B A", at + side / 2, y + 8);
+    at = map("D", full ? "trained" : "sum", at, top, side, high);
+    words("=", at + sign / 2, top + high / 2, "sign");
+    at += sign;
+    words(seen?.gain ? "W′, of length m" : "W′", at + side / 2, y + 8);
+    at = map("S", "sum", at, top, side, high);
+    if (seen?.gain) { words("m", at + 12.5, top - 12, "small"); map("m", "trained", at + 9, top, 7, high); }
+    const floor = y + height - 22, lower = top + high + 40, half = Math.round(width * 0.4);
+    this.bars(drawing, x + 4, lower, half - 24, floor, words);
+    this.plane(drawing, x + half + 34, lower, width - half - 44, floor, words);
+    this.drawn = null;
+    return Object.values(this.canvases);
+  }
+
+  bars(drawing, x, y, width, floor, words) {
+    words("Singular values of W′ − W", x, y - 16, "small title left");
+    this.columns = bars(drawing, x, floor, width, floor - y, BARS, this.view.method);
+    this.largest = words("", x, floor + 12, "small quiet left");
+  }
+
+  plane(drawing, x, y, width, floor, words) {
+    Object.assign(this, { px: x, py: y, pw: width, ph: floor - y });
+    words("Rows: longer ↑, turned →", x - 4, y - 16, "small title left");
+    drawing.append(s("path", { class: "axis", d: `M${x},${y}v${floor - y}h${width}M${x},${(y + floor) / 2}h${width}` }));
+    this.dots = Array.from({ length: 64 }, () => s("circle", { r: 3, style: `fill:var(--x-${this.view.method});fill-opacity:.65` }));
+    this.ends = [words("", x - 4, y + 2, "small right quiet"), words("", x - 4, floor - 2, "small right quiet"), words("", x + width, floor + 12, "small right quiet")];
+    this.mark = s("circle", { r: 7, class: "x-mark", style: "display:none" });
+    drawing.append(...this.dots, this.mark);
+  }
+
+  top(one, matrix) {
+    const known = this.tops.get(one);
+    if (known?.count === one.looks.length && known.matrix === matrix) return known;
+    const mine = one.looks.filter(look => look.matrix === matrix), made = { count: one.looks.length, matrix, D: 1e-12, value: 1e-12 };
+    for (const look of mine) { made.D = Math.max(made.D, top(this.update(look))); made.value = Math.max(made.value, look.spectrum[0] ?? 0); }
+    this.tops.set(one, made);
+    return made;
+  }
+  update(look) { return (look.update ??= look.D ?? product(look.B, look.A, look.n, look.r, look.m, look.scale)); }
+
+  reach() {
+    let turn = 1e-9, length = 1e-9;
+    for (const one of this.view.methods) for (const look of one.looks.slice(-1)) { turn = Math.max(turn, top(look.turns)); length = Math.max(length, top(look.lengths)); }
+    return { turn, length };
+  }
+
+  paint() {
+    const { view } = this, seen = view.seen, base = view.base;
+    if (!seen) return;
+    if (this.key !== `${view.method} ${seen.matrix} ${seen.r ?? 0}`) { view.layout(view.frame.width); }
+    const stamp = `${view.run} ${view.method} ${seen.matrix} ${seen.step} ${view.current.looks.length} ${Boolean(base)} ${getComputedStyle(view.frame.root).color}`;
+    if (stamp === this.drawn) return;
+    this.drawn = stamp;
+    const { n, m } = seen, D = this.update(seen), most = this.top(view.current, seen.matrix), put = (name, values, rows, columns, up) => this.canvases[name] && pixels(this.canvases[name], values, rows, columns, up);
+    put("D", D, n, m, most.D);
+    if (seen.B) { put("B", seen.B, n, seen.r, top(seen.B)); put("A", seen.A, seen.r, m, top(seen.A)); }
+    if (base) {
+      const high = top(base.W);
+      this.sum = base.W.map((value, at) => (seen.gain ? seen.gain[Math.floor(at / m)] : 1) * (value + D[at]));
+      put("W", base.W, n, m, high);
+      put("S", this.sum, n, m, high);
+    }
+    if (seen.gain) { const off = seen.lengths; put("m", off, n, 1, Math.max(1e-9, top(off))); }
+    for (const [name, canvas] of Object.entries(this.canvases)) canvas.setAttribute("aria-label", `${{ D: "ΔW", S: "W′", m: "change of each row's length" }[name] ?? name} of ${seen.matrix} after step ${seen.step}`);
+    this.columns(seen.spectrum, most.value);
+    this.largest.textContent = seen.spectrum[0] ? `largest ${num(seen.spectrum[0], 3)}` : "all zero";
+    this.scatter(seen);
+  }
+
+  scatter(seen) {
+    const { turn, length } = this.reach();
+    this.dots.forEach((dot, i) => {
+      dot.style.display = i < seen.n ? "" : "none";
+      if (i >= seen.n) return;
+      dress(dot, { cx: this.px + Math.min(1, seen.turns[i] / turn) * this.pw, cy: this.py + this.ph * (0.5 - 0.5 * Math.max(-1, Math.min(1, seen.lengths[i] / length))) });
+    });
+    [`+${num(100 * length, 0)} %`, `${num(-100 * length, 0)} %`, `1 − cos = ${num(turn, turn < 0.01 ? 4 : 2)}`].forEach((words, i) => { this.ends[i].textContent = words; });
+  }
+
+  point(row) {
+    const dot = row === null ? null : this.dots[row], seen = this.view.seen;
+    this.mark.style.display = dot && seen ? "" : "none";
+    if (!dot || !seen) return;
+    for (const name of ["cx", "cy"]) this.mark.setAttribute(name, dot.getAttribute(name));
+    this.view.frame.said.textContent = `Row ${row + 1}: turned by ${num(seen.turns[row], 4)} (1 − cos), ${num(100 * Math.abs(seen.lengths[row]), 1)} % ${seen.lengths[row] < 0 ? "shorter" : "longer"}.`;
+  }
+}
+
+// ---- what the model does, before and now ----
+const upTo = (entries, step) => entries.findLast(entry => entry.step <= step) ?? null;
+
+class Samples {
+  constructor(view) { this.view = view; this.kind = ""; }
+
+  wanted() {
+    const { view } = this, one = view.current;
+    return view.base?.T ? "left" : view.images ? "digits" : one.samples.length ? (one.samples[0].items.some(item => String(item).includes("\n")) ? "text" : "names") : "";
+  }
+  fits() { return this.kind === this.wanted(); }
+
+  layout(drawing, x, y, width, height) {
+    const title = { left: "What is left to learn", digits: "Read before and now", names: "Drawn before and now", text: "Written before and now" };
+    this.kind = this.wanted();
+    this.now = null;
+    drawing.append(s("text", { class: "title left", x, y: y + 8 }, title[this.kind] ?? ""));
+    if (this.kind === "left") return this.teacher(drawing, x, y, width);
+    this.box = h("div", { class: `w-samples w-${this.kind}` });
+    const high = height ? height - 24 : this.kind === "digits" ? 240 : this.kind === "text" ? 320 : 300;
+    this.box.style.cssText = `left:${x}px;top:${y + 24}px;width:${width}px;height:${high}px`;
+    return { parts: this.kind ? [this.box] : [], height: high + 30 };
+  }
+
+  teacher(drawing, x, y, width) {
+    const across = width > 300, side = across ? Math.min(200, (width - 20) / 2) : Math.min(128, width - 70);
+    this.canvases = ["before", "now"].map((name, i) => {
+      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10)), says = `${name}: ${i ? "W* − W′" : "W* − W"}`;
+      const canvas = over(left, top, side, side, { class: "w-left", "aria-label": `Teacher minus W′, ${name}` });
+      const words = across ? [[says, left, top + side + 14]] : [[name, left + side + 10, top + side / 2 - 9], [says.split(": ")[1], left + side + 10, top + side / 2 + 9]];
+      drawing.append(...words.map(([content, tx, ty]) => s("text", { class: "small left", x: tx, y: ty }, content)));
+      return canvas;
+    });
+    return { parts: this.canvases, height: across ? side + 60 : 2 * side + 60 };
+  }
+
+  paint() {
+    const { view } = this;
+    if (this.kind === "left") this.paintTeacher();
+    if (!this.kind || this.kind === "left") return;
+    const of = one => upTo(one.samples, view.shown), stamp = `${view.run} ${view.method} ${view.methods.map(one => of(one)?.step).join()}`;
+    if (stamp === this.now) return;
+    this.now = stamp;
+    const one = view.current, before = one.samples[0], now = of(one) ?? before;
+    if (before) this.box.replaceChildren(...(this.kind === "digits" ? this.digits(of) : this.words(before, now)));
+  }
+
+  paintTeacher() {
+    const { base, seen } = this.view, D = this.view.panel.sum, stamp = `${this.view.method} ${seen?.step} ${this.view.panel.drawn}`;
+    if (!base?.T || !D || stamp === this.now) return;
+    this.now = stamp;
+    const before = base.T.map((value, at) => value - base.W[at]), top = Math.max(...before.map(Math.abs));
+    pixels(this.canvases[0], before, base.n, base.m, top);
+    pixels(this.canvases[1], base.T.map((value, at) => value - D[at]), base.n, base.m, top);
+  }
+
+  words(before, now) {
+    const column = (title, look, old) => h("div", {}, h("b", {}, title), look.items.slice(0, this.kind === "text" ? 2 : 10).map((item, i) =>
+      h(this.kind === "text" ? "pre" : "p", { class: old && item !== old.items[i] ? "lit" : null }, String(item))), h("p", { class: "w-said" }, look.said));
+    return [column("Before", before, null), column(`${this.view.current.label}, step ${now.step}`, now, before)];
+  }
+
+  digits(of) {
+    const { view } = this, { truths, pixels: values } = view.images, many = Math.min(truths.length, 10);
+    const row = (title, guesses, strong) => h("tr", { class: strong ? "strong" : null }, h("th", { scope: "row" }, title), Array.from({ length: many }, (_, i) =>
+      h("td", { class: guesses ? (guesses[i] === truths[i] ? "right" : "wrong") : null }, guesses ? String(guesses[i]) : "")));
+    const images = row("", null), share = look => (look ? `${Math.round((100 * look.items.filter((guess, i) => guess === truths[i]).length) / truths.length)} %` : "");
+    images.querySelectorAll("td").forEach((cell, i) => {
+      const canvas = h("canvas", { width: 8, height: 8, role: "img", "aria-label": `a ${truths[i]}` }), image = new ImageData(8, 8);
+      for (let p = 0; p < 64; p++) image.data.set([0, 1, 2].map(() => 255 - 255 * values[i * 64 + p]).concat(255), 4 * p);
+      canvas.getContext("2d").putImageData(image, 0, 0);
+      cell.append(canvas);
+    });
+    const first = view.methods[0].samples[0];
+    return [h("table", {}, images, row("Before", first?.items), view.methods.filter(one => of(one)).map(one => row(one.label, of(one).items, one.name === view.method))),
+      h("p", { class: "w-said" }, `Crossed out: misread. Of ${truths.length} images ${view.current.label} reads ${share(of(view.current))}.`)];
   }
 }

@@ -1,30 +1,165 @@
-// One row of a weight as an arrow: LoRA pushes its tip, DoRA turns it and then sets its length. (DoRA paper, section 3.2,
-// eq. 3 to 5.) Both end at the same tip; what the move was stays as a trail in the plane of ΔM against ΔD.
-import { number, numbers } from "./checks.js";
-import { button, figure } from "./controls.js";
+// What an adapter adds: to one transformer block, and to one row of a weight.
 import { decompose, norm } from "./core.js";
-import { num, s } from "./elements.js";
-import { draggable, place } from "./hands.js";
-import { arrow } from "./look.js";
+import { ADAPTERS, arrow, button, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
 
+// ---- a block in true proportion (LoRA paper, section 4.1) ----
+const MOST = 24;
+const THINNEST = 3; // pixels; rank 16 of 4,096 would be a fifth of one
+const GAP = 3;
+
+export class Block {
+  static check(data) {
+    if (!Array.isArray(data.boxes) || data.boxes.length > MOST) throw new RangeError(`boxes must be a list of at most ${MOST}`);
+    const size = [whole, 0, 1e15];
+    return {
+      boxes: data.boxes.map(box => checked(box, {
+        name: [text], path: [text], sum: [text], wide: size, tall: size, numbers: size, adds: size,
+        blocks: [whole, 1, 1e6], lit: [whole, 0, 1], pick: [whole, -1, 99],
+      })),
+      ...checked(data, { model: [text], names: [whole, 0, 100], rank: [whole, 1, 1e6], four: [whole, 0, 1], method: [oneOf, ADAPTERS] }),
+    };
+  }
+
+  constructor(frame) {
+    this.frame = frame;
+    this.total = figure("");
+    frame.bar.append(this.total.box);
+  }
+
+  receive(data) {
+    Object.assign(this, data);
+    this.chosen = []; // none: every one
+    this.at = this.last = null;
+  }
+
+  get state() { return { chosen: this.chosen }; }
+  set state({ chosen }) { this.chosen = numbers("chosen", chosen, 0, 99, 0, 99); }
+
+  has(box) { return this.chosen.length ? this.chosen.includes(box.pick) : Boolean(box.lit); }
+
+  toggle(box) {
+    if (box.pick < 0) return;
+    const now = new Set(this.chosen.length ? this.chosen : Array.from({ length: this.names }, (_, i) => i));
+    if (!now.delete(box.pick)) now.add(box.pick);
+    this.last = now.size ? null : box;
+    if (!now.size) return this.frame.draw();
+    this.chosen = now.size === this.names ? [] : [...now].sort((a, b) => a - b);
+    this.frame.release();
+  }
+
+  layout(width) {
+    const { projector } = this.frame, letter = projector ? 10 : 8.2, under = projector ? 54 : 46, over = projector ? 30 : 26;
+    const most = width < 640 ? 560 : 245, longest = Math.max(1, ...this.boxes.flatMap(box => [box.wide, box.tall]));
+    const slots = scale => {
+      let x = 0, rows = [[]];
+      for (const box of this.boxes) {
+        const room = Math.max(box.wide * scale + 24, box.name.length * letter + 30, 92);
+        if (x && x + room > width) { rows.push([]); x = 0; }
+        rows.at(-1).push({ box, x, room });
+        x += room + 8;
+      }
+      const high = rows.map(row => Math.max(...row.map(({ box }) => box.tall * scale), 8));
+      return { rows, high, scale, fits: rows.flat().every(({ room }) => room <= width), height: high.reduce((sum, one) => sum + one + under + over, 0) };
+    };
+    let plan = slots((most - under) / longest);
+    while ((plan.height > most || !plan.fits) && plan.scale * longest > 24) plan = slots(plan.scale * 0.96);
+    this.scale = plan.scale;
+    const height = plan.height + 34;
+    this.drawing = sheet(`One block of ${this.model}: each matrix as wide as its inputs and as tall as its outputs`, width, height);
+    this.shown = [];
+    let y = 0, path = null;
+    plan.rows.forEach((row, k) => {
+      y += over + plan.high[k];
+      for (const slot of row) {
+        this.matrix(slot, y, slot.box.path !== path && slot.box.path, plan.high[k]);
+        path = slot.box.path;
+      }
+      y += under;
+    });
+    this.legend(y + 18);
+    this.frame.stage.replaceChildren(this.drawing);
+  }
+
+  matrix({ box, x, room }, floor, title, high) {
+    const w = Math.max(3, box.wide * this.scale), t = Math.max(3, box.tall * this.scale), left = x + 14, top = floor - t, color = `fill:var(--x-${this.method})`;
+    const thick = Math.max(THINNEST, this.rank * this.scale), k = this.shown.length, small = { class: "small left" };
+    const strips = s("g", { class: "x-glide", style: color },
+      s("rect", { x: left - GAP - thick, y: top, width: thick, height: t }), s("rect", { x: left, y: top - GAP - thick, width: w, height: thick }),
+      this.method.endsWith("dora") ? s("rect", { x: left + w + GAP, y: top, width: THINNEST, height: t }) : null);
+    const tick = box.pick < 0 ? null : s("g", { transform: `translate(${x},${floor + 10})` }, s("rect", { class: "box", width: 13, height: 13, rx: 3 }), s("path", { class: "tick", d: "M3,7L6,10L11,3" }));
+    const name = s("text", { class: "left", x: x + (tick ? 19 : 0), y: floor + 17 }, box.name), adds = s("text", { ...small, x, y: floor + 36 });
+    const element = s("g", { class: box.pick < 0 ? "x-pick still" : "x-pick", role: box.pick < 0 ? "img" : "checkbox", tabindex: k ? -1 : 0, "data-spot": `${box.path}.${box.name}` },
+      s("rect", { class: "ground", x: x - 4, y: floor - high - 12, width: room + 2, height: high + 58, rx: 8 }),
+      title && s("text", { class: "small left quiet", x, y: floor - high - 18 }, title),
+      plate(this.four ? "four" : "frozen", left, top, w, t, this.method, 0), strips, tick, name, adds);
+    pointed(element, on => { this.at = on ? box : null; this.frame.draw(); });
+    element.addEventListener("focus", () => this.frame.speak(this.sentence));
+    press(element, () => this.toggle(box));
+    roving(element, 0, k, (i, j) => this.shown[i + j]?.element, true);
+    this.shown.push({ box, element, strips, name, adds });
+    this.drawing.append(element);
+  }
+
+  legend(y) {
+    let x = 0;
+    for (const [kind, label] of [["frozen", "frozen"], ["four", "frozen, in 4 bits"], ["trained", "trained: B and A" + (this.method.endsWith("dora") ? " and m" : "")]]) {
+      if (kind === (this.four ? "frozen" : "four")) continue;
+      const swatch = plate(kind, x + 1, y - 8, 22, 16, this.method, 0), words = s("text", { class: "small left", x: x + 31, y: y + 1 }, label);
+      this.drawing.append(swatch, words);
+      x += 52 + label.length * (this.frame.projector ? 8.4 : 6.9);
+    }
+  }
+
+  paint() {
+    for (const { box, element, strips, name, adds } of this.shown) {
+      const has = this.has(box);
+      strips.style.opacity = has ? 1 : 0;
+      name.style.fontWeight = has ? 700 : 400;
+      adds.textContent = has ? `+ ${count(box.adds)}` : "frozen";
+      element.setAttribute("aria-checked", String(has));
+      element.setAttribute("aria-label", `${box.name}, ${count(box.wide)} to ${count(box.tall)}, ${has ? `an adapter of ${count(box.adds)}` : "no adapter"}`);
+    }
+    const { trained, frozen } = this.sums();
+    this.total.set(count(trained), `trained in one block, beside ${count(frozen)} frozen (${num((100 * trained) / (frozen || 1), 2)} %)`);
+  }
+  sums() {
+    const sum = of => this.boxes.reduce((total, box) => total + of(box), 0);
+    return { trained: sum(box => (this.has(box) ? box.adds : 0)), frozen: sum(box => box.numbers) };
+  }
+
+  get sentence() {
+    const box = this.at, bits = this.four ? " in 4 bits" : "";
+    if (this.last) return `${this.last.name} keeps its adapter: there must be at least one target.`;
+    if (box) {
+      const shape = `${box.name}, ${count(box.wide)} inputs → ${count(box.tall)} outputs: ${count(box.numbers)} frozen numbers${bits}`;
+      const each = box.blocks > 1 ? `, in each of ${count(box.blocks)} blocks` : "";
+      if (this.has(box)) return `${shape}; the adapter trains ${box.sum} (${num((100 * box.adds) / (box.numbers || 1), 2)} %)${each}.`;
+      return `${shape}, no adapter${each}.` + (box.pick < 0 ? "" : ` One would train ${box.sum}.`);
+    }
+    const thin = this.rank * this.scale;
+    return "Each matrix is as wide as its inputs and as tall as its outputs; click one to give or take its adapter."
+      + (thin < THINNEST ? ` True to scale the coloured strips were ${num(thin, thin < 0.1 ? 2 : 1)} pixels thin.` : "");
+  }
+}
+
+// ---- a row (DoRA paper, section 3.2, eq. 3 to 5) ----
 const TRAIL = 160;
 const DEGREE = Math.PI / 180;
 const SHORTEST = 0.02;
-/** How far the tip goes, as a share of the reach: the compass's dial lies beyond it. */
+/** Shares of the reach. */
 const FURTHEST = 0.86;
-/** How near the summit counts as there, as a share of the reach. */
 const NEAR = 0.04;
 const PANELS = [
   { method: "lora", title: "LoRA adds ΔW", climb: "One push sets both at once" },
   { method: "dora", title: "DoRA turns, then sets the length", climb: "A compass, then a stride" },
 ];
 
-export default class Arrow {
+export class Arrow {
   static check(data) {
     const pair = (name, value) => numbers(name, value, 2, 2, -1e3, 1e3);
     const start = pair("start", data.start), tip = pair("tip", data.tip);
     if (norm(start) === 0 || norm(tip) === 0) throw new RangeError("start and tip must not be zero: a zero row has no direction");
-    return { start, tip, reach: number("reach", data.reach, norm(start), 1e4), summit: pair("summit", data.summit), climb: number("climb", data.climb, 0, 1) };
+    return { start, tip, ...checked(data, { reach: [number, norm(start), 1e4], summit: [pair], climb: [number, 0, 1] }) };
   }
 
   constructor(frame) {
@@ -42,15 +177,13 @@ export default class Arrow {
   }
 
   get state() { return { x: this.tip[0], y: this.tip[1], climb: this.climb }; }
-  set state({ x, y, climb }) {
-    this.tip = this.within([number("x", x, -1e4, 1e4), number("y", y, -1e4, 1e4)]);
-    this.climb = number("climb", climb, 0, 1);
+  set state(state) {
+    const { x, y, climb } = checked(state, { x: [number, -1e4, 1e4], y: [number, -1e4, 1e4], climb: [number, 0, 1] });
+    this.tip = this.within([x, y]);
+    this.climb = climb;
     this.trail = [];
   }
 
-  // ---- moving ----
-
-  /** A tip that can be drawn and has a direction. */
   within(tip) {
     const length = norm(tip), most = this.reach * FURTHEST;
     if (length < SHORTEST * this.m0) return length > 0 ? tip.map(v => (v * SHORTEST * this.m0) / length) : this.tip;
@@ -62,14 +195,13 @@ export default class Arrow {
     this.tip = this.within(tip);
     this.frame.draw();
   }
-  /** A place where the tip has been: as a dot in the panels, and as one in the plane. */
   mark(tip) {
     const dot = ([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`;
     return { tip, panel: dot([this.X(tip[0]), this.Y(tip[1])]), plane: dot(this.onPlane(decompose(this.start, tip, 1, 2))) };
   }
   polar(length, angle) { this.go([length * Math.cos(angle), length * Math.sin(angle)]); }
   get angle() { return Math.atan2(this.tip[1], this.tip[0]); }
-  /** Degrees from W to W′, −180 to 180, counter-clockwise. */
+  /** Degrees from W to W′, counter-clockwise. */
   get turn() { return Math.atan2(Math.sin(this.angle - this.a0), Math.cos(this.angle - this.a0)) / DEGREE; }
 
   keys(event, dial) {
@@ -83,8 +215,6 @@ export default class Arrow {
     this.frame.releaseSoon();
   }
 
-  // ---- drawing ----
-
   layout(width) {
     const { projector } = this.frame, gap = 24, title = projector ? 58 : 50;
     const across = width >= 760 ? 3 : width >= 520 ? 2 : 1;
@@ -92,8 +222,7 @@ export default class Arrow {
     const at = [0, 1, 2].map(k => [(k % across) * (side + gap), Math.floor(k / across) * (side + title + 12)]);
     const height = at[2][1] + low + title + 4;
     this.side = side;
-    this.drawing = s("svg", { role: "group", viewBox: `0 0 ${width} ${height}`, width, height,
-      "aria-label": "Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction" });
+    this.drawing = sheet("Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction", width, height);
     this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
     this.plane(...at[2], title, low);
     this.trail = this.trail.map(({ tip }) => this.mark(tip));
@@ -106,7 +235,7 @@ export default class Arrow {
 
   panel({ method, title, climb }, which, x, y, head) {
     const { side } = this, color = `var(--x-${method})`, middle = side / 2;
-    const field = s("g", { transform: `translate(${x},${y + head})` });
+    const field = s("g", { style: `--mine:${color}`, transform: `translate(${x},${y + head})` });
     this.drawing.append(
       s("text", { class: "title left", x, y: y + 12 }, title),
       s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA"), field);
@@ -114,12 +243,12 @@ export default class Arrow {
     if (this.climb) field.append(this.mountain());
     else field.append(s("path", { class: "axis", d: `M${middle},6V${side - 6}M6,${middle}H${side - 6}` }));
     const part = { field, method };
-    part.dots = s("path", { style: `fill:none;stroke:${color};stroke-width:4;stroke-linecap:round;opacity:.35` });
+    part.dots = s("path", { class: "line been", "stroke-width": 4 });
     field.append(part.dots);
     if (which) {
-      field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, style: `fill:none;stroke:${color};stroke-width:1.5;stroke-dasharray:2 5` }));
-      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, style: `fill:none;stroke:${color};stroke-width:1.5;opacity:.5` }));
-      part.arc = s("path", { style: `fill:none;stroke:${color};stroke-width:4` });
+      field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, class: "line", "stroke-dasharray": "2 5" }));
+      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, class: "line", opacity: 0.5 }));
+      part.arc = s("path", { class: "line", "stroke-width": 4 });
       field.append(part.arc);
     }
     part.before = arrow(field, "var(--frozen)");
@@ -150,7 +279,6 @@ export default class Arrow {
     return made;
   }
 
-  /** Height lines around a summit: the climb starts at the middle, W is the way that was planned. */
   mountain() {
     const x = this.X(this.summit[0]), y = this.Y(this.summit[1]), group = s("svg", { width: this.side, height: this.side, style: "overflow:hidden" });
     for (let k = 5; k > 0; k--) group.append(s("ellipse", { class: "axis", cx: x, cy: y, rx: (k * this.side) / 11, ry: (k * this.side) / 14, style: `fill:color-mix(in srgb, var(--ink) ${(6 - k) * 2}%, transparent)` }));
@@ -172,9 +300,9 @@ export default class Arrow {
       const cos = Math.cos(angle * DEGREE), grown = this.m0 * (1 / cos - 1);
       if (grown <= top) d += `${d ? "L" : "M"}${across(1 - cos).toFixed(1)},${up(grown).toFixed(1)}`;
     }
-    group.append(s("path", { d, style: "fill:none;stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4" }),
+    group.append(s("path", { d, class: "line", style: "--mine:var(--x-lora)", "stroke-dasharray": "4 4" }),
       s("text", { class: "small quiet left halo", x: across(0.56), y: up(top * 0.8) }, "a push at a right angle"));
-    this.dots = s("path", { style: "fill:none;stroke:var(--ink);stroke-width:5;stroke-linecap:round;opacity:.35" });
+    this.dots = s("path", { class: "line been", "stroke-width": 5 });
     this.here = s("circle", { r: 7, style: "fill:var(--ink);stroke:var(--ground);stroke-width:2" });
     group.append(this.dots, this.here);
     this.onPlane = ({ magnitude, direction }) => [across(direction), up(magnitude)];
@@ -203,8 +331,7 @@ export default class Arrow {
     });
     this.dots.setAttribute("d", this.trail.map(({ plane }) => plane).join(""));
     const [x, y] = this.onPlane(now);
-    this.here.setAttribute("cx", x);
-    this.here.setAttribute("cy", y);
+    dress(this.here, { cx: x, cy: y });
     [now.magnitude, now.direction, Math.hypot(tip[0] - start[0], tip[1] - start[1])].forEach((value, k) => this.figures[k].set(value.toFixed(4)));
   }
   tell(handle, text) {
@@ -212,13 +339,11 @@ export default class Arrow {
     handle.setAttribute("aria-valuetext", text);
   }
 
-  /** The words on the arrows, beside them and not on each other. */
   names({ names }, which, from, turned) {
     const { start, tip } = this, side = this.turn >= 0 ? 1 : -1;
     const beside = (text, [x, y], [dx, dy], away) => {
       const length = Math.hypot(dx, dy) || 1;
-      text.setAttribute("x", this.X(x) - (away * dy) / length);
-      text.setAttribute("y", this.Y(y) - (away * dx) / length);
+      dress(text, { x: this.X(x) - (away * dy) / length, y: this.Y(y) - (away * dx) / length });
     };
     const half = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], between = [tip[0] - from[0], tip[1] - from[1]];
     beside(names[0], half([0, 0], start), start, -15 * side);
@@ -231,7 +356,6 @@ export default class Arrow {
     names[3].style.display = Math.abs(this.turn) > 14 ? "" : "none";
   }
 
-  get picture() { return this.drawing; }
   get sentence() {
     const { start, tip } = this, m = norm(tip), pair = ([x, y]) => `(${num(x, 2)}, ${num(y, 2)})`;
     const moved = `turned ${num(this.turn, 0)}°, ${num(m / this.m0)} times as long`;
