@@ -9,7 +9,7 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
-from peftcalc.ui import live
+from peftcalc.ui import live, page
 from peftcalc.ui.components.mount import set_state
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.controls import Wish
@@ -56,7 +56,7 @@ def _ready(job: Job | None, wish: Wish | None) -> bool:
 def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
     kind = "primary" if primary and not disabled else "secondary"
-    if st.button(label, icon=icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
+    if st.button(label, icon=None if page.projector() else icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
         act()
         st.rerun()
 
