@@ -84,5 +84,5 @@ def _cost(wish: Wish | None) -> str:
     seconds = 0.0 if wish is None else pace.seconds(wish.race)
     if not seconds:
         return "Time is not known yet"
-    where = "here" if pace.measured() else "where it was stored"
+    where = "here" if wish is not None and pace.measured(wish.race) else "where it was stored"
     return f"About {units.seconds(float(max(1, round(seconds))))} {where}"
