@@ -8,6 +8,7 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.advice.advise import PRIORITIES, Advice, advise
 from peftcalc.memory.cards import all_gpus
+from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.calls import advice_code
 from peftcalc.recipes.training_script import TrainingSettings
@@ -56,6 +57,8 @@ def the_answer(advice: Advice) -> None:
     method, fit = advice.method, advice.fit
     with st.container(horizontal=True, gap="large", key="answer-choose"):
         st.metric("Method", method.label, width="content")
+        if isinstance(method, LoRA):
+            st.metric("Rank, alpha", f"{method.rank}, {method.alpha:g}", width="content")
         st.metric("Needs", units.gib(fit.needed.expected_bytes), width="content")
         st.metric(VERDICTS[fit.verdict], f"of {units.gib(fit.gpu.usable_bytes)}", width="content")
 

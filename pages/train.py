@@ -20,6 +20,8 @@ WHY = {
     "little, which rank 4 cannot turn back. On real data (City names, Handwritten digits) they end closer together.",
     "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
+# Of the row of controls; on a projector, whose type is larger, it stays one row too.
+WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (1.65, 4.1, 0.78, 0.78, 1.12, 2.61)}
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def main() -> None:
 def the_controls() -> None:
     """What is raced, and the buttons: a move runs this alone, unless it asks for another task's run."""
     before = st.session_state.get("_train_task")
-    *places, play = st.columns([2.0, 3.36, 1.05, 1.05, 0.9, 2.7], vertical_alignment="bottom", gap="small")
+    *places, play = st.columns(WIDTHS[page.projector()], vertical_alignment="bottom", gap="small")
     wish = None
     with page.errors_as_sentences():
         wish = controls.row(places)

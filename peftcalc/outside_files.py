@@ -65,7 +65,7 @@ def check_nesting(value: Any, what: str) -> None:
 
     >>> check_nesting({"a": [[1]]}, "this config")
     """
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, Mapping | list | tuple) else [], 0
     while level:
         if depth == MOST_NESTED:
             raise ValueError(f"{what} is nested too deeply: more than {MOST_NESTED} lists and objects in each other")

@@ -125,7 +125,8 @@ def test_a_dictionary_is_nested_no_deeper_either() -> None:
     check_config(parse_json(nested(MOST_NESTED - 1)))
     with pytest.raises(ValueError, match="nested too deeply"):
         check_config({"x": {"y": json.loads(nested(900))}})
-    check_nesting("text" * 100, "it")
+    for plain in ("text" * 100, None, 3, True):  # what a JSON text may hold instead of an object
+        check_nesting(plain, "it")
 
 
 def _npy(header: str) -> bytes:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MARKS = {**MARKS_ON_TOP, "columns": 4, "title": None}
-LINES = {**TOP, "columns": 3, "title": None}
+MARKS = {**MARKS_ON_TOP, "columns": 4}
+LINES = {**TOP, "columns": 4, "symbolSize": 200}
 """Legends in rows: the two charts stand side by side."""
 
 
@@ -41,15 +41,15 @@ def _updates() -> Spec:
     told = tells(module="module", norm=("‖s · B A‖", ".4g"), effective_rank=("effective rank", ".3g"), rank=("r", "d"))
     return {
         "description": "The norm of each update against its layer's number, a mark for each module.",
-        "height": 240,
+        "height": 320,
         "data": {"name": "updates"},
         "params": [picked("name"), zoom("x", "y")],
         "mark": {"type": "point", "filled": True, "size": 45, "clip": True},
         "encoding": {
             "x": number("layer", "Layer", axis={"tickMinStep": 1, "format": "d"}, scale={"padding": 14}),
             "y": number("norm", "‖s · B A‖", scale={"zero": True}),
-            "color": name("name", "Module", scale={"scheme": "tableau10"}, legend=MARKS),
-            "shape": name("name", "Module"),
+            "color": name("name", scale={"scheme": "tableau10"}, legend=MARKS),
+            "shape": name("name"),
             "opacity": faint_unless_picked(),
             "tooltip": told,
         },
@@ -74,10 +74,10 @@ def _energy() -> Spec:
         params=[picked("name")],
         x=x,
         y=number("percent", "Energy kept, %", scale={"domain": [0, 100]}),
-        color=name("name", "Module", scale={"scheme": "tableau10"}, legend=LINES),
-        strokeDash=name("name", "Module"),
+        color=name("name", scale={"scheme": "tableau10"}, legend=LINES),
+        strokeDash=name("name"),
         opacity=faint_unless_picked(),
         tooltip=tells(name="module", rank=("rank", "d"), percent=("energy kept, %", ".4g")),
     )
     description = "Share of the energy that is kept at each rank, a line for each module name."
-    return {"description": description, "height": 240, "layer": [lines, rule_at("here", x=x)]}
+    return {"description": description, "height": 260, "layer": [lines, rule_at("here", x=x)]}

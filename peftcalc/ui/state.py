@@ -96,7 +96,8 @@ def several(
     )
     unknown = [text for text in given if text not in {show(option) for option in options}]
     if unknown:
-        note(key, f"the link asked for {', '.join(unknown)}", ", ".join(show(option) for option in options), values)
+        names = [show(option) for option in options]
+        note(key, f"the link asked for {', '.join(unknown)}", ", ".join(names), values, ", ".join(map(show, values)))
     return list(values)
 
 
@@ -170,7 +171,7 @@ def _linked(
     _choose(key, value, fallback)
     if given is not None and given not in names:
         allowed = ", ".join(names) if len(names) <= 12 else f"{names[0]} … {names[-1]}"
-        note(key, f"the link asked for {key} = {given}", allowed, value)
+        note(key, f"the link asked for {key} = {given}", allowed, value, show(value))
     return fallback if value is None else value
 
 
@@ -180,8 +181,10 @@ def _shown(show: Callable[[Any], str], options: Sequence[Any]) -> Callable[[Any]
     return lambda option: option if isinstance(option, str) and option in names else show(option)
 
 
-def note(key: str, asked: str, allowed: str, value: Any) -> None:
-    sentence = f"{asked[:120]}, which this page does not have ({allowed}); showing {value} instead."
+def note(key: str, asked: str, allowed: str, value: Any, shown: str | None = None) -> None:
+    """Keep the sentence for `link_notes`; `shown` is how the control spells its `value`."""
+    instead = value if shown is None else shown
+    sentence = f"{asked[:120]}, which this page does not have ({allowed}); showing {instead or 'none'} instead."
     st.session_state.setdefault(_NOTES, {})[key] = (sentence[0].upper() + sentence[1:], value)
 
 

@@ -320,3 +320,20 @@ def test_a_race_that_is_too_long_is_refused_with_what_would_do(queue):
     assert button(test, "Train").disabled
     assert any("would do" in warning.value for warning in test.warning)
     assert not button(open_page(task="City names", steps="10"), "Train").disabled
+
+
+def test_a_busy_moment_forbids_no_race():
+    from types import SimpleNamespace
+
+    from peftcalc.lab.race import Race
+    from peftcalc.ui import live
+    from peftcalc.ui.train import pace
+
+    pace.factors().clear()
+    own, short, long = Race("own", steps=50), Race("magnitude", rank=4), Race("names", steps=50)
+    stored = pace.seconds(own)
+    pace.learn(short, SimpleNamespace(parts=[SimpleNamespace(earlier=60.0)]))
+    assert pace.seconds(own) == stored and not pace.measured(own)  # its messages took that long, not its steps
+    pace.learn(long, SimpleNamespace(parts=[SimpleNamespace(earlier=3_000.0)]))
+    assert stored < pace.seconds(own) < live.queue().limits.running
+    pace.factors().clear()

@@ -29,6 +29,8 @@ TAIL_BYTES = 6_500
 """Of matrices that are sent with a look while a run goes on: those of the chosen method first."""
 AGAIN = 3
 """Looks whose losses are told again, for a browser that has missed one."""
+AFRESH = 10
+"""Every so many looks all losses are told, and then every base: a slow browser misses more than a few."""
 TOLD_ONCE = ("W", "T", "among")
 """Parts of a look that travel apart from it."""
 METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read rightly"}
@@ -102,13 +104,18 @@ class Told:
             method: whose weights the visitor looks at: they go first.
         """
         tracks = _first_tracks(board)
+        afresh = self.turn % AFRESH == AFRESH - 1
+        if afresh:
+            self.marks.clear()
         now = {track.name: (len(track.losses), len(track.weights), len(track.looks)) for track in tracks}
         oldest = self.marks[0] if self.marks else {}
         before = self.marks[-2] if len(self.marks) > 1 else oldest
         self.marks.append(now)
         fresh = {track.name: track.weights[before.get(track.name, (0, 0, 0))[1] :] for track in tracks}
-        bases = self._base(tracks, now)
-        sent = self._chosen(tracks, fresh, method, TAIL_BYTES - sum(len(str(part)) for part in bases.values()))
+        self._await(tracks, now)
+        bases = {} if afresh else self._base()
+        room = 0 if afresh else TAIL_BYTES - sum(len(str(part)) for part in bases.values())
+        sent = self._chosen(tracks, fresh, method, room)
         methods = []
         for track in tracks:
             since, _, seen = oldest.get(track.name, (0, 0, 0))
@@ -118,13 +125,16 @@ class Told:
         told = {"images": _images(board) if first else None, "whole": False, "bases": bases, "methods": methods}
         return {**_frame(board, run, status, live=True), **told}
 
-    def _base(self, tracks: Sequence[Track], now: Mapping[str, tuple[int, int, int]]) -> dict[str, Any]:
-        """One matrix that stays as it is, if there is one that has not been told."""
+    def _await(self, tracks: Sequence[Track], now: Mapping[str, tuple[int, int, int]]) -> None:
+        """Keep for the next looks the matrices that stay as they are."""
         before = self.marks[-2] if len(self.marks) > 1 else {}
         for track in tracks:
             for _, look in track.weights[before.get(track.name, (0, 0, 0))[1] : now[track.name][1]]:
                 for part, codes in _once(look).items():
                     self.waiting[_kind(track), look["matrix"], part] = (look["shape"], codes)
+
+    def _base(self) -> dict[str, Any]:
+        """One of them, if there is one that has not been told."""
         if not self.waiting:
             return {}
         (kind, matrix, part), (shape, codes) = next(iter(self.waiting.items()))

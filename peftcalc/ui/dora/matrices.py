@@ -78,7 +78,7 @@ def _draw(panels: Panels, ending: str, relative: bool) -> None:
 
 def _matrix_panel(limits: tuple[float, float], labels: tuple[str, str], name: str, panel: Panel) -> None:
     label, _ = plots.look_of(name)
-    paper = f" · the paper {data.PAPER[name]:+.2f}" if name in data.PAPER else " · as large as LoRA's"
+    paper = f" · the paper {data.PAPER[name]:+.2f}".replace("-", "−") if name in data.PAPER else " · as large as LoRA's"
     st.markdown(f"**{label}** {page.escape(panel.told)}{paper}")
     loss = f" Held-out loss {panel.loss:.3f}." if name in data.PAPER else ""
     show.chart(

@@ -113,13 +113,18 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
             if time.run.money is not None:
                 row["money"] = f"{time.run.money:,.2f} ({time.run.low_money:,.2f} to {time.run.high_money:,.2f})"
         rows.append(row)
-    frame = pd.DataFrame(rows)
+    frame, grouped = pd.DataFrame(rows), dict.fromkeys(("largest batch", "longest sequence"), "localized")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         page.badge("estimated", "in closed form")
         st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}.")
         if timed:
             st.caption(f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected.")
-    show.table(frame, "fit", f"Which methods fit on the {setup.card.name}, up to which sizes, and how long they take")
+    show.table(
+        frame,
+        "fit",
+        f"Which methods fit on the {setup.card.name}, up to which sizes, and how long they take",
+        **grouped,
+    )
 
 
 def _notes(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> list[str]:

@@ -50,6 +50,7 @@ def the_curves() -> None:
             f"at {units.short_count(total)} parameters and rank {rank}, the bold line, it is "
             f"{share}. Diamonds are the rows of the article's tables.",
         )
+        st.caption("Diamonds: the rows of the article's tables, which stand below.")
         _as_table_and_code(answer)
     state.link_notes()
 

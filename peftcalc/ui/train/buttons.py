@@ -9,7 +9,7 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
-from peftcalc.ui import live
+from peftcalc.ui import live, page
 from peftcalc.ui.components.mount import set_state
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.controls import Wish
@@ -56,7 +56,7 @@ def _ready(job: Job | None, wish: Wish | None) -> bool:
 def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
     kind = "primary" if primary and not disabled else "secondary"
-    if st.button(label, icon=icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
+    if st.button(label, icon=None if page.projector() else icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
         act()
         st.rerun()
 
@@ -84,5 +84,5 @@ def _cost(wish: Wish | None) -> str:
     seconds = 0.0 if wish is None else pace.seconds(wish.race)
     if not seconds:
         return "Time is not known yet"
-    where = "here" if pace.measured() else "where it was stored"
+    where = "here" if wish is not None and pace.measured(wish.race) else "where it was stored"
     return f"About {units.seconds(float(max(1, round(seconds))))} {where}"

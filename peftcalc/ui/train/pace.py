@@ -11,6 +11,10 @@ from peftcalc.ui import live
 
 NEW = 0.5
 """Weight of the last race beside those before it."""
+SHORT = 5.0
+"""Seconds below which a race tells nothing of other tasks: the messages about it take longer than its steps."""
+MOST = 5.0
+"""Times as long: one race on a busy moment must not forbid the next, from which this server would learn better."""
 ANY = ""
 LIKE = {"own": "names"}
 """Of a task without a stored run, the one with the same model."""
@@ -28,9 +32,9 @@ def seconds(race: Race) -> float:
     return _stored(race) * known.get(race.task, known.get(ANY, 1.0))
 
 
-def measured() -> bool:
-    """Whether this server has run a race."""
-    return ANY in factors()
+def measured(race: Race) -> bool:
+    """Whether this server has run a race that tells how long this one takes."""
+    return race.task in factors() or ANY in factors()
 
 
 def learn(race: Race, job: Job) -> None:
@@ -38,8 +42,9 @@ def learn(race: Race, job: Job) -> None:
     expected, took = _stored(race), max(part.earlier for part in job.parts)
     if not expected:
         return
-    for name in (race.task, ANY):
-        factors()[name] = (1 - NEW) * factors().get(name, took / expected) + NEW * took / expected
+    factor = min(MOST, took / expected)
+    for name in (race.task, ANY) if expected >= SHORT else (race.task,):
+        factors()[name] = (1 - NEW) * factors().get(name, factor) + NEW * factor
 
 
 def _stored(race: Race) -> float:

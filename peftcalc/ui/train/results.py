@@ -27,7 +27,14 @@ COLUMNS = {
     "seeds": "Seeds",
     **{name: label.capitalize() for name, label in METRICS.items()},
 }
-FORMATS = {"Loss before": "%.4g", "Held-out loss": "%.3g", "± 95 %": "%.2g", "Time, s": "%.2f"}
+FORMATS = {
+    "Trained numbers": "localized",
+    "Peak, bytes": "localized",
+    "Loss before": "%.4g",
+    "Held-out loss": "%.3g",
+    "± 95 %": "%.2g",
+    "Time, s": "%.2f",
+}
 METRICS_EXPLAINED = {
     "judged": "**sounds right**: share of 200 drawn names that a classifier of letters takes for names of the country",
     "copied": "**copied**: share that stands in the training names, letter by letter",
