@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MARKS = {**MARKS_ON_TOP, "columns": 4}
-LINES = {**TOP, "columns": 4, "symbolSize": 200}
+LINES = {**TOP, "columns": 3, "symbolSize": 200}
 """Legends in rows: the two charts stand side by side."""
 
 
