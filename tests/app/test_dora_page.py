@@ -75,7 +75,7 @@ def test_what_presets_and_prompts_ask_of_the_arrow_is_within_its_reach():
 
 def test_the_papers_values_stand_beside_ours_with_points_and_matrices():
     said = text(opened("matrices"))
-    for value in ("-0.62", "-0.31", "+0.83"):
+    for value in ("−0.62", "−0.31", "+0.83"):
         assert f"the paper {value}" in said
     assert "48 points from 12 matrices" in said
     assert "stored run" in said
