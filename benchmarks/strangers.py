@@ -24,10 +24,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from peftcalc.bounded_memory import STRANGER_BYTES
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.worker_process import worker_command
-from peftcalc.models.work import BUILD_BYTES
 
 ENDS = (-1, 0, 1, 2_000, 100_000, 10**8, 2**31, 10**18)
 """What a number is pushed to: its smallest values, the limits of layers, labels and widths, and beyond them."""
@@ -88,7 +88,7 @@ class Pool:
             became = "crash"
         elif len(_Hub.asked) > asked:
             became = "request"
-        elif peak > BUILD_BYTES:
+        elif peak > STRANGER_BYTES:
             became = "memory"
         elif "limit of this server" in job.message or "takes longer to build" in job.message:
             became = "ended: time"

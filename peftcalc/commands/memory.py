@@ -56,12 +56,12 @@ def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
 def run(arguments: argparse.Namespace) -> int | None:
     card = gpu(arguments.gpu) if arguments.gpu else None
     method, model = method_from(arguments), load_model(arguments.model)
-    options = step_from(arguments) | ({"card": card} if card else {})
+    options: dict[str, Any] = step_from(arguments) | ({"card": card} if card else {})
     result: MemoryEstimate | MemoryTrace
     if arguments.simulate:
         from peftcalc.memory.simulate.simulate import simulate_memory
 
-        limit = {} if arguments.seconds is None else {"limit_seconds": arguments.seconds}
+        limit: dict[str, Any] = {} if arguments.seconds is None else {"limit_seconds": arguments.seconds}
         try:
             result = simulate_memory(model, method, arguments.batch, arguments.sequence, **limit, **options)
         except TimeoutError as error:

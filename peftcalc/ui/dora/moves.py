@@ -41,7 +41,7 @@ class Panels:
     """The four panels of a figure, which share their axes."""
 
     of: Mapping[str, Panel]
-    limits: tuple[float, ...]
+    limits: Any
     """Largest ΔD, then the ends of ΔM: one for matrices, lowest and highest for neurons."""
     table: pd.DataFrame
     """Of all panels, to take away."""

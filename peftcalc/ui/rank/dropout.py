@@ -30,10 +30,10 @@ def dropout() -> None:
         frame = _dropout_frame()
         highest = 1.05 * frame["loss"].to_numpy().max()
         if not guessed:
-            frame = frame[frame["curve"] == "training"]
+            frame = pd.DataFrame(frame[frame["curve"] == "training"])
         for column, rate in zip(st.columns(len(rates)), rates, strict=True):
             with column:
-                _panel(frame[frame["dropout"] == rate], rate, highest, guessed)
+                _panel(pd.DataFrame(frame[frame["dropout"] == rate]), rate, highest, guessed)
         st.caption(_told(guessed))
         page.badge("stored run", stored_lesson("rank-dropout").made)
         show.download_csv(frame, "dropout")
