@@ -127,7 +127,7 @@ def check_a_model(model: str, batch: int, sequence: int, tasks: int) -> None:
                 assert plans.index(advice.plan) <= plans.index(before.plan), (model, priority, card.name)
                 assert advice.method.quantized <= before.method.quantized, (model, priority, card.name)
                 assert advice.fit.fits >= before.fit.fits
-            before = advice
+            earlier[card.bfloat16] = advice
 
 
 @settings(deadline=None, max_examples=4)

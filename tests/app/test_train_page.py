@@ -24,6 +24,12 @@ ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
 
 
+@pytest.fixture(autouse=True)
+def _no_earlier_pace():
+    """What other tests' races told of this machine's speed is not this test's."""
+    pace.factors().clear()
+
+
 @pytest.fixture
 def queue(monkeypatch):
     queue = JobQueue(WORKER, 1, Limits())
@@ -327,7 +333,6 @@ def test_a_busy_moment_forbids_no_race():
 
     from peftcalc.lab.race import Race
     from peftcalc.ui import live
-    from peftcalc.ui.train import pace
 
     pace.factors().clear()
     own, short, long = Race("own", steps=50), Race("magnitude", rank=4), Race("names", steps=50)

@@ -61,8 +61,8 @@ def test_no_is_an_exit_code(capsys, command):
 
 
 def test_one_method_that_fits_is_a_yes(capsys):
-    assert run(capsys, "fit", MODEL, "T4", "--methods", "full,lora", "--sequence", "3000", "--json")[0] == 0
-    assert run(capsys, "fit", MODEL, "T4", "--methods", "full", "--sequence", "3000", "--json")[0] == 1
+    assert run(capsys, "fit", MODEL, "T4", "--methods", "full,lora", "--sequence", "1500", "--json")[0] == 0
+    assert run(capsys, "fit", MODEL, "T4", "--methods", "full", "--sequence", "1500", "--json")[0] == 1
 
 
 def test_what_peft_refuses_is_left_out_and_said_unless_it_was_asked_for(capsys):
