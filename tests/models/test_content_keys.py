@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from peftcalc.models.load import load_model
+from peftcalc.ui.memory import step
 
 LLAMA_8B = "meta-llama/Llama-3.1-8B"
 CRAFTED: dict[str, Any] = {
@@ -23,16 +22,6 @@ CRAFTED: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def memory_page() -> ModuleType:
-    """The page as a module, run once without a visitor."""
-    path = Path(__file__).parents[2] / "pages/memory.py"
-    source = path.read_text(encoding="utf-8").removesuffix("main()\n")
-    module = ModuleType("memory_page")
-    exec(compile(source, str(path), "exec"), vars(module))
-    return module
-
-
 @pytest.mark.parametrize("name", [LLAMA_8B, "llama-3.1-8b-instruct", "LLAMA-3.1-8B"])
 def test_another_model_under_a_name_of_the_catalogue_gets_another_id(name: str) -> None:
     assert load_model({**CRAFTED, "_name_or_path": name}).id == f"{name} (another config)"
@@ -43,11 +32,11 @@ def test_the_same_weights_keep_the_name() -> None:
     assert load_model({**known.config, "_name_or_path": known.id}).id == known.id
 
 
-def test_a_worker_is_sent_the_content_and_the_name_only_of_the_very_record(memory_page: ModuleType) -> None:
+def test_a_worker_is_sent_the_content_and_the_name_only_of_the_very_record() -> None:
     known, crafted = load_model(LLAMA_8B), load_model(CRAFTED)
-    assert memory_page._model_key(known) == LLAMA_8B
+    assert step._model_key(known) == LLAMA_8B
     for other in (crafted, replace(crafted, id=LLAMA_8B), replace(known, config={**known.config, "head_dim": 1})):
-        assert memory_page._model_key(other) == other.config
+        assert step._model_key(other) == other.config
 
 
 def test_every_part_of_a_record_is_in_its_fingerprint() -> None:
