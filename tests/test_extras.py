@@ -53,7 +53,7 @@ COMMANDS = {
     "count": (0, [MODEL, "--method", "dora"]),
     "memory": (1, ["meta-llama/Llama-3.1-8B", "--gpu", "T4"]),
     "speed": (0, [MODEL, "T4", "--examples", "1000", "--price", "2"]),
-    "fit": (0, [MODEL, "T4"]),
+    "fit": (0, [MODEL, "T4", "--sequence", "512"]),
     "advise": (0, [MODEL, "T4"]),
     "models": (0, ["llama"]),
     "square": (0, ["--parameters", "4e9"]),

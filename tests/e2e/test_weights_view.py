@@ -14,6 +14,8 @@ from peftcalc.lab.stored_runs import stored_run
 from peftcalc.ui.components.mount import payload
 from peftcalc.ui.components.weights import Told, whole_race
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 TIMEOUT = 20_000
 
 

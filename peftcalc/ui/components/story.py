@@ -64,7 +64,7 @@ def passage(message: Any) -> Passage | None:
     """The way that a browser's message asks for: a scene's door, with the model and the card that were chosen there.
 
     >>> passage({"scene": 1, "model": None, "card": None})
-    Passage(path='parameters', query={})
+    Passage(path='parameters', query={'section': 'a real model'})
     >>> passage({"scene": "parameters"}) is None
     True
     """
