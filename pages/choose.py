@@ -68,7 +68,7 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
     precision = {name: getattr(advice.fit.step.options, name) for name in ("dtype", "float32_masters")}
     settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     again = advice_code(shapes, advice, priority, tasks, batch, sequence)
-    take_away.scripts(shapes, advice.method, settings, 150, {"This advice": (again, "advice.py")})
+    take_away.scripts(shapes, advice.method, settings, "content", {"This advice": (again, "advice.py")})
 
 
 def the_reasons(advice: Advice) -> None:
