@@ -95,7 +95,7 @@ def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_
         area.fill('{"model_type": "gpt2"}')
         area.press("Control+Enter")
         counted = pc.count({"model_type": "gpt2"}, pc.LoRA(rank=16))
-        page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=3 * visit.TIMEOUT)
+        page.get_by_text(f"{counted.trainable:,}").first.wait_for(timeout=visit.TIMEOUT)
     finally:
         page.context.close()
 
