@@ -1,13 +1,24 @@
-"""The longest tables of slow tests are sampled unless `--every-row` asks for all of them (`make test-all` does)."""
+"""What all tests share: no limit on their own process; the longest slow tables are sampled without `--every-row`."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 
+from peftcalc import bounded_memory
+
 MOST_ROWS = 96
 """Slow rows of one test that run in `.ci/run`, which must end within its time on two cores."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unbounded() -> Iterator[None]:
+    """A job that is done in the test's own process must not bound that process, and all that it starts, for good."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded_memory, "_bytes_before", lambda: None)
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

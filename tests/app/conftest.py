@@ -38,6 +38,4 @@ def work_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     answers = background.Kept()
     monkeypatch.setattr(background, "from_worker", done)
     monkeypatch.setattr(background, "kept", lambda: answers)
-    for room in background.ROOMS_WITH_WORK:
-        monkeypatch.setattr(f"{room}.bound_memory", lambda *_: None)
     return asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,3 +128,11 @@ def test_a_server_that_rests_opens_each_of_its_pages_and_tabs_once_and_leaves(mo
     assert sorted(opened[:-1]) == sorted((entry.path, "") for entry in PAGES)
     assert opened[-2:] == [(warming.LAST, ""), (warming.LAST, "section=and+second")]
     assert closed == list(visitors)
+
+
+def test_a_job_done_here_bounds_no_process_of_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *given: bounds.append(given))
+    asked = {"figure": "curves", "theme": "dark", "format": "svg", **curves_asked(stored_run("names").board)}
+    list(figure_job(asked, tmp_path))
+    assert bounds == []
