@@ -287,15 +287,17 @@ def test_the_rank_pages_code_follows_each_control(exports, section, fold, query,
 SECTIONS = {
     "dora": {"one arrow": "arrow", "matrices": "moves", "knock-out": "knock"},
     "rank": {"a known rank": "known", "alpha": "scaling", "dropout": "dropout"},
+    "parameters": {"by hand": "hand-more", "one matrix": "one-more"},
 }
-"""Pages whose code is folded away, by section."""
+"""Pages whose code is folded away, by section: the fold's name, or the key of an expander."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("path", "section"), [(path, name) for path, names in SECTIONS.items() for name in names])
 def test_every_snippet_of_a_section_runs(exports, path, section, tmp_path):
-    exports.open(path, SECTIONS[path][section], section=section)
+    fold = SECTIONS[path][section]
+    exports.open(path, fold, opened=(fold,), section=section)
     assert exports.code
     for name, text in exports.code.items():
         assert printed(short(text), tmp_path).strip(), f"{name} prints nothing"
@@ -306,13 +308,17 @@ def short(text: str) -> str:
     return re.sub(r"steps=\d+", "steps=2", text)
 
 
-WITH_CODE = {"quantization": {"section": "a matrix", "picture": "table and code"}, "memory": OPEN}
+WITH_CODE = {
+    "quantization": {"section": "a matrix", "picture": "table and code"},
+    "memory": OPEN,
+    "parameters": {"section": "a real model"},
+}
 """Where a page has its code, when that is not in sight as it opens."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("entry", [e for e in PAGES if e.path and e.path not in SECTIONS], ids=lambda entry: entry.path)
+@pytest.mark.parametrize("entry", [e for e in PAGES if e.path and (e.path in WITH_CODE or e.path not in SECTIONS)], ids=lambda entry: entry.path)
 def test_every_snippet_of_a_page_runs(exports, entry, tmp_path):
     exports.open(entry.path, **WITH_CODE.get(entry.path, {}))
     assert exports.code
