@@ -64,8 +64,8 @@ def roles(seen: dict[str, Visitor], visitors: int, lesson: bool) -> list[Role]:
         return cast
     special = [
         *[Role(_page_with(seen, "button", "Train"), press="Train", query="methods=LoRA&steps=50")] * TRAINERS,
-        Role(_page_with(seen, "button", "Simulate"), press="Simulate", query=f"model={LARGE_MODEL}"),
-        Role(_page_with(seen, "text_area", "Paste a config.json"), paste=True),
+        Role("memory", press="Simulate", query=f"model={LARGE_MODEL}&section=the+step"),
+        Role(_page_with_drawer(seen, "Another model"), paste=True),
         *[Role(able[index % len(able)], leaves=True) for index in range(LEAVERS)],
     ]
     return special[:visitors] + cast[: max(0, visitors - len(special))]
@@ -75,6 +75,15 @@ def _page_with(seen: dict[str, Visitor], kind: str, label: str) -> str:
     found = next((page for page, visitor in seen.items() if visitor.has(kind, label)), None)
     if found is None:
         raise SystemExit(f"no page has a {kind} {label!r}: the lesson cannot be played")
+    return found
+
+
+def _page_with_drawer(seen: dict[str, Visitor], label: str) -> str:
+    found = next(
+        (page for page, visitor in seen.items() if any(name.startswith(label) for name in visitor.drawers)), None
+    )
+    if found is None:
+        raise SystemExit(f"no page has a drawer {label!r}: the lesson cannot be played")
     return found
 
 

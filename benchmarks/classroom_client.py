@@ -31,6 +31,7 @@ class Visitor:
 
     Attributes:
         shown: what the page shows now, by its place.
+        drawers: buttons whose box the server fills once it is open, by label: their id and their fragment.
         fragments: fragments that ask to be run again, with their interval in seconds.
         pages: addresses of the app's pages, once one of them is open.
         errors: exceptions that the page has shown.
@@ -41,6 +42,7 @@ class Visitor:
         self.query, self.page = query, page
         self.shown: dict[tuple[int, ...], Held] = {}
         self.fragments: dict[str, float] = {}
+        self.drawers: dict[str, tuple[str, str]] = {}
         self.pages: list[str] = []
         self.errors: list[str] = []
         self.page_hash = ""
@@ -71,6 +73,14 @@ class Visitor:
         """Fill the text area whose label holds these words."""
         held = self._find("text_area", label)
         return await self._rerun(held.fragment, WidgetState(id=held.element.text_area.id, string_value=text))
+
+    async def pull(self, label: str) -> float:
+        """Open the drawer whose label begins so: its controls are drawn from then on."""
+        found = next((drawer for name, drawer in self.drawers.items() if name.startswith(label)), None)
+        if found is None:
+            raise RuntimeError(f"/{self.page} has no drawer {label!r}")
+        name, fragment = found
+        return await self._rerun(fragment, WidgetState(id=name, bool_value=True))
 
     async def look(self) -> float:
         """Run the polling fragment as the browser's timer does; seconds until the server is through."""
@@ -151,6 +161,9 @@ class Visitor:
                 self.fragments.pop(fragment, None)
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             self._show(message)
+        elif kind == "delta" and message.delta.add_block.popover.id:
+            popover = message.delta.add_block.popover
+            self.drawers[popover.label] = (popover.id, message.delta.fragment_id)
         elif kind == "script_finished":
             return self._end(message)
         return False

@@ -82,6 +82,7 @@ async def _visit(url: str, role: Role, delay: float, end: float, found: Round, c
         async with visitor:
             found.opens.append(await visitor.open())
             if role.paste:
+                await visitor.pull("Another model")
                 found.moves.append(await visitor.write("Paste a config.json", json.dumps(LARGE_CONFIG)))
             if role.press:
                 found.moves.append(await visitor.press(role.press))

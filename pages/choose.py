@@ -13,6 +13,7 @@ from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.calls import advice_code
 from peftcalc.recipes.training_script import TrainingSettings
 from peftcalc.ui import model_choice, page, show, state, take_away
+from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
 from peftcalc.ui.pages import entry_at
@@ -41,10 +42,10 @@ def the_advice() -> None:
             shapes = model_choice.choose_model()
             card = state.menu("Card", [card.name for card in all_gpus()], "gpu", "RTX 4090")
             priority = state.choice("What matters most", PRIORITIES, "priority", "balance")
-            with st.popover("Tasks, tokens, batch", width="stretch"):
-                tasks = state.slider("Tasks to be served", TASKS, "tasks", 1)
-                sequence = state.slider("Tokens in a sequence", SEQUENCES, "sequence", 2048, lambda n: f"{n:,}")
-                batch = state.slider("Sequences in a batch", BATCHES, "batch", 1)
+            more = Drawer("Tasks, tokens, batch", "choose", width="stretch")
+            tasks = more.slider("Tasks to be served", TASKS, "tasks", 1)
+            sequence = more.slider("Tokens in a sequence", SEQUENCES, "sequence", 2048, lambda n: f"{n:,}")
+            batch = more.slider("Sequences in a batch", BATCHES, "batch", 1)
         advice = advise(shapes, card, priority, tasks, batch, sequence)
         with result:
             the_answer(advice)
@@ -75,12 +76,10 @@ def the_reasons(advice: Advice) -> None:
     st.markdown("##### Why")
     for reason in advice.reasons:
         with st.expander(f"**{reason.question}** {reason.answer}", type="compact"):
-            st.markdown(reason.evidence)
-            st.caption(f"{reason.kind.capitalize()}: {reason.source}")
+            st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
     _the_other_methods(advice)
 
 
-@st.fragment
 def _the_other_methods(advice: Advice) -> None:
     """Computed when it is opened: the longest sequence that fits takes some twenty estimates a method."""
     others = st.expander("**And the other methods on this card?**", type="compact", key="others", on_change="rerun")

@@ -52,7 +52,7 @@ def the_prediction() -> None:
 
 def the_sections(asked: setup.Setup, fits: list[Fit]) -> None:
     """What goes deeper; only the open one is computed."""
-    sections.show(
+    sections.deeper(
         {
             "the step": partial(_sentences, step.draw, asked, fits),
             "cards": partial(_sentences, cards.draw, asked),

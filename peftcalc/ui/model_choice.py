@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from peftcalc.ui import building, state
+from peftcalc.ui.drawer import Drawer
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -39,17 +40,14 @@ def choose_model(
     menu, other = places or (nullcontext(), nullcontext())
     with menu:
         chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
-    with other, st.popover("Another model …", width="stretch"):
-        st.markdown("Paste or upload its `config.json`, or name it on the hub.")
-        st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
-        pasted = st.text_area(
-            "Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session"
-        )
-        st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
-        uploaded = st.session_state.get(_UPLOADED)
-        if uploaded is not None:
-            st.button("Forget the uploaded one", key=f"{key}-forget", on_click=_forget_upload)
-        hub_id = state.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
+    with other:
+        drawer = Drawer("Another model …", key, width="stretch")
+    uploaded = st.session_state.get(_UPLOADED)
+    if drawer.open:
+        with drawer.box:
+            _own_config(key, uploaded is not None)
+    pasted = st.session_state.get(f"{key}-pasted", "")
+    hub_id = drawer.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
     if uploaded is not None:
         return _from_config(uploaded)
     if pasted.strip():
@@ -57,6 +55,15 @@ def choose_model(
     if hub_id.strip():
         return _from_name(hub_id.strip())
     return catalogue_shapes(chosen)
+
+
+def _own_config(key: str, uploaded: bool) -> None:
+    st.markdown("Paste or upload its `config.json`, or name it on the hub.")
+    st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
+    st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session")
+    st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
+    if uploaded:
+        st.button("Forget the uploaded one", key=f"{key}-forget", on_click=_forget_upload)
 
 
 def _keep_upload(key: str) -> None:

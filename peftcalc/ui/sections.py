@@ -9,14 +9,10 @@ from its own controls, or is given by `functools.partial`. Tabs within a section
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from peftcalc.ui import state
-
-if TYPE_CHECKING:
-    pass
 
 KEY = "section"
 """The query parameter of a page's own sections."""
@@ -41,6 +37,21 @@ def _tabs(sections: Mapping[str, Callable[[], None]], key: str) -> None:
                 st.fragment(_section)(draw)
             if given is not None and given not in sections:
                 state.note(key, f"the link asked for {key} = {given}", ", ".join(sections), name)
+
+
+def deeper(sections: Mapping[str, Callable[[], None]]) -> None:
+    """What goes deeper than the page's picture: names in a row, none open unless the link or a press says so.
+
+    For a page whose own answer stands above; nothing below it is computed before somebody asks.
+    """
+    st.session_state[NAMES] = list(sections)
+    given = st.query_params.get(KEY)
+    opened = st.segmented_control("Go deeper", list(sections), key=KEY, bind="query-params", wrap=True)
+    if opened is not None:
+        st.fragment(_section)(sections[opened])
+    if given is not None and given not in sections:
+        state.note(KEY, f"the link asked for {KEY} = {given}", ", ".join(sections), opened)
+    state.link_notes()
 
 
 def _section(draw: Callable[[], None]) -> None:

@@ -22,6 +22,7 @@ TRAVELLING = ("model", "model-hub", "gpu", "method")
 _CHOSEN = "_chosen"
 _ARRIVING = "_arriving"
 _AT = "_at"
+_HELD = "_held"
 _NOTES = "_link_notes"
 _NOTES_SHOWN = "_link_notes_shown"
 
@@ -40,6 +41,23 @@ def arrive(path: str) -> None:
 def chosen(key: str, otherwise: T) -> T:
     """What the visitor chose, on whichever page, under one of the `TRAVELLING` keys."""
     return st.session_state.get(_CHOSEN, {}).get(key, otherwise)
+
+
+def arriving() -> dict[str, Any]:
+    """What the visitor brings from other pages, until the control of that key has been drawn here."""
+    return st.session_state.get(_ARRIVING, {})
+
+
+def held() -> dict[str, Any]:
+    """What the controls of this page say that are not drawn, by key."""
+    return st.session_state.setdefault(_HELD, {}).setdefault(st.session_state.get(_AT, ""), {})
+
+
+def hold(key: str, value: Any, default: Any) -> None:
+    """Keep what a control says, drawn or not."""
+    held()[key] = value
+    arriving().pop(key, None)
+    _choose(key, value, default)
 
 
 def _bring(key: str, options: Sequence[Any] | None = None, show: Callable[[Any], str] = str) -> None:
@@ -90,7 +108,7 @@ def several(
         selection_mode="multi",
         key=key,
         default=default,
-        format_func=_shown(show, options),
+        format_func=shown(show, options),
         bind="query-params",
         **{"wrap": True, **kwargs},
     )
@@ -139,7 +157,8 @@ def link_notes() -> None:
     """After the page's controls: say at its top which values of the link fell back, until their control is moved."""
     notes = st.session_state.get(_NOTES, {})
     for key, (_, fallback) in list(notes.items()):
-        if key not in st.session_state or st.session_state[key] != fallback:
+        place = st.session_state if key in st.session_state else held()
+        if key not in place or place[key] != fallback:
             del notes[key]
     place = st.session_state.get(NOTES_PLACE)
     if place is None or not (notes or st.session_state.get(_NOTES_SHOWN)):
@@ -162,28 +181,34 @@ def _linked(
     show: Callable[[Any], str],
     **kwargs: Any,
 ) -> Any:
-    names = [show(option) for option in options]
+    names = list(map(show, options))
     _bring(key, options, show)
     if key in st.session_state and st.session_state[key] not in options and st.session_state[key] not in names:
         del st.session_state[key]  # another page's value, of a control of this name that has other options
     given = st.query_params.get(key)
-    value = widget(label, options=options, key=key, format_func=_shown(show, options), bind="query-params", **kwargs)
+    value = widget(label, options=options, key=key, format_func=shown(show, options), bind="query-params", **kwargs)
     _choose(key, value, fallback)
     if given is not None and given not in names:
-        allowed = ", ".join(names) if len(names) <= 12 else f"{names[0]} … {names[-1]}"
-        note(key, f"the link asked for {key} = {given}", allowed, value, show(value))
+        note(key, f"the link asked for {key} = {given}", listed(names), value, show(value))
     return fallback if value is None else value
 
 
-def _shown(show: Callable[[Any], str], options: Sequence[Any]) -> Callable[[Any], str]:
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first and the last of many."""
+    return ", ".join(names) if len(names) <= 12 else f"{names[0]} … {names[-1]}"
+
+
+def shown(show: Callable[[Any], str], options: Sequence[Any]) -> Callable[[Any], str]:
     """`show`, leaving text that is shown already: links and Streamlit's test bench name options by that text."""
+    if show is str:
+        return str
     names = {show(option) for option in options}
     return lambda option: option if isinstance(option, str) and option in names else show(option)
 
 
-def note(key: str, asked: str, allowed: str, value: Any, shown: str | None = None) -> None:
-    """Keep the sentence for `link_notes`; `shown` is how the control spells its `value`."""
-    instead = value if shown is None else shown
+def note(key: str, asked: str, allowed: str, value: Any, spelled: str | None = None) -> None:
+    """Keep the sentence for `link_notes`; `spelled` is how the control shows its `value`."""
+    instead = value if spelled is None else spelled
     sentence = f"{asked[:120]}, which this page does not have ({allowed}); showing {instead or 'none'} instead."
     st.session_state.setdefault(_NOTES, {})[key] = (sentence[0].upper() + sentence[1:], value)
 

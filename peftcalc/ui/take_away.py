@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import streamlit as st
@@ -13,6 +14,9 @@ from peftcalc.recipes.axolotl_yaml import axolotl_yaml
 from peftcalc.recipes.training_script import TrainingSettings, training_script
 from peftcalc.ui import page, show
 
+TABS = "scripts"
+"""The session's name for which of them is open."""
+
 
 def scripts(
     shapes: ModelShapes,
@@ -21,27 +25,33 @@ def scripts(
     height: int | Literal["content"] = "content",
     more: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
-    """The forms of one choice, each in its tab.
+    """The forms of one choice, each in its tab; the open one is written.
 
     Args:
         shapes, method, settings: what is trained, how, with which batch and precision.
         height: pixels of the code, which scrolls where it is longer; "content" shows all of it.
         more: further tabs, a text and the name to save it under by label.
     """
-    more = more or {}
-    count, script, axolotl, *others = st.tabs(["Count it", "Train it", "Axolotl", *more])
-    with count:
+
+    def count() -> None:
         text = method.to_code(settings.task_type, shapes, settings.dtype, settings.num_labels)
         show.code(text, "lora_config.py", height=height)
-    with script:
+
+    def train() -> None:
         _or_why_not(lambda: training_script(method, shapes, settings), "finetune.py", "python", height)
         st.caption("The whole run with transformers' Trainer: put your data in the place of the example.")
-    with axolotl:
+
+    def axolotl() -> None:
         _or_why_not(lambda: axolotl_yaml(method, shapes, settings), "axolotl.yaml", "yaml", height)
         st.caption("Checked against Axolotl's schema; not run here.")
-    for tab, (text, name) in zip(others, more.values(), strict=True):
-        with tab:
-            show.code(text, name, height=height)
+
+    drawn: dict[str, Callable[[], None]] = {"Count it": count, "Train it": train, "Axolotl": axolotl}
+    for label, (text, name) in (more or {}).items():
+        drawn[label] = partial(show.code, text, name, height=height)
+    for tab, draw in zip(st.tabs(list(drawn), key=TABS, on_change="rerun"), drawn.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
 
 
 def _or_why_not(make: Callable[[], str], name: str, language: str, height: int | Literal["content"]) -> None:

@@ -94,7 +94,7 @@ async def _open(runtime: Runtime, path: str, query: str) -> list[str]:
 
 
 class _Nobody:
-    """A visitor who hears only of tabs, and that the script has come to its end (Streamlit's `SessionClient`)."""
+    """A visitor who hears only of tabs (or of what a page goes deeper into, none of it open), and that the script has come to its end (Streamlit's `SessionClient`)."""
 
     client_context = None
     """No headers, no cookies, no address."""
@@ -108,5 +108,8 @@ class _Nobody:
         tab = msg.delta.add_block.tab.label
         if tab:
             self.tabs[tab] = None
+        deeper = msg.delta.new_element.button_group
+        if deeper.id.endswith(f"-{KEY}"):
+            self.tabs |= dict.fromkeys(["", *(option.content for option in deeper.options)])
         if msg.WhichOneof("type") == "script_finished":
             self.has_seen_it.set()

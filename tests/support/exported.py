@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from peftcalc.ui import take_away
+
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ("Train it", "Axolotl", "This advice", "Count it")
+"""Tabs whose code is written when they are opened."""
 COUNTED = re.compile(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)")
 
 
@@ -63,6 +67,9 @@ class Exports:
         for key in opened:
             test.session_state[key] = True
         test.run()
+        for label in [tab.label for tab in test.tabs if tab.label in SCRIPTS]:
+            test.session_state[take_away.TABS] = label
+            test.run()
         assert not test.exception
         assert not test.error
         return test

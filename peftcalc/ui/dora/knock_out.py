@@ -22,8 +22,8 @@ from peftcalc.ui.lessons.dora import KNOCK_OUT
 WIDTH = 64  # rows and columns of the knock-out's matrix
 
 
+@lessons.taught(KNOCK_OUT, "knock")
 def knock_out() -> None:
-    lessons.show_presets(KNOCK_OUT, "knock")
     controls, result = page.controls_and_result("knock")
     with controls:
         teacher = state.menu(
@@ -58,7 +58,6 @@ def knock_out() -> None:
         "knock",
         functools.partial(_formula, teacher, {method: losses[method, 1] for method in ("lora", "dora")}, seeds),
     )
-    lessons.show_try_this(KNOCK_OUT, "knock")
 
 
 def _table(frame: pd.DataFrame, teacher: str) -> None:

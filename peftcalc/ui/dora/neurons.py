@@ -19,6 +19,7 @@ BASE = 0
 """The base model whose rows are stored."""
 
 
+@lessons.taught(NEURONS, "neurons")
 def neurons() -> None:
     controls, result = page.controls_and_result("neurons", 0.24)
     with controls:
@@ -37,7 +38,6 @@ def neurons() -> None:
             _draw(own, moves.trained_ending())
             moves.own_badge()
     show.folded("The formula, with its numbers", "neurons", _formula)
-    lessons.show_try_this(NEURONS, "neurons")
 
 
 def _own() -> Panels | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import streamlit as st
@@ -67,6 +68,29 @@ class Lesson:
     presets: Sequence[Preset] = ()
     try_this: Sequence[TryThis] = ()
     prediction: Prediction | None = None
+
+
+def taught(lesson: Lesson, page: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Decorates a section that moves by itself: its presets stand above it, its prompts below, and are not drawn again.
+
+    @lessons.taught(KNOWN, "known")
+    def known_rank() -> None: ...
+    """
+
+    def around(draw: Callable[[], None]) -> Callable[[], None]:
+        moving = st.fragment(draw)
+
+        @wraps(draw)
+        def section() -> None:
+            if lesson.presets:
+                show_presets(lesson, page)
+            moving()
+            if lesson.try_this:
+                show_try_this(lesson, page)
+
+        return section
+
+    return around
 
 
 def show_presets(lesson: Lesson, page: str) -> None:

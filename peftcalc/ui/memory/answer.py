@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from peftcalc import units
@@ -113,14 +112,13 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
             if time.run.money is not None:
                 row["money"] = f"{time.run.money:,.2f} ({time.run.low_money:,.2f} to {time.run.high_money:,.2f})"
         rows.append(row)
-    frame, grouped = pd.DataFrame(rows), dict.fromkeys(("largest batch", "longest sequence"), "localized")
+    grouped = dict.fromkeys(("largest batch", "longest sequence"), "localized")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         page.badge("estimated", "in closed form")
-        st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}.")
-        if timed:
-            st.caption(f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected.")
+        hours = f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected."
+        st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}. {hours if timed else ''}")
     show.table(
-        frame,
+        rows,
         "fit",
         f"Which methods fit on the {setup.card.name}, up to which sizes, and how long they take",
         **grouped,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
 from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
 from peftcalc.ui import state
+from peftcalc.ui.drawer import Drawer
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 ACCUMULATION = (1, 2, 4, 8, 16)
@@ -35,17 +34,18 @@ def checkpointing_control() -> bool:
     return state.switch(WORDS["checkpointing"], "checkpointing", True, help=SWITCHES["checkpointing"])
 
 
-def other_controls() -> dict[str, Any]:
-    """All other options of `MemoryOptions` but batch, sequence and card: for a popover."""
+def other_controls(drawer: Drawer) -> dict[str, Any]:
+    """All other options of `MemoryOptions` but batch, sequence and card."""
     default = MemoryOptions()
     chosen: dict[str, Any] = {}
-    st.markdown("**Why does another calculator say something else?** Every choice that changes the answer:")
+    if drawer.open:
+        drawer.box.markdown("**Why does another calculator say something else?** Every choice that changes the answer:")
     for name, values in CHOICES.items():
         sentences = "\n\n".join(f"**{value}**: {sentence}" for value, sentence in values.items())
-        chosen[name] = state.menu(WORDS[name], list(values), name, getattr(default, name), help=sentences)
-    chosen["gpus"] = state.slider("GPUs", GPUS, "gpus", default.gpus)
-    chosen["accumulation"] = state.slider("Batches before an update", ACCUMULATION, "accumulation", 1)
+        chosen[name] = drawer.menu(WORDS[name], list(values), name, getattr(default, name), help=sentences)
+    chosen["gpus"] = drawer.slider("GPUs", GPUS, "gpus", default.gpus)
+    chosen["accumulation"] = drawer.slider("Batches before an update", ACCUMULATION, "accumulation", 1)
     for name, sentence in SWITCHES.items():
         if name != "checkpointing":
-            chosen[name] = state.switch(WORDS[name], name, getattr(default, name), help=sentence)
+            chosen[name] = drawer.switch(WORDS[name], name, getattr(default, name), help=sentence)
     return chosen

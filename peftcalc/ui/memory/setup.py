@@ -13,6 +13,7 @@ from peftcalc.methods import METHODS, Method, make_method
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.speed.options import KERNELS
 from peftcalc.ui import model_choice, state
+from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.memory import options as choices
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -63,13 +64,15 @@ def choose_basis() -> Basis:
     """
     with st.container(key="basis-memory"):
         first, second, third, fourth = st.columns([1.3, 1, 1, 1], gap="small", vertical_alignment="bottom")
-        with third, st.popover("Hours and money", icon=":material/schedule:", width="stretch"):
-            tokens = state.slider("Tokens of your data, padding included", TOKENS, "tokens", 10**7, lambda n: f"{n:,}")
-            price = state.number("Price of an hour, in any currency (0: none)", "price", 0.0, 0.0, 10_000.0)
+        with third:
+            hours = Drawer("Hours and money", "hours", icon=":material/schedule:", width="stretch")
+            tokens = hours.slider("Tokens of your data, padding included", TOKENS, "tokens", 10**7, lambda n: f"{n:,}")
+            price = hours.number("Price of an hour, in any currency (0: none)", "price", 0.0, 0.0, 10_000.0)
             sentences = "\n\n".join(f"**{name}**: {sentence}" for name, sentence in KERNELS.items())
-            kernels = state.menu("Kernels", list(KERNELS), "kernels", "eager", help=sentences)
-        with fourth, st.popover("Every other choice", icon=":material/tune:", width="stretch"):
-            options = choices.other_controls()
+            kernels = hours.menu("Kernels", list(KERNELS), "kernels", "eager", help=sentences)
+        with fourth:
+            every = Drawer("Every other choice", "options", icon=":material/tune:", width="stretch")
+            options = choices.other_controls(every)
         shapes = model_choice.choose_model(places=(first, second))
     return Basis(shapes, options, kernels, tokens, price)
 

@@ -30,8 +30,8 @@ FEW_BITS = 5
 MATRIX = "layers.0.self_attn.q_proj"
 
 
+@lessons.taught(EXPLORER, "explorer")
 def a_matrix() -> None:
-    lessons.show_presets(EXPLORER, "explorer")
     controls, result = page.controls_and_result("explorer")
     with page.errors_as_sentences():
         with controls:
@@ -44,7 +44,6 @@ def a_matrix() -> None:
                 _explorer(choice, count, data.compared(choice, block, _sizes(labels, block), content), block)
             else:
                 st.info("Choose at least one format.", icon=":material/info:")
-    lessons.show_try_this(EXPLORER, "explorer")
 
 
 def _sizes(labels: Sequence[str], block: int) -> dict[str, tuple[int, ...]]:

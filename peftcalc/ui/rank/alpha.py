@@ -22,6 +22,13 @@ def alpha() -> None:
     product(example.W, example.B, example.A, rank=2, alpha=2, key="volume")
     lessons.show_presets(SCALING, "scaling")
     st.markdown("##### At the ranks of large models")
+    the_scaling()
+    lessons.show_try_this(SCALING, "scaling")
+
+
+@st.fragment
+def the_scaling() -> None:
+    """The controls and what follows from them: a move runs this alone."""
     controls, result = page.controls_and_result("scaling")
     with controls:
         value = state.slider("Alpha", ALPHAS, "alpha", 16)
@@ -40,7 +47,6 @@ def alpha() -> None:
             )
             show.download_csv(frame, "scaling")
     show.folded("The formula, with these numbers, and as code", "scaling", functools.partial(_formula, method))
-    lessons.show_try_this(SCALING, "scaling")
 
 
 @functools.lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from peftcalc.ui.lessons import rank as data
 from peftcalc.ui.lessons.rank import DROPOUT
 
 
+@lessons.taught(DROPOUT, "dropout")
 def dropout() -> None:
     controls, result = page.controls_and_result("dropout", 0.24)
     with controls:
@@ -38,7 +39,6 @@ def dropout() -> None:
         page.badge("stored run", stored_lesson("rank-dropout").made)
         show.download_csv(frame, "dropout")
     show.folded("The formula, with these numbers, and as code", "dropout", functools.partial(_formula, tuple(rates)))
-    lessons.show_try_this(DROPOUT, "dropout")
 
 
 def _panel(frame: pd.DataFrame, rate: float, highest: float, guessed: bool) -> None:

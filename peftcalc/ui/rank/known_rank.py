@@ -24,8 +24,8 @@ SIZE = 16
 """Rows and columns of the update that is drawn as a product."""
 
 
+@lessons.taught(KNOWN, "known")
 def known_rank() -> None:
-    lessons.show_presets(KNOWN, "known")
     controls, result = page.controls_and_result("known")
     with controls:
         teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
@@ -48,7 +48,6 @@ def known_rank() -> None:
         functools.partial(_floor_formula, teacher_rank, spectrum),
     )
     _as_a_product(teacher_rank, spectrum)
-    lessons.show_try_this(KNOWN, "known")
 
 
 def _asked_for(teacher_rank: int, spectrum: str) -> None:

@@ -20,8 +20,8 @@ from peftcalc.ui.lessons import rank as data
 from peftcalc.ui.lessons.rank import REAL
 
 
+@lessons.taught(REAL, "real")
 def real_update() -> None:
-    lessons.show_presets(REAL, "real")
     controls, result = page.controls_and_result("real", 0.24)
     with controls:
         task = state.menu("Task", ("digits", "names"), "task", "digits", lambda key: TASKS[key].title)
@@ -38,7 +38,6 @@ def real_update() -> None:
         with losses:
             _losses(task)
         page.badge("stored run", f"{stored_lesson('rank-real').made}; spectra of seed 0")
-    lessons.show_try_this(REAL, "real")
 
 
 def _spectrum(task: str, rank: int, guessed: bool) -> None:

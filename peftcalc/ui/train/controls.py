@@ -15,6 +15,7 @@ from peftcalc.lab.tasks.own_text import LONGEST, CleanText, clean_text
 from peftcalc.lab.tasks.task import Task
 from peftcalc.methods import METHODS
 from peftcalc.ui import live, state
+from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.results import note
 
@@ -61,16 +62,17 @@ def row(places: Sequence[DeltaGenerator]) -> Wish:
         rank = state.slider("Rank", RANKS, "rank", 4)
     with alpha:
         alpha = state.slider("Alpha", ALPHAS, "alpha", 16)
-    with more, st.popover("Your text" if name == "own" else "More", width="stretch"):
-        text, trouble = _own_text() if name == "own" else ("", "")
-        options = _task_options(TASKS[name])
-        rate = state.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
-        steps = state.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
-        dropout = state.slider("Dropout", DROPOUTS, "dropout", 0.0)
-        decay = state.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
-        seeds = state.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
-        first = state.slider("First seed", range(10), "seed", 0)
-        device = _device()
+    with more:
+        drawer = Drawer("Your text" if name == "own" else "More", "train", width="stretch")
+        text, trouble = _own_text(drawer) if name == "own" else ("", "")
+        options = _task_options(drawer, TASKS[name])
+        rate = drawer.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
+        steps = drawer.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
+        dropout = drawer.slider("Dropout", DROPOUTS, "dropout", 0.0)
+        decay = drawer.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
+        seeds = drawer.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
+        first = drawer.slider("First seed", range(10), "seed", 0)
+        device = _device(drawer)
     race = Race(
         task=name,
         methods=tuple(method for method in METHODS if method in chosen),
@@ -98,16 +100,19 @@ def too_long(race: Race) -> str:
     return f"That takes about {units.seconds(seconds)}; this server gives a run {units.seconds(limit)}: {advice}."
 
 
-def _own_text() -> tuple[str, str]:
+def _own_text(drawer: Drawer) -> tuple[str, str]:
     """What was pasted, and what is wrong with it."""
-    st.text_area(
-        "Names, one a line, or any text",
-        key=OWN_TEXT,
-        height=200,
-        max_chars=LONGEST,
-        placeholder="Paste 50 names or a page of prose, at most 50,000 characters",
-    )
-    note("It stays in your session: no link, log or history holds it, and nobody else sees it.")
+    if drawer.open:
+        with drawer.box:
+            st.text_area(
+                "Names, one a line, or any text",
+                key=OWN_TEXT,
+                height=200,
+                max_chars=LONGEST,
+                placeholder="Paste 50 names or a page of prose, at most 50,000 characters",
+                persist_state="session",
+            )
+            note("It stays in your session: no link, log or history holds it, and nobody else sees it.")
     text = st.session_state.get(OWN_TEXT) or ""
     if not text.strip():
         return "", "Paste names or a text under **Your text**: the small model learns it."
@@ -115,7 +120,9 @@ def _own_text() -> tuple[str, str]:
         clean = clean_text(text)
     except ValueError as error:
         return "", str(error)
-    note(_what_is_learned(clean))
+    if drawer.open:
+        with drawer.box:
+            note(_what_is_learned(clean))
     return clean.text, ""
 
 
@@ -125,15 +132,15 @@ def _what_is_learned(clean: CleanText) -> str:
     return f"Learned are {kind}{left_out}."
 
 
-def _task_options(task: Task) -> dict[str, Any]:
+def _task_options(drawer: Drawer, task: Task) -> dict[str, Any]:
     """The task's own named choices."""
     return {
-        name: state.menu(name.replace("_", " ").capitalize(), list(allowed), name, task.options[name])
+        name: drawer.menu(name.replace("_", " ").capitalize(), list(allowed), name, task.options[name])
         for name, allowed in task.choices.items()
     }
 
 
-def _device() -> str:
+def _device(drawer: Drawer) -> str:
     """What there is to train on, by name, once a worker has told."""
     titles = dict(live.queue().devices) or {"cpu": "CPU"}
-    return state.menu("Device", list(titles), "device", next(iter(titles)), lambda key: titles[key])
+    return drawer.menu("Device", list(titles), "device", next(iter(titles)), lambda key: titles[key])
