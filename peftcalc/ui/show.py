@@ -94,12 +94,12 @@ def drawn_file(asked: Callable[[], dict[str, Any]], file_format: FileFormat) -> 
 
 
 def folded(label: str, key: str, draw: Callable[[], None]) -> None:
-    """What is drawn when somebody opens it, and costs nothing before; opening it runs nothing else again."""
-    st.fragment(_fold)(label, f"fold-{key}", draw)
+    """What is drawn when somebody opens it, and costs nothing before.
 
-
-def _fold(label: str, key: str, draw: Callable[[], None]) -> None:
-    place = st.expander(label, key=key, on_change="rerun")
+    It is no fragment of its own: Streamlit copies the place of each fragment whenever it is declared, which took a
+    third of a move.
+    """
+    place = st.expander(label, key=f"fold-{key}", on_change="rerun")
     if place.open:
         with place:
             draw()

@@ -94,7 +94,8 @@ async def _open(runtime: Runtime, path: str, query: str) -> list[str]:
 
 
 class _Nobody:
-    """A visitor who hears only of tabs (or of what a page goes deeper into, none of it open), and that the script has come to its end (Streamlit's `SessionClient`)."""
+    """A visitor who hears that the script has come to its end, and the names of tabs, or of what a page goes deeper
+    into, none of it open (Streamlit's `SessionClient`)."""
 
     client_context = None
     """No headers, no cookies, no address."""
