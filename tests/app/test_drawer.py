@@ -49,7 +49,7 @@ def link(page: AppTest) -> dict[str, str]:
 def test_a_closed_drawer_draws_nothing_and_says_its_defaults():
     page = opened()
     assert said(page) == "10 a True 0 -"
-    assert not (page.select_slider or page.selectbox or page.toggle or page.number_input or page.text_input)
+    assert not any([page.select_slider, page.selectbox, page.toggle, page.number_input, page.text_input])
     assert link(page) == {}
 
 
