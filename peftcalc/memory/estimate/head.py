@@ -40,8 +40,10 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
         return ahead, Head(
             _term("log-probabilities and their gradients", f"{each} · T · V", each * words * tokens), "backward"
         )
-    gradients = precision.stream * body.width * tokens + (precision.weight * words * body.width if trained else 0)
+    of_head = precision.weight * words * body.width if trained else 0
+    gradients = precision.stream * body.width * tokens + of_head
     if options.loss == "chunked":
+        gradients += of_head if tokens > positions else 0  # that of one chunk, beside the sum of those before
         total = 12 * words * positions + gradients
         term = _term("log-probabilities and their gradients", f"12 · {count} · V + a·h·T", total)
         return ahead, Head(term, "backward")

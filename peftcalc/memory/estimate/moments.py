@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -112,7 +111,7 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     open_after = [cached] if options.autocast_scope == "step" else []
     ways = _ways(standing, setting)
     work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
-    one = _one_layer(layers, setting)
+    one = _at_work(layers, setting)
     again = one if options.checkpointing else []
     head_gradient = () if earlier else standing.head_gradient
     nearly_all = earlier or standing.nearly_all
@@ -184,8 +183,7 @@ def _kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
     stay = layers if not (options.checkpointing or options.activation_offload) else pinned
     kept = [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in stay]
     if not options.checkpointing:
-        moved = [s for s in layers if s not in pinned]
-        return [*kept, *_one_layer(moved, setting)] if options.activation_offload else kept
+        return [*kept, *_at_work(layers, setting)] if options.activation_offload else kept
     there = min(2, body.layers) if options.activation_offload else body.layers
     size = setting.precision.stream * body.width * options.tokens * there
     if options.activation_offload:
@@ -194,9 +192,15 @@ def _kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
     return [*kept, Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
 
 
-def _one_layer(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
-    """What one layer keeps: everything divided by the number of layers."""
-    depth = setting.body.layers
+def _at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
+    """What one layer keeps: everything divided by the number of layers.
+
+    Where it comes back from the host's memory, it does so for one operator at a time: the largest kind of them counts.
+    """
+    depth, options = setting.body.layers, setting.options
+    if options.activation_offload and not options.checkpointing:
+        moved = [s for s in layers if s.source != INT8]
+        layers = [max(moved, key=lambda s: s.bytes)] if moved else []
     return [
         Term(
             "saved_activations",

@@ -57,10 +57,10 @@ def build_model(settings: Any, architecture: str, method: Method, options: Memor
         model = _base(settings, architecture, options)
         dtype = getattr(torch, options.dtype)
         if isinstance(method, Full):
-            _cast_weights(model, torch.float32 if options.float32_masters else dtype)
+            cast_weights(model, torch.float32 if options.float32_masters else dtype)
             model.train()
             return model
-        _cast_weights(model, dtype)
+        cast_weights(model, dtype)
         if isinstance(method, QLoRA):
             quantize(model, method, options)
         return with_adapters(model, method, options).train()
@@ -151,7 +151,7 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
             return model_class(settings)
 
 
-def _cast_weights(model: Any, dtype: torch.dtype) -> None:
+def cast_weights(model: Any, dtype: torch.dtype) -> None:
     """Parameters in the stored type, buffers (rotary frequencies) as they are, as `from_pretrained` leaves them."""
     keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
     for name, parameter in model.named_parameters():

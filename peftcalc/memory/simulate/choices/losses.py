@@ -31,6 +31,8 @@ def forward_function(
     Raises:
         ValueError: a chunked or fused loss of a model that has no head of its own.
     """
+    if loss == "liger":
+        raise ValueError("loss 'liger' is not simulated; estimate_memory has it, and 'fused' is torch's own")
     if loss == "shifted":
         return _shifted(model, inputs)
     if loss == "standard":
@@ -45,8 +47,6 @@ def forward_function(
     body = getattr(whole, whole.base_model_prefix, None)
     if head is None or body is None or body is whole:
         raise ValueError(f"a {loss} loss needs a model with an output head, and {type(whole).__name__} has none")
-    if loss == "liger":
-        raise ValueError("loss 'liger' is not simulated; estimate_memory has it, and 'fused' is torch's own")
     chunked = loss == "chunked"
     of_hidden = partial(_chunked, size=chunk_size, again=again) if chunked else partial(_fused, size=chunk_size)
     labels, others = inputs["labels"], _without_labels(inputs)

@@ -37,10 +37,15 @@ def quantize(model: Any, method: QLoRA, options: MemoryOptions, device: str = "m
     model.is_quantized = True
     if options.experts == "4bit":
         separate_experts(model, lambda weight: four_bit_linear(weight, method, dtype, device))
+    prepare(model, options)
+
+
+def prepare(model: Any, options: MemoryOptions) -> None:
+    """What peft or TRL do to the weights that are not quantized."""
     if options.preparation == "trl_norms":
         _upcast_norms(model)
     elif options.kbit_upcast and options.preparation == "peft":
-        _upcast_rest(model, dtype)
+        _upcast_rest(model, getattr(torch, options.dtype))
 
 
 def _upcast_norms(model: Any) -> None:
