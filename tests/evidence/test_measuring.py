@@ -1,4 +1,4 @@
-"""A step on a visitor's card: what is refused in a sentence, the row that is sent in, and a dry run on the processor."""
+"""A step on a visitor's card: what is refused in a sentence, the row that is sent in, a dry run on the processor."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_more_tokens_never_take_fewer_seconds(model, method, options, grown):
 
 
 def test_the_kernel_is_that_of_the_card():
-    """On a T4 shared heads leave torch's MATH kernel, which writes attention out; forty heads without a share do not."""
+    """On a T4 shared heads leave torch's MATH kernel, written out; heads of their own do not."""
     shared = speed(LLAMA, LoRA(), "T4", batch=1, sequence=2048, dtype="float16")
     assert "attention, written out" in [term.name for term in shared.terms]
     forced = speed(LLAMA, LoRA(), "T4", batch=1, sequence=2048, dtype="float16", kernel="efficient")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peftcalc.counting.counts import Count
-from peftcalc.memory.estimate.base_formats import FORMATS, ROUNDING, rounded
+from peftcalc.memory.base_formats import FORMATS, ROUNDING, rounded
 from peftcalc.memory.estimate.optimizers import trained_bytes
 from peftcalc.memory.estimate.terms import AUTOGRAD, EXPERTS, KBIT, PEFT, QLORA, TRL, Term
 from peftcalc.memory.options import MemoryOptions

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peftcalc.memory.estimate.base_formats import FORMATS
+from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.model_state import shard
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import StepSetup

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from peftcalc.counting.counts import Part
+from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.anatomy import Anatomy, Attention
-from peftcalc.memory.estimate.base_formats import FORMATS
 from peftcalc.memory.kernels import attention_kernel, shares_heads
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
