@@ -91,7 +91,9 @@ def measure_step(model: Any, settings: Any, options: MemoryOptions, device: str)
     return Reading(*sizes, seconds, loss)
 
 
-def _step(forward: Any, trained: Sequence[nn.Parameter], optimizers: list[Any], options: MemoryOptions, device: str):
+def _step(
+    forward: Any, trained: Sequence[nn.Parameter], optimizers: list[Any], options: MemoryOptions, device: str
+) -> float:
     """`accumulation` passes and an update, as a plain loop and transformers' Trainer make them; the last loss."""
     dtype = getattr(torch, options.dtype)
     cast = options.autocast and dtype != torch.float32

@@ -126,7 +126,7 @@ def one_update(
     size = number_bytes(method, precision)
     on_card = options.optimizer_offload == "none"
     root = {"adamw": size * largest, "adafactor": _adafactor(largest, size)}.get(options.optimizer, 0) if on_card else 0
-    where = "inside" if inside else "outside"
+    where, source = "inside" if inside else "outside", ADAFACTOR if options.optimizer == "adafactor" else ADAM
     return (
         Term(
             "gradients",
@@ -135,7 +135,5 @@ def one_update(
             size * largest,
             IN_BACKWARD,
         ),
-        Term(
-            "temporary_buffers", "what its update holds", "g·N_max", root, ADAM if size * largest == root else ADAFACTOR
-        ),
+        Term("temporary_buffers", "what its update holds", "g·N_max", root, source),
     )
