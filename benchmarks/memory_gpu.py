@@ -122,13 +122,13 @@ def measure(row: Row, device: str) -> dict[str, Any]:
     """The row's step as `python -m peftcalc measure` takes it; bytes of the third one."""
     import torch
 
-    options = asdict(options_of(row, device)) | {"card": None}
-    sizes = {name: options.pop(name) for name in ("batch", "sequence", "card")}
+    options = asdict(options_of(row, device))
+    options = {name: value for name, value in options.items() if name not in ("batch", "sequence", "card")}
     step = measure_memory(
         pc.load_model(config_of(row.model)),
         method_of(row),
-        sizes["batch"],
-        sizes["sequence"],
+        row.batch,
+        row.sequence,
         device,
         dry_run=device == "cpu",
         busy=True,  # what the row before left is reported beside

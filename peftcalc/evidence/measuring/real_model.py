@@ -99,9 +99,8 @@ def _eight_bit(weight: torch.Tensor, bias: bool) -> Any:
     linear: Any = bitsandbytes.Linear8bitLt(
         in_features, out_features, bias, has_fp16_weights=False, threshold=_THRESHOLD, device="meta"
     )
-    linear.weight = bitsandbytes.Int8Params(weight, requires_grad=False, has_fp16_weights=False)._quantize(
-        weight.device.type
-    )
+    eight_bit: Any = bitsandbytes.Int8Params
+    linear.weight = eight_bit(weight, requires_grad=False, has_fp16_weights=False)._quantize(weight.device.type)
     return linear
 
 

@@ -89,7 +89,8 @@ def eight_bit_linear(weight: torch.Tensor, device: str, bias: bool = False) -> A
     out_features, in_features = weight.shape
     linear: Any = OnCuda(in_features, out_features, bias, has_fp16_weights=False, device=device)
     codes = torch.empty(weight.shape, dtype=torch.int8, device=device)
-    linear.weight = bitsandbytes.Int8Params(codes, requires_grad=False, has_fp16_weights=False)
+    eight_bit: Any = bitsandbytes.Int8Params
+    linear.weight = eight_bit(codes, requires_grad=False, has_fp16_weights=False)
     linear.state.CB, linear.state.SCB = linear.weight, torch.empty(out_features, device=device)
     return linear
 
