@@ -24,6 +24,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import peftcalc as pc
+from peftcalc.evidence.measuring.readings import measure_memory
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import METHODS, Method, make_method
 
@@ -112,70 +113,34 @@ def measure_all(chosen: list[Row], device: str) -> None:
             left = torch.cuda.memory_allocated()
         try:
             result = measure(row, device)
-        except torch.OutOfMemoryError:
-            result = {"note": "out of memory"}
         except Exception as error:  # one row's failure is that row's affair
             result = {"note": f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"}
         print(json.dumps(asdict(row) | result | {"left_before": left}), flush=True)
 
 
 def measure(row: Row, device: str) -> dict[str, Any]:
-    """Three real training steps; bytes of the last one."""
+    """The row's step as `python -m peftcalc measure` takes it; bytes of the third one."""
     import torch
 
-    options = options_of(row, device)
-    model = real_model(row, device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4)
-    codes = torch.zeros(row.batch, row.sequence, dtype=torch.long, device=device)
-    for step in range(3):
-        if step == 2 and device == "cuda":
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        optimizer.zero_grad()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=options.autocast):
-            output = model(input_ids=codes, labels=codes, use_cache=False)
-        output.loss.backward()
-        optimizer.step()
-        del output
-    on_gpu = device == "cuda"
-    return {
-        "measured_allocated": torch.cuda.max_memory_allocated() if on_gpu else None,
-        "measured_reserved": torch.cuda.max_memory_reserved() if on_gpu else None,
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu (dry run)",
-        "torch": torch.__version__,
+    options = asdict(options_of(row, device))
+    options = {name: value for name, value in options.items() if name not in ("batch", "sequence", "card")}
+    step = measure_memory(
+        pc.load_model(config_of(row.model)),
+        method_of(row),
+        row.batch,
+        row.sequence,
+        device,
+        dry_run=device == "cpu",
+        busy=True,  # what the row before left is reported beside
+        **options,
+    )
+    found = {"device": step.device.label if step.device.card else "cpu (dry run)", "torch": torch.__version__}
+    if step.ran_out:
+        return found | {"note": "out of memory"}
+    return found | {
+        "measured_allocated": step.allocated_bytes or None,
+        "measured_reserved": step.reserved_bytes or None,
     }
-
-
-def real_model(row: Row, device: str) -> Any:
-    """The model with random weights on the device, as `from_pretrained` and peft would leave it."""
-    import torch
-    import transformers
-    from peft import get_peft_model, prepare_model_for_kbit_training
-
-    from peftcalc.memory.simulate.training_model import quantize_linears
-    from peftcalc.methods import QLoRA
-    from peftcalc.models.configs.transformers_classes import quiet
-
-    method = method_of(row)
-    settings = transformers.LlamaConfig.from_dict(config_of(row.model))
-    settings._attn_implementation = "sdpa"
-    torch.set_default_dtype(torch.bfloat16)  # a process of its own: nobody else sees this
-    with quiet(), torch.device(device):
-        model: Any = transformers.LlamaForCausalLM(settings)
-    torch.set_default_dtype(torch.float32)
-    with quiet():
-        if isinstance(method, QLoRA):
-            quantize_linears(model, method, torch.bfloat16, device)
-            prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        if method.has_adapter:
-            model = get_peft_model(model, method.to_peft())  # type: ignore[arg-type]
-        if row.checkpointing:
-            base = model.get_base_model() if method.has_adapter else model
-            base.gradient_checkpointing_enable({"use_reentrant": False})
-            if method.has_adapter:
-                base.enable_input_require_grads()
-    return model.train()
 
 
 def predict(row: Row, device: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ COMMANDS = (
     "speed",
     "fit",
     "serving",
+    "measure",
     "advise",
     "quantize",
     "train",

@@ -91,6 +91,7 @@ NEEDS = {
     ("fit", "CONFIG", "T4"): "a config outside the catalogue needs torch: " + LAB,
     ("advise", "CONFIG", "T4"): "a config outside the catalogue needs torch: " + LAB,
     ("memory", MODEL, "--simulate"): "a simulation needs torch: " + LAB,
+    ("measure", MODEL): "a measurement needs torch: " + LAB,
     ("quantize", "--normal", "8x8"): "this command needs torch: " + LAB,
     ("train", "--steps", "1"): "this command needs torch: " + LAB,
     ("sweep", "--steps", "1"): "a sweep needs torch: " + LAB,

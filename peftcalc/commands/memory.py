@@ -35,10 +35,13 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=number, default=1, help="sequences in one forward pass (default 1)")
     parser.add_argument("--sequence", type=number, default=2048, help="tokens of each (default 2048)")
     parser.add_argument("--accumulation", type=number, default=1, help="forward passes before an update (default 1)")
+    parser.add_argument(
+        "--chunk-size", type=number, default=1024, help="positions in a chunk of a chunked or fused loss (default 1024)"
+    )
     parser.add_argument("--gpus", type=number, default=1, help="GPUs over which --sharding divides (default 1)")
     for name, values in CHOICES.items():
         default = _DEFAULTS[name]
-        parser.add_argument(f"--{name}", default=default, help=f"{', '.join(values)} (default {default})")
+        parser.add_argument(*_flags(name), default=default, help=f"{', '.join(values)} (default {default})")
     for name, text in SWITCHES.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -48,9 +51,14 @@ def add_step(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _flags(name: str) -> tuple[str, ...]:
+    """With hyphens, and as the option is called in Python."""
+    return tuple(dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")))
+
+
 def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_step` say, without batch and sequence: the named options of `estimate_memory`."""
-    return {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus")}
+    return {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus", "chunk_size")}
 
 
 def run(arguments: argparse.Namespace) -> int | None:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from peftcalc.methods import Method, make_method
+from peftcalc.methods import ALL_LINEAR, Method, make_method
 
 TABLE = Path(__file__).parent / "data" / "memory_measured.csv"
 
@@ -82,4 +82,11 @@ def _method(row: dict[str, str]) -> Method:
     }
     if row["double_quant"]:
         named["double_quant"] = row["double_quant"] == "True"
-    return make_method(row["method"], targets=tuple(row["targets"].split()), **named)
+    return make_method(row["method"], targets=_targets(row["targets"]), **named)
+
+
+def _targets(text: str) -> str | tuple[str, ...]:
+    """Names divided by spaces; "all-linear" or a regular expression as they are."""
+    names = tuple(text.split())
+    plain = all(character.isalnum() or character in "_.-" for name in names for character in name)
+    return names if plain and text != ALL_LINEAR else text

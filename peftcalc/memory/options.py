@@ -43,6 +43,8 @@ CHOICES: dict[str, dict[str, str]] = {
         "adamw_8bit": "AdamW of bitsandbytes with both moments in 8 bits and a float32 scale for each block of 256.",
         "paged_adamw_8bit": "The 8-bit moments in memory that the driver may move to the host: none is counted here.",
         "paged_adamw_32bit": "Float32 moments in memory that the driver may move to the host: none is counted here.",
+        "adafactor": "Adafactor of transformers without momentum: of each matrix one second moment a row and one a "
+        "column; the update holds a few float32 copies of one tensor.",
         "sgd": "Plain gradient descent without momentum: no states.",
         "sgd_momentum": "Gradient descent with momentum: one buffer of the trained weight's type.",
     },
@@ -50,14 +52,48 @@ CHOICES: dict[str, dict[str, str]] = {
         "standard": "The logits of all positions are made, copied to float32 and kept for the backward pass.",
         "shifted": "The standard loss of earlier releases of transformers 4 (4.48 among them): the float32 logits are "
         "copied once more, shifted by one position.",
-        "chunked": "Logits are made for 1,024 positions at a time, and once more in the backward pass; none are kept.",
-        "fused": "Logits and gradients are made in chunks in the forward pass, as Liger's kernel does; none are kept.",
+        "chunked": "Logits are made for `chunk_size` positions at a time, and once more in the backward pass; none are "
+        "kept.",
+        "fused": "Logits and gradients are made in chunks in the forward pass, by torch's operators; none are kept.",
+        "liger": "As fused, by Liger's kernel: gradients take the logits' place, and a chunk is as many positions as "
+        "make the logits about as large as the hidden states, whatever `chunk_size` says.",
     },
     "autocast_scope": {
         "forward": "Autocast is left after the forward pass, as under transformers' Trainer: the half-precision copies "
         "of trained weights that it caches are there while the loss is computed, and gone in the backward pass.",
         "step": "Autocast stays open over the backward pass: with checkpointing the cached copies stay until the last "
         "layer has been computed again.",
+    },
+    "base_format": {
+        "4bit": "bitsandbytes' 4 bits, as the method says: nf4 or fp4, doubly quantized or not.",
+        "int8": "LLM.int8 of bitsandbytes: a byte a weight and a float32 scale a row; each layer keeps its input for "
+        "the backward pass, in which the weight is made dense.",
+        "gptq": "GPTQ in 4 bits and groups of 128: dense weights stay from a layer's forward product to its backward "
+        "one, for GPTQModel's torch kernel multiplies by them.",
+        "awq": "AWQ in 4 bits and groups of 128, trained through GPTQModel's torch kernel, like GPTQ.",
+        "mxfp4": "MXFP4 in blocks of 32 that share a byte, as gpt-oss is published: its experts alone, where there are "
+        "any, are in 4 bits. transformers makes it dense before it trains: choose LoRA for that.",
+    },
+    "preparation": {
+        "peft": "What `kbit_upcast` and `adapters_float32` say.",
+        "trl": "TRL from 0.24 on: nothing is cast to float32, and adapters over a quantized base are in the dtype.",
+        "trl_norms": "TRL up to 0.23: norms in float32, and so the hidden states too; embeddings, head and adapters in "
+        "the dtype.",
+    },
+    "kernels": {
+        "eager": "transformers' and peft's own operators, one kernel each.",
+        "fused": "Norms, rotary embedding and loss are one kernel each, and the sums around A and B where the base has "
+        "4 bits (fms-acceleration): norms keep their input as it is.",
+        "liger": "Norms, rotary embedding, activation and loss are one kernel each; adapters stay peft's own. Of "
+        "the MLP, gate and up-projection are kept and the activation is computed again.",
+        "unsloth": "As liger, and the sums around A and B belong to their products, over any base.",
+        "compiled": "torch.compile joins elementwise operators, residual sums included, into few kernels; memory is "
+        "counted as eager, which is more.",
+    },
+    "optimizer_offload": {
+        "none": "The optimizer's states lie on the GPU.",
+        "states": "States lie in the host's memory, where the update is made (torchao's CPUOffloadOptimizer).",
+        "gradients": "Gradients too leave the GPU as soon as each is there; where batches are accumulated they stay.",
     },
     "experts": {
         "float": "Fused stacks of experts stay in half precision: bitsandbytes quantizes linear layers only.",
@@ -84,6 +120,10 @@ SWITCHES: dict[str, str] = {
     "query head, and the memory-efficient kernel takes the place of flash. A single sequence needs no padding.",
     "keep_outputs": "The training loop holds the model's output until the step ends, and with it the logits (those of "
     "the last chunk where the loss is chunked); transformers' Trainer lets them go.",
+    "activation_offload": "What the layers keep lies in the host's memory and comes back for one layer at a time, as "
+    "under torchtune and TRL; with checkpointing, as under Unsloth, that is the layers' inputs.",
+    "optimizer_in_backward": "Each weight is updated and its gradient freed as soon as the gradient is there "
+    "(torchtune, LOMO); where batches are accumulated, gradients must stay and this does nothing.",
     "checkpointing": "Only the input of each layer is kept, and the layer is computed again in the backward pass.",
 }
 """Options that are on or off, each with one sentence of what "on" does."""
@@ -97,6 +137,7 @@ class MemoryOptions:
         batch: sequences in one forward pass on one GPU.
         sequence: tokens of each.
         accumulation: forward and backward passes before one optimizer step.
+        chunk_size: positions of which the chunked and the fused loss make logits at a time.
         gpus: data-parallel GPUs over which `sharding` divides.
         card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
             capability 8.0.
@@ -127,10 +168,18 @@ class MemoryOptions:
     sharding: str = "ddp"
     autocast_scope: str = "forward"
     experts: str = "float"
+    chunk_size: int = 1024
+    base_format: str = "4bit"
+    preparation: str = "peft"
+    kernels: str = "eager"
+    optimizer_offload: str = "none"
+    activation_offload: bool = False
+    optimizer_in_backward: bool = False
     card: str | Gpu | None = None
 
     def __post_init__(self) -> None:
         limits = {"batch": MAX_BATCH, "sequence": MAX_SEQUENCE, "accumulation": MAX_BATCH, "gpus": MAX_GPUS}
+        limits["chunk_size"] = MAX_SEQUENCE
         for name, limit in limits.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, limit))
         for name, values in CHOICES.items():
@@ -166,6 +215,12 @@ class MemoryOptions:
     def tokens(self) -> int:
         """Tokens in one forward pass: batch · sequence."""
         return self.batch * self.sequence
+
+    @property
+    def gradients_stay(self) -> bool:
+        """Whether every gradient waits on the GPU until the backward pass is over."""
+        leave = self.optimizer_in_backward or self.optimizer_offload == "gradients"
+        return self.accumulation > 1 or not leave
 
     @property
     def masked(self) -> bool:

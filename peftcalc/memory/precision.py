@@ -22,7 +22,9 @@ class Precision:
     dtype: int
     """e: the dtype of matrix products."""
     weight: int
-    """Of a base weight that is not quantized; the head, embeddings and norms included."""
+    """Of a base weight that is not quantized; the head and embeddings included."""
+    norm: int
+    """Of a norm's weight."""
     stream: int
     """a: of the hidden states between layers."""
     product: int
@@ -47,9 +49,11 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     """The bytes that this method has under these options.
 
     Autocast has no effect in float32. `float32_masters` concerns full fine-tuning only. A 4-bit layer answers in the
-    type of its input, so norms that answer in float32 make float32 hidden states: norms cast by `kbit_upcast`, and
-    under autocast every LayerNorm, since that is on autocast's float32 list. Over a divided 4-bit base the hidden
-    states between layers are taken as float32: inferred from Llama-2-70B on two A100s (fms-acceleration), not read.
+    type of its input, so norms that answer in float32 make float32 hidden states: norms cast by `kbit_upcast` or TRL's
+    older preparation, and under autocast every LayerNorm, since that is on autocast's float32 list. The products of
+    GPTQ and AWQ are torch's own, which autocast casts; peft leaves a GPTQ model as it is. Over a divided 4-bit base the
+    hidden states between layers are taken as float32: inferred from Llama-2-70B on two A100s (fms-acceleration), not
+    read.
 
     Args:
         method, options: the set-up.
@@ -58,16 +62,20 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     dtype = DTYPE_BYTES[options.dtype]
     autocast = options.autocast and dtype < 4
     masters = options.float32_masters and not method.has_adapter
-    upcast = method.quantized and options.kbit_upcast
+    prepared = options.preparation if method.quantized else "peft"
+    upcast = method.quantized and options.kbit_upcast and prepared == "peft" and options.base_format != "gptq"
+    float_norms = upcast or prepared == "trl_norms"
     divided = options.gpus > 1 and options.sharding == "zero3"
-    answers_in_float32 = method.quantized and (options.kbit_upcast or (autocast and layer_norms))
+    follows = method.quantized and not (autocast and options.base_format in ("gptq", "awq"))
+    answers_in_float32 = follows and (float_norms or (autocast and layer_norms))
     weight = 4 if masters or upcast else dtype
-    stream = 4 if answers_in_float32 or (divided and method.quantized) else weight
+    stream = 4 if answers_in_float32 or float_norms or (divided and method.quantized) else weight
     product = 4 if answers_in_float32 else dtype if autocast else weight
-    adapter = 4 if options.adapters_float32 else dtype
+    adapter = 4 if options.adapters_float32 and prepared == "peft" else dtype
     return Precision(
         dtype=dtype,
         weight=weight,
+        norm=4 if float_norms else weight,
         stream=stream,
         product=product,
         attention=dtype if autocast else product,

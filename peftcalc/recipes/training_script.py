@@ -36,6 +36,7 @@ OPTIMIZERS = {
     "adamw_8bit": "adamw_bnb_8bit",
     "paged_adamw_8bit": "paged_adamw_8bit",
     "paged_adamw_32bit": "paged_adamw_32bit",
+    "adafactor": "adafactor",
     "sgd": "sgd",
 }
 """Our names of optimizers, and the Trainer's."""
@@ -46,6 +47,7 @@ CLASSES = {
     "adamw_8bit": ("bitsandbytes.optim.AdamW8bit",),
     "paged_adamw_8bit": ("bitsandbytes.optim.PagedAdamW8bit",),
     "paged_adamw_32bit": ("bitsandbytes.optim.PagedAdamW32bit",),
+    "adafactor": ("transformers.optimization.Adafactor", "scale_parameter=False", "relative_step=False"),
     "sgd": ("torch.optim.SGD",),
 }
 """The same as classes with their arguments, for an optimizer that the Trainer is given (LoRA+)."""

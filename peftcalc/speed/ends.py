@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from peftcalc.memory.estimate.terms import ADAM, ADAM_8BIT, LIGER, LOSS
+from peftcalc.memory.estimate.terms import ADAFACTOR, ADAM, ADAM_8BIT, HOST_OPTIMIZER, LIGER, LOSS
 from peftcalc.speed.products import KAPLAN
 from peftcalc.speed.work import COMPUTE, MEMORY, SpeedSetup, Work
 
-_ACCESSES = {"adamw": 21, "adamw_fused": 7, "sgd": 3, "sgd_momentum": 6}
+_ACCESSES = {"adamw": 21, "adamw_fused": 7, "sgd": 3, "sgd_momentum": 6, "adafactor": 22}
 """Reads and writes of one trained number in an update. AdamW for all tensors at once is eight operators: decay 2,
-first moment 3, second moment 2 + 4, root 2, correction 2, ε 2, step 4 (torch/optim/adamw.py, _multi_tensor_adamw)."""
+first moment 3, second moment 2 + 4, root 2, correction 2, ε 2, step 4 (torch/optim/adamw.py, _multi_tensor_adamw).
+Adafactor: square 2, ε 2, means of rows and columns 2, their product 1, times the gradient 3, two norms 2, clipping 2,
+rate 2, decay and step 6 (transformers 5.23, optimization.py)."""
 _CLIPPING = 3
 """Reads and writes that clipping by the norm of all gradients adds; transformers' Trainer clips at 1."""
 
@@ -32,7 +34,7 @@ def head_and_loss(setup: SpeedSetup) -> Iterator[Work]:
     if precision.autocast and precision.weight == 4:
         size = (4 + precision.dtype) * weights
         yield setup.traffic("cast of the head's weight", "6·V·h / B", size, 1, "torch.autocast")
-    fused = setup.fused or options.loss == "fused"
+    fused = setup.fused or options.loss in ("fused", "liger")
     cast = 4 + precision.logits if not float32 else 0
     each = 3 * precision.logits if fused else 2 * cast + 8 + 12
     each += 8 if options.loss == "shifted" else 0  # older releases copy the float32 logits once more
@@ -46,12 +48,14 @@ def update(setup: SpeedSetup) -> Work:
     trained = sum(part.trainable for part in step.parts)
     size = step.precision.adapter if step.method.has_adapter else step.precision.weight
     name = step.options.optimizer
-    if name.endswith("8bit"):
+    if step.options.optimizer_offload != "none":
+        each, source = 2 * size, HOST_OPTIMIZER
+    elif name.endswith("8bit"):
         each, source = (3 + _CLIPPING) * size + 4, ADAM_8BIT
     elif name == "paged_adamw_32bit":
         each, source = (3 + _CLIPPING) * size + 16, ADAM_8BIT
     else:
-        each, source = (_ACCESSES[name] + _CLIPPING) * size, ADAM
+        each, source = (_ACCESSES[name] + _CLIPPING) * size, ADAFACTOR if name == "adafactor" else ADAM
     tensors = sum(2 * part.repeats for part in step.parts)
     seconds = each * trained / setup.machine.bandwidth
     return Work("the update", f"{each:g} · N_trained / B", seconds, MEMORY, 2 * tensors, source)

@@ -55,7 +55,7 @@ def estimate_speed(
         card: a name from the table of cards, such as "A100 80GB".
         batch: sequences in one forward pass on one GPU.
         sequence: tokens of each, padding included.
-        kernels: "eager", "fused", "unsloth" or "compiled" (`peftcalc.speed.options.KERNELS`).
+        kernels: "eager", "fused", "liger", "unsloth" or "compiled" (`peftcalc.speed.options.KERNELS`).
         options: the named choices of `peftcalc.memory.options.MemoryOptions`, and `dequantization` and `experts` of
             `peftcalc.speed.options`.
 
@@ -81,8 +81,8 @@ def speed_setup(
     **options: Any,
 ) -> SpeedSetup:
     """The step that these choices describe; `constants` are for the script that fits them."""
-    chosen, own = split_options(options, batch, sequence)
     found, model = gpu(card), load_model(shapes)
+    chosen, own = split_options(options | {"card": found}, batch, sequence)
     body = _body(model)
     chosen = replace(chosen, sequence=body.pieces) if body.pieces else chosen
     precision = precision_of(method, chosen, any(is_layer_norm(group) for group in body.norms))

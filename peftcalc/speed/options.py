@@ -1,21 +1,14 @@
-"""The choices that change how long a step takes and not what it needs of memory, each with one sentence."""
+"""The choices that change how long a step takes, each with one sentence; those of memory are taken from there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from peftcalc.checks import one_of
-from peftcalc.memory.options import MemoryOptions, make_options
+from peftcalc.memory.options import CHOICES, MemoryOptions, make_options
 
-KERNELS = {
-    "eager": "transformers' and peft's own operators, one kernel each.",
-    "fused": "Norms, rotary embedding and loss are one kernel each, and the sums around A and B where the base has 4 "
-    "bits (fms-acceleration).",
-    "liger": "Norms, rotary embedding, activation and loss are one kernel each; adapters stay peft's own.",
-    "unsloth": "As liger, and the sums around A and B belong to their products, over any base.",
-    "compiled": "torch.compile joins elementwise operators, residual sums included, into few kernels.",
-}
-"""Who wrote the kernels of a step."""
+KERNELS = CHOICES["kernels"]
+"""Who wrote the kernels of a step; memory has the same choice."""
 
 DEQUANTIZATIONS = {
     "bitsandbytes": "4-bit weights are made dense by one kernel, before each product.",
@@ -24,16 +17,10 @@ DEQUANTIZATIONS = {
 }
 """How a 4-bit weight becomes dense."""
 
-EXPERTS = {
-    "float": "Stacked experts are not quantized: bitsandbytes replaces linear layers only.",
-    "4bit": "Experts are quantized like other linear layers, as in stacks whose experts are modules.",
-}
-"""What a 4-bit base does with its experts."""
-
 OWN: dict[str, tuple[dict[str, str], str]] = {
     "kernels": (KERNELS, "eager"),
     "dequantization": (DEQUANTIZATIONS, "bitsandbytes"),
-    "experts": (EXPERTS, "float"),
+    "experts": (CHOICES["experts"], "float"),
 }
 """Each choice of this room: its values with their sentences, and its default."""
 

@@ -68,6 +68,10 @@ def notes(setup: SpeedSetup, card: Gpu, wide: Spread) -> Iterator[str]:
         )
     if options.optimizer.startswith("paged"):
         yield "moments are taken to stay on the card; paging them over the bus is not counted"
+    if options.optimizer_offload != "none" or options.activation_offload:
+        yield "what is offloaded is taken to be on its way while the card works; the bus and the host are not counted"
+    if step.method.quantized and options.base_format != "4bit":
+        yield f"a base in {options.base_format} is timed as one in bitsandbytes' 4 bits; it was never checked"
     yield from _of_the_model(setup)
 
 

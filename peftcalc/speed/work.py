@@ -43,7 +43,7 @@ class SpeedSetup:
     kernels: str = "eager"
     dequantization: str = "bitsandbytes"
     experts: str = "float"
-    """The last three are choices of `peftcalc.speed.options`."""
+    """The last three are choices of `peftcalc.speed.options`, two of them memory's too."""
     tokens: int = field(init=False)
     """T"""
     forwards: int = field(init=False)

@@ -39,6 +39,7 @@ MEMORY_CONTROLS = {
     "method": "Full",
     "gpus": "4",
     "accumulation": "4",
+    "chunk_size": "256",
     **{name: list(values)[-1] for name, values in CHOICES.items()},
     **{name: "true" for name in SWITCHES if name != "checkpointing"},
 }
@@ -47,7 +48,7 @@ ON_BY_DEFAULT = ("autocast", "adapters_float32", "kbit_upcast", "padding", "keep
 MEMORY_CONTROLS |= dict.fromkeys(ON_BY_DEFAULT, "false")
 NEED_ANOTHER = {"gpus": {"sharding": "zero3"}, "sharding": {"gpus": "4"}, "padding": {"batch": "4"}}
 """What must stand beside a control for it to change anything."""
-DRAWN_ELSEWHERE = {"tokens", "price", "kernels", "model-hub", "memory-guess"}
+DRAWN_ELSEWHERE = {"tokens", "price", "model-hub", "memory-guess"}
 """Controls that change what no snippet shows: hours and money, a guess, a model by name on the hub."""
 OPEN = {"terms": "true", "code": "true"}
 """The boxes of the page that are drawn when they are opened."""

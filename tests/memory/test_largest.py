@@ -31,7 +31,11 @@ METHODS = st.one_of(
     ),
 )
 OPTIONS = st.fixed_dictionaries(
-    {"accumulation": st.sampled_from((1, 8)), "gpus": st.sampled_from((1, 2, 7))},
+    {
+        "accumulation": st.sampled_from((1, 8)),
+        "gpus": st.sampled_from((1, 2, 7)),
+        "chunk_size": st.sampled_from((64, 1024)),
+    },
     optional={name: st.sampled_from(list(values)) for name, values in CHOICES.items()}
     | dict.fromkeys(SWITCHES, st.booleans()),
 )

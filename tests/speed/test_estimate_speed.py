@@ -90,6 +90,18 @@ def test_more_tokens_never_take_fewer_seconds(model, method, options, grown):
     assert more >= less * (1 - 1e-9)
 
 
+def test_the_kernel_is_that_of_the_card():
+    """On a T4 shared heads leave torch's MATH kernel, written out; heads of their own do not."""
+    shared = speed(LLAMA, LoRA(), "T4", batch=1, sequence=2048, dtype="float16")
+    assert "attention, written out" in [term.name for term in shared.terms]
+    forced = speed(LLAMA, LoRA(), "T4", batch=1, sequence=2048, dtype="float16", kernel="efficient")
+    assert "attention" in [term.name for term in forced.terms]
+    assert forced.seconds_per_step < shared.seconds_per_step
+    alone = speed("openai-community/gpt2", LoRA(targets=("c_attn",)), "T4", sequence=1024, dtype="float16")
+    assert "attention" in [term.name for term in alone.terms]
+    assert "attention" in [term.name for term in speed(LLAMA, LoRA(), "A100 80GB", sequence=2048).terms]
+
+
 @settings(max_examples=25, deadline=None)
 @given(models, methods, steps)
 def test_checkpointing_is_never_faster_nor_is_written_out_attention(model, method, options):

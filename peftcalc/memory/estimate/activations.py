@@ -13,7 +13,17 @@ from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, Anatomy, Linear
 from peftcalc.memory.estimate.saved_attention import saved_in_attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import AUTOGRAD, CACHE, PEFT, PEFT_DORA, Term
+from peftcalc.memory.estimate.terms import (
+    AUTOGRAD,
+    CACHE,
+    GPTQ,
+    INT8,
+    LIGER_MLP,
+    LIGER_NORM,
+    PEFT,
+    PEFT_DORA,
+    Term,
+)
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModuleGroup
@@ -30,9 +40,11 @@ def saved_in_layers(setting: StepSetup) -> list[Saved]:
     tokens, share = setting.options.tokens, setting.reached
     reached = tokens if share == 1 else tokens * share
     body = [*_norms(setting), *saved_in_attention(setting), *_feed_forward(setting), *_dropouts(setting)]
-    linears = (
-        [*_trained_inputs(setting)] if setting.trained else [*_adapter_inputs(setting), *_parameter_adapters(setting)]
-    )
+    if setting.trained:
+        linears = [*_trained_inputs(setting)]
+    else:
+        seen: set[str] = set()
+        linears = [*_base_inputs(setting, seen), *_adapter_inputs(setting, seen), *_parameter_adapters(setting)]
     scaled = [Saved(s.name, s.formula, s.bytes * reached, s.source) for s in body]
     scaled += [Saved(s.name, s.formula, s.bytes * tokens, s.source) for s in linears]
     return [term for term in (*scaled, *_weight_casts(setting)) if term.bytes]
@@ -42,6 +54,11 @@ def _norms(setting: StepSetup) -> Iterator[Saved]:
     """RMSNorm is written out: a float32 copy of its input and one root a row, and the normed values if trained."""
     precision, body = setting.precision, setting.body
     written = [(group, _rows(group, body)) for group in body.norms if not is_layer_norm(group)]
+    if setting.fused_norms and written:
+        size = precision.stream
+        kept = sum(group.repeats * (size * group.parameters_each + 4) * rows for group, rows in written)
+        yield Saved("inputs of RMSNorms, one kernel each", "L · T · Σ (a·h + 4)", kept, LIGER_NORM)
+        written = []
     copies = sum(group.repeats * (4 * group.parameters_each + 4) * rows for group, rows in written)
     yield Saved("inputs of RMSNorms in float32", "L · T · Σ (4·h + 4)", copies, AUTOGRAD)
     if setting.trained:
@@ -85,6 +102,12 @@ def _feed_forward(setting: StepSetup) -> Iterator[Saved]:
         if mlp.activation in _POWERS and setting.precision.autocast:
             kept = size + 3 * 4
         kept += 2 * size if mlp.gated else 0
+        if setting.fused_activations and mlp.gated:
+            kept = 2 * size
+            yield Saved(
+                "gate and up-projection of the MLP", f"L · T · {kept}·f", kept * mlp.width * mlp.repeats, LIGER_MLP
+            )
+            continue
         name = "gate, activation and up-projection of the MLP" if mlp.gated else "what the MLP's activation keeps"
         yield Saved(name, f"L · T · {kept}·f", kept * mlp.width * mlp.repeats, AUTOGRAD)
     for experts in body.experts:
@@ -130,13 +153,31 @@ def _keeps_output(setting: StepSetup) -> bool:
     return any(mlp.activation == "relu" and not mlp.gated for mlp in setting.body.mlps)
 
 
-def _adapter_inputs(setting: StepSetup) -> Iterator[Saved]:
+def _base_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
+    """LLM.int8 keeps each layer's input, whether it is trained or not; those that read one tensor share it.
+
+    It keeps them beside what autograd saves, so neither checkpointing nor offload sees them.
+    """
+    if not (setting.method.quantized and setting.options.base_format == "int8"):
+        return
+    precision = setting.precision
+    there = setting.keeps_output and not setting.options.checkpointing
+    sizes = {HEADS: 0 if there else precision.attention, MLP_HIDDEN: precision.product}
+    total = 0
+    for linear in setting.body.linears:
+        if linear.source not in seen:
+            seen.add(linear.source)
+            size = sizes.get(linear.reads, max(precision.stream, precision.norm))
+            total += linear.group.repeats * linear.group.in_features * size
+    yield Saved("inputs of the 8-bit layers", "L · T · Σ in · a", total, INT8)
+
+
+def _adapter_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
     """What adapters keep: their input, the result of A, the dropout's mask, and for DoRA two results."""
     method = setting.method
     assert isinstance(method, LoRA)
     precision, adapters = setting.precision, setting.adapters
     inputs = ranks = masks = dora = 0
-    seen: set[str] = set()
     for linear in setting.body.linears:
         for part in adapters.get(linear.group.template, ()):
             inputs += part.repeats * part.in_features * _adapter_copy(linear, setting, method, seen)
@@ -182,7 +223,9 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
 def cached_copies(setting: StepSetup) -> Term:
     """The copies of trained weights that autocast caches while it is open, where no layer keeps them anyway."""
     copies = (
-        [term for term in _weight_casts(setting) if "autocast" in term.name] if setting.options.checkpointing else []
+        [term for term in _weight_casts(setting) if "autocast" in term.name]
+        if setting.options.checkpointing or setting.options.activation_offload
+        else []
     )
     size = round(sum(term.bytes for term in copies))
     return Term("saved_activations", "copies of trained weights, cached by autocast", "e · N_trained", size, CACHE)
@@ -200,6 +243,8 @@ def _weight_casts(setting: StepSetup) -> Iterator[Saved]:
     if precision.autocast and precision.adapter == 4:
         casts = sum(part.repeats * part.rank * (part.in_features + part.out_features) for part in parts)
         yield Saved("A and B cast by autocast", "e · Σ r·(in + out)", precision.dtype * casts, AUTOGRAD)
+    if dense := setting.dense_bytes:
+        yield Saved("dense weights of the quantized layers", "e · N₄", dense, GPTQ)
     stacks = sum(part.repeats * part.base for part in parts if _is_bare(part))
     yield Saved("adapted expert stacks, W + s·B·A", "e · N", precision.dtype * stacks, PEFT)
     if method.decomposed and isinstance(method, LoRA) and method.dropout:

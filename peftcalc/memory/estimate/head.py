@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peftcalc.memory.estimate.anatomy import Anatomy
-from peftcalc.memory.estimate.terms import LIGER, LOSS, Term
+from peftcalc.memory.estimate.terms import LIGER, LIGER_CHUNK, LOSS, Term
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
-
-CHUNK = 1024
-"""Positions of which the chunked and the fused loss make logits at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,13 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
     The standard loss holds float32 log-probabilities and, when its backward pass begins, two gradients as large: 12
     bytes for each token and word. Its forward pass holds the logits, their float32 copy and the log-probabilities, at
     most 10 to 12; the older one has another float32 copy, shifted by a position: 14 to 16. A chunked loss does this for
-    1,024 positions at a time. A fused one makes logits, their float32 copy and probabilities of 1,024 positions while
-    the chunk before still has its probabilities and gradient.
+    C positions at a time. A fused one makes logits, their float32 copy and probabilities of C positions while the chunk
+    before still has its probabilities and gradient. Liger's writes gradients over the logits; those of the chunk before
+    are there until the next are made.
     """
     words, tokens = body.vocabulary, options.tokens
-    positions = tokens if options.loss in ("standard", "shifted") else min(tokens, CHUNK)
-    count = "T" if positions == tokens else "min(T, 1024)"
+    positions = _positions(body, options)
+    count = "T" if options.loss in ("standard", "shifted") else f"min(T, {options.chunk_size})"
     softcap = precision.logits if body.softcap else 0
     copies = 8 + (precision.logits if precision.logits < 4 else 0) + (4 if options.loss == "shifted" else 0) + softcap
     ahead = _term("logits, float32 copies and log-probabilities", f"{copies} · {count} · V", copies * words * positions)
@@ -42,22 +40,45 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
         return ahead, Head(
             _term("log-probabilities and their gradients", f"{each} · T · V", each * words * tokens), "backward"
         )
-    gradients = precision.stream * body.width * tokens + (precision.weight * words * body.width if trained else 0)
+    of_head = precision.weight * words * body.width if trained else 0
+    gradients = precision.stream * body.width * tokens + of_head
     if options.loss == "chunked":
+        gradients += of_head if tokens > positions else 0  # that of one chunk, beside the sum of those before
         total = 12 * words * positions + gradients
-        term = _term("log-probabilities and their gradients", "12 · min(T, 1024) · V + a·h·T", total)
+        term = _term("log-probabilities and their gradients", f"12 · {count} · V + a·h·T", total)
         return ahead, Head(term, "backward")
-    each = precision.logits + 4 + 4 + (4 + precision.logits if tokens > CHUNK else 0)
-    formula = f"{each} · min(T, 1024) · V + a·h·T"
+    if options.loss == "liger":
+        chunks = 2 if tokens > positions else 1
+        total = chunks * precision.logits * words * positions + gradients
+        term = _term("logits and their gradients, in one place", f"{chunks} · e · C · V + a·h·T", total, LIGER_CHUNK)
+        return term, Head(term, "forward")
+    each = precision.logits + 4 + 4 + (4 + precision.logits if tokens > positions else 0)
+    formula = f"{each} · {count} · V + a·h·T"
     term = _term("log-probabilities and their gradients", formula, each * words * positions + gradients, LIGER)
     return term, Head(term, "forward")
 
 
 def held_logits(body: Anatomy, precision: Precision, options: MemoryOptions) -> Term:
     """The logits that a training loop keeps until the step ends: all, of the last chunk, or none that were made."""
-    positions = {"fused": 0, "chunked": min(options.tokens, CHUNK)}.get(options.loss, options.tokens)
+    made = {"fused": 0, "liger": 0, "chunked": min(options.tokens, options.chunk_size)}
+    positions = made.get(options.loss, options.tokens)
     total = precision.logits * body.vocabulary * positions if options.keep_outputs else 0
-    return _term("logits that the loop holds", "e · T · V" if positions == options.tokens else "e · 1024 · V", total)
+    formula = f"e · min(T, {options.chunk_size}) · V" if options.loss in made else "e · T · V"
+    return _term("logits that the loop holds", formula, total)
+
+
+def _positions(body: Anatomy, options: MemoryOptions) -> int:
+    """C: positions whose logits exist at once; Liger's own choice is a power of two, at least T / ⌈V / h⌉."""
+    tokens = options.tokens
+    if options.loss in ("standard", "shifted"):
+        return tokens
+    if options.loss != "liger":
+        return min(tokens, options.chunk_size)
+    wider = max(-(-body.vocabulary // body.width), 1)
+    size = 1
+    while tokens > size * wider:
+        size *= 2
+    return min(size, tokens)
 
 
 def _term(name: str, formula: str, size: int, source: str = LOSS) -> Term:

@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peftcalc.counting.counts import Count
-from peftcalc.memory.estimate.terms import ADAM, ADAM_8BIT, AUTOGRAD, EXPERTS, KBIT, PEFT, QLORA, Term
+from peftcalc.memory.base_formats import FORMATS, ROUNDING, rounded
+from peftcalc.memory.estimate.optimizers import trained_bytes
+from peftcalc.memory.estimate.terms import AUTOGRAD, EXPERTS, KBIT, PEFT, QLORA, TRL, Term
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import Method, QLoRA
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
 
-ROUNDING = 512
-"""CUDA's caching allocator hands out multiples of this many bytes (`kMinBlockSize`, c10/cuda/CUDACachingAllocator)."""
-
 BLOCK = 64
 """Weights that share one scale in a 4-bit base."""
 
 SCALE_BLOCK = 256
-"""Scales that share one scale of their own when doubly quantized; values that share one in an 8-bit optimizer."""
+"""Scales that share one scale of their own when doubly quantized."""
 
 _TABLES = 512 + 1024 + 512
 """Bytes of a doubly quantized layer's tables: 16 code values, 256 of the scales' code, one offset."""
 
 _SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3}
-
-
-def rounded(size: float) -> int:
-    """Bytes that the allocator hands out for `size`.
-
-    >>> rounded(1), rounded(1024)
-    (512, 1024)
-    """
-    return -(-int(size) // ROUNDING) * ROUNDING
 
 
 def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
@@ -42,9 +32,15 @@ def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
 
 
 def quantizes(tensor: Tensor, group: ModuleGroup, shapes: ModelShapes, options: MemoryOptions) -> bool:
-    """Whether a tensor of a quantized base is in 4 bits: weights of linear layers, and stacks of experts on demand."""
+    """Whether a tensor of a quantized base is stored so: weights of linear layers, and stacks of experts on demand.
+
+    MXFP4 is the format of experts; a model without any has it in its linear layers.
+    """
+    only_experts = options.base_format == "mxfp4" and any(g.kind == "experts" for g in shapes.groups)
     if is_expert_stack(tensor, group):
-        return options.experts == "4bit"
+        return options.experts == "4bit" or only_experts
+    if only_experts:
+        return False
     return tensor.name == "weight" and is_quantized(group, shapes)
 
 
@@ -56,28 +52,37 @@ def is_expert_stack(tensor: Tensor, group: ModuleGroup) -> bool:
 def weight_terms(shapes: ModelShapes, method: Method, precision: Precision, options: MemoryOptions) -> Iterator[Term]:
     """The base model's weights and their quantization constants."""
     codes = constants = rest = packed = experts = 0
+    stored = FORMATS.get(options.base_format)
     for group in shapes.groups:
         for tensor in group.tensors:
             if tensor.tied_to:
                 continue
             if method.quantized and quantizes(tensor, group, shapes, options):
                 assert isinstance(method, QLoRA)
-                codes += group.repeats * rounded(tensor.numel / 2)
-                constants += group.repeats * _constants(tensor.numel, method.double_quant)
+                codes += group.repeats * (stored.code_bytes(tensor.shape) if stored else rounded(tensor.numel / 2))
+                constants += group.repeats * (
+                    stored.constant_bytes(tensor.shape) if stored else _constants(tensor.numel, method.double_quant)
+                )
                 packed += group.repeats * tensor.numel
             elif method.quantized and is_expert_stack(tensor, group):
                 experts += group.repeats * rounded(tensor.numel * precision.dtype)
             else:
-                rest += group.repeats * rounded(tensor.numel * precision.weight)
+                size = precision.norm if group.kind == "norm" else precision.weight
+                rest += group.repeats * rounded(tensor.numel * size)
     if not method.quantized:
         formula = "4 · N" if precision.weight == 4 else "e · N"
         yield Term("base_weights", "weights", formula, rest, "the model's shapes; rounded up by 512 bytes a tensor")
         return
     assert isinstance(method, QLoRA)
-    yield Term("base_weights", f"{packed:,} weights in 4 bits", "N₄ / 2", codes, QLORA)
+    bits, code_formula, source = (stored.bits, stored.formula, stored.source) if stored else (4, "N₄ / 2", QLORA)
+    yield Term("base_weights", f"{packed:,} weights in {bits} bits", code_formula, codes, source)
     yield Term("base_weights", "fused experts, which are not quantized", "e · N_experts", experts, EXPERTS)
     slice_formula = "4 · (N − N₄)" if precision.weight == 4 else "e · (N − N₄)"
-    yield Term("base_weights", "weights that are not quantized: embeddings, head, norms", slice_formula, rest, KBIT)
+    prepared = KBIT if options.preparation == "peft" else TRL
+    yield Term("base_weights", "weights that are not quantized: embeddings, head, norms", slice_formula, rest, prepared)
+    if stored:
+        yield Term("quantization_constants", stored.constants, stored.constants_formula, constants, source)
+        return
     formula = "N₄/64 + 4·N₄/(64·256)" if method.double_quant else "4 · N₄/64"
     yield Term("quantization_constants", "scales of blocks of 64", formula, constants, QLORA)
 
@@ -88,11 +93,6 @@ def _constants(weights: int, double: bool) -> int:
     if not double:
         return rounded(4 * blocks) + ROUNDING
     return rounded(blocks) + rounded(4 * -(-blocks // SCALE_BLOCK)) + _TABLES
-
-
-def trained_bytes(counted: Count, method: Method, precision: Precision) -> int:
-    """Bytes of the trained weights, which are also those of their gradients."""
-    return counted.trainable * (precision.adapter if method.has_adapter else precision.weight)
 
 
 def adapter_term(counted: Count, precision: Precision) -> Term:
@@ -106,28 +106,6 @@ def gradient_term(counted: Count, method: Method, precision: Precision) -> Term:
     """One gradient for each trained weight, in its type."""
     size = "g" if method.has_adapter else "4" if precision.weight == 4 else "e"
     return Term("gradients", "gradients", f"{size} · N_trained", trained_bytes(counted, method, precision), AUTOGRAD)
-
-
-def optimizer_term(counted: Count, method: Method, precision: Precision, options: MemoryOptions) -> Term:
-    """What the optimizer keeps from step to step on the GPU."""
-    trained = counted.trainable
-    size = trained_bytes(counted, method, precision)
-    scales = 2 * 4 * -(-trained // SCALE_BLOCK)
-    name, formula, total, source = {
-        "adamw": ("AdamW's two moments", "2 · bytes of the trained weights", 2 * size, ADAM),
-        "adamw_fused": ("AdamW's two moments", "2 · bytes of the trained weights", 2 * size, ADAM),
-        "adamw_8bit": ("AdamW's two moments in 8 bits", "2·N + 8·N/256", 2 * trained + scales, ADAM_8BIT),
-        "paged_adamw_8bit": ("scales of AdamW's paged moments", "8·N/256", scales, ADAM_8BIT),
-        "paged_adamw_32bit": ("AdamW's moments are paged to the host", "0", 0, ADAM_8BIT),
-        "sgd": ("plain gradient descent keeps nothing", "0", 0, "torch.optim.SGD"),
-        "sgd_momentum": ("one buffer of momentum", "bytes of the trained weights", size, "torch.optim.SGD"),
-    }[options.optimizer]
-    return Term("optimizer_states", name, formula, total, source)
-
-
-def optimizer_buffer(counted: Count, method: Method, precision: Precision, options: MemoryOptions) -> int:
-    """Bytes that the update itself holds: AdamW for all tensors at once takes the root of every second moment."""
-    return trained_bytes(counted, method, precision) if options.optimizer == "adamw" else 0
 
 
 def shard(size: int, part: str, options: MemoryOptions) -> int:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
 from peftcalc.memory.estimate.head import head_moments, held_logits
-from peftcalc.memory.estimate.model_state import (
-    adapter_term,
-    gradient_term,
-    optimizer_buffer,
-    optimizer_term,
-    weight_terms,
-)
+from peftcalc.memory.estimate.model_state import adapter_term, gradient_term, weight_terms
+from peftcalc.memory.estimate.optimizers import one_update, optimizer_term, trained_tensors, update_term
 from peftcalc.memory.estimate.sharding import Moment, gathered, sharded, sharded_buffer, whole_gradients
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
 from peftcalc.memory.estimate.study import Study
-from peftcalc.memory.estimate.terms import ADAM, AUTOGRAD, CHECKPOINT, CUBLAS, PEFT, PEFT_DORA, QLORA, Term
+from peftcalc.memory.estimate.terms import (
+    AUTOGRAD,
+    CHECKPOINT,
+    CUBLAS,
+    HOST_ACTIVATIONS,
+    INT8,
+    PEFT,
+    PEFT_DORA,
+    QLORA,
+    Term,
+)
 from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
@@ -55,6 +59,9 @@ class _Standing:
     head_gradient: tuple[Term, ...]
     nearly_all: tuple[Term, ...]
     root: Term
+    of_a_layer: tuple[Term, ...]
+    """Gradient and update of one weight of a layer, where gradients do not wait for the end; of one outside next."""
+    outside: tuple[Term, ...]
     tied: Term
     cached: Term
     norm: int
@@ -69,16 +76,20 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     weights = [*weight_terms(model, method, precision, options), adapter_term(counted, precision)]
     own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
     gradients = gradient_term(counted, method, precision)
-    update = optimizer_buffer(counted, method, precision, options)
-    root = Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", update, ADAM)
+    tensors = trained_tensors(model, counted, method)
+    root = update_term(method, precision, options, tensors)
+    early = () if options.gradients_stay else (True, False)
+    of_a_layer, outside = [one_update(method, precision, options, tensors, inside) for inside in early] or [(), ()]
     return _Standing(
-        resting=(*weights, optimizer_term(counted, method, precision, options), own),
+        resting=(*weights, optimizer_term(counted, method, precision, options, tensors), own),
         gathered=tuple(gathered(model, setting)),
         gradients=gradients,
         whole_gradients=tuple(whole_gradients(model, setting)),
         head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
         nearly_all=_part_of(gradients, gradients.bytes * (1 - 1 / known.body.layers), setting, always=True),
         root=sharded_buffer(root, options),
+        of_a_layer=of_a_layer,
+        outside=outside,
         tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD),
         cached=cached_copies(setting),
         norm=norm_of_sum(setting),
@@ -100,21 +111,39 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     open_after = [cached] if options.autocast_scope == "step" else []
     ways = _ways(standing, setting)
     work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
-    one = _one_layer(layers, setting)
+    one = _at_work(layers, setting)
     again = one if options.checkpointing else []
     head_gradient = () if earlier else standing.head_gradient
     nearly_all = earlier or standing.nearly_all
     layer = [*standing.whole_gradients, held]
+    if not options.gradients_stay:
+        head_gradient = standing.head_gradient if standing.tied.bytes else ()
+        nearly_all = head_gradient
     last = (*state, *earlier, *head_gradient, *saved, *again, *layer)
+    ends = [
+        Moment("end of the backward pass", "backward", (*resting, gradients, standing.tied, held)),
+        Moment("update", "optimizer", (*resting, gradients, standing.root, held)),
+    ]
+    if not options.gradients_stay:
+        at_once = [] if standing.tied.bytes else [*saved, _hidden_gradient(setting), *standing.outside]
+        ends = [
+            Moment("update of the head", "backward", (*state, *at_once, held)),
+            Moment("update of a layer's weight", "backward", (*last, *standing.of_a_layer)),
+            Moment("end of the backward pass", "backward", (*resting, *standing.outside, standing.tied, held)),
+        ]
     return [
         Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
         Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
         Moment("last layer, again", "backward", (*last, *ways[-1], *open_after)),
         Moment("last layer", "backward", (*last, *work)),
         Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
-        Moment("end of the backward pass", "backward", (*resting, gradients, standing.tied, held)),
-        Moment("update", "optimizer", (*resting, gradients, standing.root, held)),
+        *ends,
     ]
+
+
+def _hidden_gradient(setting: StepSetup) -> Term:
+    size = setting.precision.stream * setting.body.width * setting.options.tokens
+    return Term("temporary_buffers", "gradient of the last hidden states", "a·h·T", size, AUTOGRAD)
 
 
 def _ways(standing: _Standing, setting: StepSetup) -> list[list[Term]]:
@@ -147,18 +176,31 @@ def _outside(model: ModelShapes) -> int:
     return sum(tensor.numel for tensor in head.tensors) if head else 0
 
 
-def _kept(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
+def _kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
     """What is saved when the forward pass is over: everything, or with checkpointing the input of each layer."""
-    if not setting.options.checkpointing:
-        return [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in layers]
-    body, tokens = setting.body, setting.options.tokens
-    size = setting.precision.stream * body.width * tokens * body.layers
-    return [Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
+    options, body = setting.options, setting.body
+    pinned = [s for s in layers if s.source == INT8]
+    stay = layers if not (options.checkpointing or options.activation_offload) else pinned
+    kept = [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in stay]
+    if not options.checkpointing:
+        return [*kept, *_at_work(layers, setting)] if options.activation_offload else kept
+    there = min(2, body.layers) if options.activation_offload else body.layers
+    size = setting.precision.stream * body.width * options.tokens * there
+    if options.activation_offload:
+        name = "inputs of two checkpointed layers, the others in the host's memory"
+        return [*kept, Term("saved_activations", name, "2 · T · a·h", size, HOST_ACTIVATIONS)]
+    return [*kept, Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
 
 
-def _one_layer(layers: Iterable[Saved], setting: StepSetup) -> list[Term]:
-    """What one layer keeps: everything divided by the number of layers."""
-    depth = setting.body.layers
+def _at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
+    """What one layer keeps: everything divided by the number of layers.
+
+    Where it comes back from the host's memory, it does so for one operator at a time: the largest kind of them counts.
+    """
+    depth, options = setting.body.layers, setting.options
+    if options.activation_offload and not options.checkpointing:
+        moved = [s for s in layers if s.source != INT8]
+        layers = [max(moved, key=lambda s: s.bytes)] if moved else []
     return [
         Term(
             "saved_activations",

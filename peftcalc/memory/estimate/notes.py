@@ -30,12 +30,31 @@ def _kernel_notes(setting: StepSetup) -> Iterable[str]:
         yield f"torch may choose cuDNN's attention{where}; it is taken to hold what the {fused} kernel holds"
 
 
+def _choice_notes(setting: StepSetup) -> Iterable[str]:
+    """Where a choice does less than its name promises, or has a price in bytes."""
+    options, quantized = setting.options, setting.method.quantized
+    if options.accumulation > 1 and (options.optimizer_in_backward or options.optimizer_offload == "gradients"):
+        yield f"gradients of {options.accumulation:,} batches are added on the GPU, so they stay until the update"
+    if quantized and options.base_format == "mxfp4":
+        yield "transformers trains no MXFP4 base: it asks to make it dense first, which is LoRA over the dtype"
+    if setting.dense_bytes and not options.checkpointing:
+        yield (
+            f"without checkpointing the dense weights of all layers, {gib(setting.dense_bytes)}, are kept for the "
+            "backward pass: GPTQModel's torch kernel multiplies by them"
+        )
+    if quantized and options.base_format == "int8" and options.checkpointing:
+        yield "bitsandbytes keeps the inputs of 8-bit layers beside autograd, so checkpointing does not free them"
+    if options.kernels == "compiled":
+        yield "what a compiled step keeps is the compiler's choice; it is counted as eager, which is more"
+
+
 def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Iterable[str]:
     """What makes this estimate less certain."""
     context = language_config(model.config).get("max_position_embeddings")
     if isinstance(context, int) and setting.options.sequence > context:
         yield f"{setting.options.sequence:,} tokens are more than this model's context of {context:,}"
     yield from _kernel_notes(setting)
+    yield from _choice_notes(setting)
     if body.unknown:
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
     if positions := model.config.get("max_source_positions"):

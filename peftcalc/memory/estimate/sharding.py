@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.model_state import shard
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import StepSetup
@@ -18,7 +19,10 @@ from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.shapes import ModelShapes
 
 _FOUR_BITS = 0.516
-"""Bytes of a weight in 4 bits with its doubly quantized scales."""
+"""Bytes of a weight in bitsandbytes' 4 bits with its doubly quantized scales."""
+
+_CONSTANTS = 0.06
+"""What scales and zero points add to the codes of other formats, at most."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ def gathered(model: ModelShapes, setting: StepSetup) -> list[Term]:
     if not _divides(setting, "zero3"):
         return []
     inside, outside = _units(model, setting)
-    each = _FOUR_BITS if setting.method.quantized else setting.precision.weight
+    stored = FORMATS.get(setting.options.base_format)
+    each = setting.precision.weight
+    if setting.method.quantized:
+        each = stored.bits / 8 * (1 + _CONSTANTS) if stored else _FOUR_BITS
     root = round(setting.precision.weight * outside)
     return [
         Term("temporary_buffers", "weights of two layers, gathered", "2 · e · N/L", round(2 * inside * each), ZERO),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from peftcalc.counting.counts import Part
+from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.anatomy import Anatomy, Attention
 from peftcalc.memory.kernels import attention_kernel, shares_heads
 from peftcalc.memory.options import MemoryOptions
@@ -56,6 +57,26 @@ class StepSetup:
     def written_out(self) -> bool:
         """True when attention is not fused: by choice, or because the model has no other."""
         return self.options.attention == "eager" or self.body.written_out
+
+    @property
+    def dense_bytes(self) -> int:
+        """Bytes of the quantized layers' dense weights, where these stay from the forward product to the backward."""
+        stored = FORMATS.get(self.options.base_format)
+        if not (self.method.quantized and stored is not None and stored.dense):
+            return 0
+        return self.precision.dtype * sum(
+            x.group.repeats * x.group.in_features * x.group.out_features for x in self.body.linears
+        )
+
+    @property
+    def fused_norms(self) -> bool:
+        """True where a norm is one kernel, which keeps its input as it is; they are written for RMSNorm."""
+        return self.options.kernels in ("fused", "liger", "unsloth")
+
+    @property
+    def fused_activations(self) -> bool:
+        """True where gate, activation and product are one kernel."""
+        return self.options.kernels in ("liger", "unsloth")
 
     @property
     def hidden_bytes(self) -> int:

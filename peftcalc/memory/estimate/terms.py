@@ -27,6 +27,18 @@ MATH = "torch, aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_prod
 CUBLAS = "torch, aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize"
 SOFTMAX = "torch, aten/src/ATen/native/cuda/SoftMax.cu, softmax_backward_cuda_out"
 LIGER = "Liger Kernel (arXiv:2410.10989), section 3.2"
+LIGER_CHUNK = "Liger Kernel, ops/fused_linear_cross_entropy.py: the next power of two of T / ⌈V/h⌉"
+LIGER_NORM = "Liger Kernel (arXiv:2410.10989), section 3.1; ops/rms_norm.py keeps input and root"
+LIGER_MLP = "Liger Kernel (arXiv:2410.10989), section 3.1; ops/swiglu.py keeps gate and up, in place backward"
+ADAFACTOR = "Adafactor (arXiv:1804.04235), section 3; transformers 5.23, optimization.py"
+IN_BACKWARD = "LOMO (arXiv:2306.09782), section 3.1; torch, Tensor.register_post_accumulate_grad_hook"
+HOST_OPTIMIZER = "torchao, optim/cpu_offload.py, CPUOffloadOptimizer"
+HOST_ACTIVATIONS = "torchtune, training/_activation_offloading.py; TRL, models/activation_offloading.py"
+INT8 = "LLM.int8 (arXiv:2208.07339), section 2.1; bitsandbytes 0.50, autograd/_functions.py, MatMul8bitLt"
+GPTQ = "GPTQ (arXiv:2210.17323); GPTQModel, nn_modules/qlinear/torch.py multiplies by the dense weight"
+AWQ = "AWQ (arXiv:2306.00978); transformers 5.23 trains it through GPTQModel"
+MXFP4 = "OCP Microscaling Formats 1.0, section 5.2; transformers 5.23, integrations/mxfp4.py"
+TRL = "TRL 0.22, models/utils.py, peft_module_casting_to_bf16; TRL 1.14, trainer/sft_trainer.py"
 
 
 @dataclass(frozen=True)

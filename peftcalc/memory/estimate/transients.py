@@ -7,10 +7,10 @@ against the layer with everything saved: what has been freed by then is taken of
 from __future__ import annotations
 
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention
-from peftcalc.memory.estimate.model_state import is_expert_stack, is_quantized
+from peftcalc.memory.estimate.model_state import is_expert_stack, quantizes
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.methods import LoRA
-from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.shapes import ModelShapes, Tensor
 
 _ROWS_OF_RESULTS = 12
 """Bytes a token and unit of width of the layer's own results and their gradients while an adapter works."""
@@ -33,16 +33,22 @@ def norm_of_sum(setting: StepSetup) -> int:
 
 
 def dequantized(setting: StepSetup, shapes: ModelShapes) -> int:
-    """Bytes of the largest 4-bit weight while it is multiplied: `e · in · out`."""
-    if not setting.method.quantized:
+    """Bytes of the largest quantized weight while it is multiplied: `e · in · out`.
+
+    LLM.int8 makes it dense in the type of the layer's input; GPTQ and AWQ have all dense weights of a layer anyway.
+    """
+    options = setting.options
+    if not setting.method.quantized or setting.dense_bytes:
         return 0
-    linears = [group for group in shapes.groups if group.indices and is_quantized(group, shapes)]
-    largest = max((g.in_features * g.out_features for g in linears), default=0)
-    if setting.options.experts == "4bit":
-        stacks = [t for group in shapes.groups for t in group.tensors if is_expert_stack(t, group)]
-        each = [t.numel // t.shape[0] // (2 if t.name.startswith("gate_up") else 1) for t in stacks]
-        largest = max([largest, *each])
-    return setting.precision.dtype * largest
+    tensors = [(t, g) for g in shapes.groups if g.indices for t in g.tensors if quantizes(t, g, shapes, options)]
+    sizes = [_one_expert(t) if is_expert_stack(t, g) else t.numel for t, g in tensors]
+    size = setting.precision.product if options.base_format == "int8" else setting.precision.dtype
+    return size * max(sizes, default=0)
+
+
+def _one_expert(stack: Tensor) -> int:
+    """Weights of one product of one expert; gate and up-projection lie together and are made dense one by one."""
+    return stack.numel // stack.shape[0] // (2 if stack.name.startswith("gate_up") else 1)
 
 
 def hidden_width(setting: StepSetup) -> int:
@@ -71,7 +77,7 @@ def backward_work(setting: StepSetup) -> int:
     of_adapter = precision.adapter_input if setting.adapters_keep_inputs else 0
     kept = of_adapter if down else precision.product if setting.trained else 0
     gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
-    factors = (3 if gated else 2) * setting.hidden_bytes - kept
+    factors = (1 if setting.fused_activations and gated else 3 if gated else 2) * setting.hidden_bytes - kept
     adapters = 2 * precision.adapter_output - kept if up else 0
     reading = precision.adapter if down else 0
     work = hidden_width(setting) * max(factors, adapters, reading) + _results(setting)

@@ -12,8 +12,9 @@ from typing import Any
 
 from peftcalc.checks import one_of, whole_number
 from peftcalc.counting.count import count, known_method
+from peftcalc.memory.base_formats import rounded
 from peftcalc.memory.cards import Gpu, gpu
-from peftcalc.memory.estimate.model_state import quantizes, rounded
+from peftcalc.memory.estimate.model_state import quantizes
 from peftcalc.memory.fit import most_peak, needed
 from peftcalc.memory.largest import searched
 from peftcalc.memory.model_config import first, language_config

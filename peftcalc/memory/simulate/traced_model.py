@@ -12,10 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.choices.fused_kernels import fuse
+from peftcalc.memory.simulate.choices.losses import forward_function
 from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
 from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
-from peftcalc.memory.simulate.losses import forward_function
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
 from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
 from peftcalc.memory.simulate.training_step import run_step
@@ -40,6 +41,7 @@ def trace_at_depth(
     rules = CudaRules(options)
     if options.checkpointing:
         enable_checkpointing(model, lambda: _recomputation(ledger, rules), trains_embedding=not method.has_adapter)
+    fuse(model, options.kernels)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     to_fake(model, mode)
     try:
@@ -47,7 +49,11 @@ def trace_at_depth(
             run_step(
                 model,
                 forward_function(
-                    model, training_inputs(model, settings, options), options.loss, lambda: _rules_again(rules)
+                    model,
+                    training_inputs(model, settings, options),
+                    options.loss,
+                    options.chunk_size,
+                    lambda: _rules_again(rules),
                 ),
                 options,
                 ledger,

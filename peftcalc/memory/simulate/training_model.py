@@ -17,8 +17,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.choices.quantized_base import quantize
 from peftcalc.memory.simulate.cuda_rules import register_attention
-from peftcalc.memory.simulate.quantized_experts import separate_experts
 from peftcalc.methods import Full, LoRA, Method, QLoRA
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
@@ -57,17 +57,13 @@ def build_model(settings: Any, architecture: str, method: Method, options: Memor
         model = _base(settings, architecture, options)
         dtype = getattr(torch, options.dtype)
         if isinstance(method, Full):
-            _cast_weights(model, torch.float32 if options.float32_masters else dtype)
+            cast_weights(model, torch.float32 if options.float32_masters else dtype)
             model.train()
             return model
-        _cast_weights(model, dtype)
+        cast_weights(model, dtype)
         if isinstance(method, QLoRA):
-            quantize_linears(model, method, dtype)
-            if options.experts == "4bit":
-                separate_experts(model, lambda weight: four_bit_linear(weight, method, dtype, "meta"))
-            if options.kbit_upcast:
-                _upcast_rest(model, dtype)
-        return _with_adapters(model, method, options).train()
+            quantize(model, method, options)
+        return with_adapters(model, method, options).train()
 
 
 def enable_checkpointing(model: Any, recomputation: Callable[[], Any], trains_embedding: bool) -> None:
@@ -116,6 +112,9 @@ def to_fake(model: nn.Module, mode: FakeTensorMode) -> None:
         state = getattr(module._parameters.get("weight"), "quant_state", None)
         if state is not None:
             module.__dict__["quant_state"] = state
+        rows: Any = getattr(module, "state", None)  # of an 8-bit layer
+        if getattr(rows, "SCB", None) is not None:
+            rows.CB, rows.SCB = module._parameters["weight"], convert(rows.SCB)
 
 
 def _same_parameter(old: Any, data: torch.Tensor, convert: Any) -> nn.Parameter:
@@ -152,7 +151,7 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
             return model_class(settings)
 
 
-def _cast_weights(model: Any, dtype: torch.dtype) -> None:
+def cast_weights(model: Any, dtype: torch.dtype) -> None:
     """Parameters in the stored type, buffers (rotary frequencies) as they are, as `from_pretrained` leaves them."""
     keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
     for name, parameter in model.named_parameters():
@@ -160,49 +159,7 @@ def _cast_weights(model: Any, dtype: torch.dtype) -> None:
             parameter.data = parameter.data.to(dtype)
 
 
-def quantize_linears(model: Any, method: QLoRA, dtype: torch.dtype, device: str = "meta") -> None:
-    """Every linear layer but the head becomes bitsandbytes' `Linear4bit`, as transformers replaces them on loading."""
-    from transformers.pytorch_utils import Conv1D
-    from transformers.quantizers.base import get_keys_to_not_convert
-
-    kept = set(get_keys_to_not_convert(model))
-    for name, module in list(model.named_modules()):
-        if name in kept or not (type(module) is nn.Linear or isinstance(module, Conv1D)):
-            continue
-        weight: Any = module.weight.data if type(module) is nn.Linear else module.weight.data.T
-        linear = four_bit_linear(weight, method, dtype, device, module.bias is not None)
-        if module.bias is not None:
-            linear.bias = nn.Parameter(module.bias.data, requires_grad=False)
-        model.set_submodule(name, linear)
-    model.is_loaded_in_4bit = True
-    model.is_quantized = True
-
-
-def four_bit_linear(weight: torch.Tensor, method: QLoRA, dtype: torch.dtype, device: str, bias: bool = False) -> Any:
-    """A `Linear4bit` over this weight (out, in)."""
-    from bitsandbytes.nn import modules as bitsandbytes
-
-    out_features, in_features = weight.shape
-    linear: Any = bitsandbytes.Linear4bit(in_features, out_features, bias, dtype, method.double_quant, method.quant)
-    four_bit: Any = bitsandbytes.Params4bit
-    linear.weight = four_bit(
-        weight, compress_statistics=method.double_quant, quant_type=method.quant, module=linear
-    )._quantize(device)
-    linear.weight.quant_state.dtype = dtype
-    return linear
-
-
-def _upcast_rest(model: Any, dtype: torch.dtype) -> None:
-    """What is not quantized becomes float32, by peft's own function; fused experts stay, for they are multiplied so."""
-    from peft import prepare_model_for_kbit_training
-
-    stacks = [p for n, p in model.named_parameters() if p.dim() == 3 and ".experts." in n and p.is_floating_point()]
-    prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    for parameter in stacks:
-        parameter.data = parameter.data.to(dtype)
-
-
-def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
+def with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
     """The model wrapped by peft, as for any causal language model."""
     from peft import get_peft_model
 
@@ -212,8 +169,12 @@ def _with_adapters(model: Any, method: Method, options: MemoryOptions) -> Any:
         adapted = get_peft_model(model, start.to_peft(), autocast_adapter_dtype=options.adapters_float32)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"peft cannot adapt this model: {error}") from error
-    if not options.adapters_float32:
+    if not options.adapters_float32 and options.preparation == "peft":
         _cast_adapters(adapted)
+    if method.quantized and options.preparation != "peft":
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(getattr(torch, options.dtype))
     if method.freeze_a:
         for name, parameter in adapted.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and ".lora_A." not in name)

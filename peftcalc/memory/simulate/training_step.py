@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.simulate.optimizers import Optimizer, make_optimizer
+from peftcalc.memory.simulate.choices.early import HostActivations, release_gradients
+from peftcalc.memory.simulate.choices.optimizers import HostOptimizer, Optimizer, make_optimizer
 from peftcalc.memory.simulate.trace import StorageLedger
 
 _FACTOR_A = re.compile(r"(^|\.)(lora_A\..*|A)$")
@@ -40,16 +41,19 @@ def run_step(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError("nothing is trained: no parameter of the model requires a gradient")
-    optimizer = make_optimizer(options.optimizer, trained)
-    optimizer.warm_up()
+    optimizers = _optimizers(options, trained)
+    for optimizer in dict.fromkeys(optimizers.values()):
+        optimizer.warm_up()
     if options.accumulation > 1:
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
-    _take_inventory(model, optimizer, trained, ledger)
+    _take_inventory(model, dict.fromkeys(optimizers.values()), trained, ledger)
+    hooks = [] if options.gradients_stay else release_gradients(trained, optimizers, ledger)
+    away = HostActivations(model, ledger) if options.activation_offload else contextlib.nullcontext()
     stays_open = _autocast(options) if options.autocast_scope == "step" else contextlib.nullcontext()
     with ledger, rules, stays_open:
         ledger.phase = "forward"
-        with _autocast(options):
+        with _autocast(options), away:
             loss, output = forward()
         if not options.keep_outputs:
             del output
@@ -58,9 +62,24 @@ def run_step(
         del loss
         ledger.mark((parameter.grad for parameter in trained if parameter.grad is not None), "gradients")
         ledger.phase = "optimizer"
-        optimizer.step()
+        if options.gradients_stay:
+            for optimizer in dict.fromkeys(optimizers.values()):
+                optimizer.step()
+        if ledger.phases[-1] != "optimizer":
+            ledger.point("weights are updated already, or on the host")
+    for hook in hooks:
+        hook.remove()
     for parameter in trained:
         parameter.grad = None
+
+
+def _optimizers(options: MemoryOptions, trained: list[nn.Parameter]) -> dict[nn.Parameter, Optimizer]:
+    """The optimizer of each parameter: one for all, one for each where gradients do not wait, or one on the host."""
+    if options.optimizer_offload != "none":
+        return dict.fromkeys(trained, HostOptimizer())
+    if options.gradients_stay:
+        return dict.fromkeys(trained, make_optimizer(options.optimizer, trained))
+    return {parameter: make_optimizer(options.optimizer, [parameter]) for parameter in trained}
 
 
 @contextlib.contextmanager
@@ -72,7 +91,9 @@ def _autocast(options: MemoryOptions) -> Iterator[None]:
         yield
 
 
-def _take_inventory(model: nn.Module, optimizer: Optimizer, trained: list[nn.Parameter], ledger: StorageLedger) -> None:
+def _take_inventory(
+    model: nn.Module, optimizers: Iterable[Optimizer], trained: list[nn.Parameter], ledger: StorageLedger
+) -> None:
     """Points of the load phase: weights in the model's order, then what earlier steps left behind.
 
     What is trained in a model that is otherwise frozen counts as an adapter, and a frozen A with it.
@@ -90,8 +111,9 @@ def _take_inventory(model: nn.Module, optimizer: Optimizer, trained: list[nn.Par
             ledger.note(tensor.data, role)
             ledger.mark(_constants(tensor), "quantization_constants")
     ledger.point("optimizer states")
-    ledger.mark(optimizer.device_states(), "optimizer_states")
-    ledger.ignore(optimizer.host_states())
+    for optimizer in optimizers:
+        ledger.mark(optimizer.device_states(), "optimizer_states")
+        ledger.ignore(optimizer.host_states())
     ledger.mark((p.grad for p in trained if p.grad is not None), "gradients")
 
 

@@ -56,9 +56,15 @@ def _four_bit_product(arguments: tuple, result: Any) -> int:
     return math.prod(arguments[2]) * arguments[0].element_size()
 
 
+def _eight_bit_product(arguments: tuple, result: Any) -> int:
+    """The 32-bit sums of the product, before they are scaled (bitsandbytes 0.50, backends/default/ops.py)."""
+    return 4 * result.numel()
+
+
 _RULES: dict[str, Callable[[tuple, Any], int]] = {
     "aten::_scaled_dot_product_flash_attention_backward": _flash_backward,
     "aten::_scaled_dot_product_efficient_attention_backward": _efficient_backward,
     "aten::_softmax_backward_data": _softmax_backward,
     "bitsandbytes::gemm_4bit": _four_bit_product,
+    "bitsandbytes::int8_scaled_mm": _eight_bit_product,
 }

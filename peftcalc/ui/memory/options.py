@@ -8,6 +8,7 @@ from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
 from peftcalc.ui import state
 from peftcalc.ui.drawer import Drawer
 
+CHUNKS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 ACCUMULATION = (1, 2, 4, 8, 16)
 WORDS = {
@@ -19,6 +20,11 @@ WORDS = {
     "autocast_scope": "Autocast stays open",
     "experts": "Experts under 4 bits",
     "sharding": "Several GPUs",
+    "base_format": "Format of a quantized base",
+    "preparation": "Preparation of a quantized base",
+    "optimizer_offload": "Optimizer in the host's memory",
+    "activation_offload": "Activations in the host's memory",
+    "optimizer_in_backward": "Updates in the backward pass",
     "autocast": "Autocast",
     "float32_masters": "Float32 masters (mixed precision)",
     "adapters_float32": "Adapters in float32",
@@ -41,10 +47,13 @@ def other_controls(drawer: Drawer) -> dict[str, Any]:
     if drawer.open:
         drawer.box.markdown("**Why does another calculator say something else?** Every choice that changes the answer:")
     for name, values in CHOICES.items():
+        if name == "kernels":  # stands beside hours and money
+            continue
         sentences = "\n\n".join(f"**{value}**: {sentence}" for value, sentence in values.items())
         chosen[name] = drawer.menu(WORDS[name], list(values), name, getattr(default, name), help=sentences)
     chosen["gpus"] = drawer.slider("GPUs", GPUS, "gpus", default.gpus)
     chosen["accumulation"] = drawer.slider("Batches before an update", ACCUMULATION, "accumulation", 1)
+    chosen["chunk_size"] = drawer.slider("Positions in a chunk of the loss", CHUNKS, "chunk_size", default.chunk_size)
     for name, sentence in SWITCHES.items():
         if name != "checkpointing":
             chosen[name] = drawer.switch(WORDS[name], name, getattr(default, name), help=sentence)

@@ -34,7 +34,7 @@ class Setup:
     options: dict[str, Any]
     """Named options of `estimate_memory`, without batch and sequence."""
     kernels: str
-    """Who wrote the kernels: for time alone."""
+    """Who wrote the kernels; among `options` too."""
     tokens: int
     """Of the visitor's data."""
     price: float
@@ -83,7 +83,7 @@ def choose(basis: Basis) -> Setup:
     rank = state.slider("Rank", RANKS, "rank", 16)
     batch = state.slider("Sequences in a batch", BATCHES, "batch", 1)
     sequence = state.slider("Tokens in a sequence", SEQUENCES, "sequence", 2048, lambda n: f"{n:,}")
-    options = {"checkpointing": choices.checkpointing_control(), **basis.options}
+    options = {"checkpointing": choices.checkpointing_control(), **basis.options, "kernels": basis.kernels}
     all_five = [make_method(name, rank=rank, alpha=2 * rank) for name in METHODS]
     refused = refusals(basis.shapes, all_five)
     methods = tuple(method for method in all_five if method.name not in refused)

@@ -105,12 +105,32 @@ class BlockwiseAdamW:
         return iter(self.moments if self.paged else [])
 
 
+class HostOptimizer:
+    """States and update in the host's memory: nothing of them is on the GPU but the weights that come back in place."""
+
+    def warm_up(self) -> None:
+        """Its states are not on the GPU."""
+
+    def step(self) -> None:
+        """Weights are written over."""
+
+    def device_states(self) -> Iterator[torch.Tensor]:
+        return iter(())
+
+    def host_states(self) -> Iterator[torch.Tensor]:
+        return iter(())
+
+
 def make_optimizer(name: str, parameters: Sequence[nn.Parameter]) -> Optimizer:
     """The optimizer of this name (see `options.CHOICES`) over these parameters."""
     if name in ("adamw_8bit", "paged_adamw_8bit"):
         return BlockwiseAdamW(parameters, 8, name.startswith("paged"))
     if name == "paged_adamw_32bit":
         return BlockwiseAdamW(parameters, 32, True)
+    if name == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return TorchOptimizer(Adafactor(parameters, lr=1e-4, scale_parameter=False, relative_step=False))
     if name == "adamw_fused":
         return TorchOptimizer(torch.optim.AdamW(parameters, lr=1e-4, fused=True))
     settings: dict[str, Any] = {"lr": 1e-4, "foreach": True}

@@ -1,0 +1,1 @@
+"""What a named choice puts in the place of the usual step: losses, optimizers, kernels, formats of the base."""
