@@ -40,7 +40,7 @@ def advice_table(advice: Advice) -> str:
     """The method, and its reasons in order."""
     how = " with checkpointing" if advice.checkpointing else ""
     needed = gib(advice.fit.needed.expected_bytes)
-    sentence = f"{advice.method!r}{how}: {needed} on the {advice.fit.gpu.name}, which {advice.fit.verdict}."
+    sentence = f"{advice.method!r}{how}: {needed} on the {advice.fit.gpu.name}: {advice.fit.verdict}."
     rows = [(one.question, one.answer, one.evidence, f"{one.kind}: {one.source}") for one in advice.reasons]
     return as_html(sentence, rows, ("question", "answer", "evidence", "source"))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcalc.lab.comparison import Comparison
-from peftcalc.plots.results.axes import axes_of, legend, plain
+from peftcalc.plots.results.axes import axes_of, depth_of, legend, plain
 from peftcalc.plots.style import METHOD_STYLES
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ def _losses(
     trained, looks = ([(step, loss) for step, loss in told if math.isfinite(loss)] for told in (trained, looks))
     title = f"{settings.task}: training loss (thin) and held-out loss (marks)"
     ax = axes_of(ax, title, "step", f"loss ({settings.record.unit})")
-    ax.plot(*_columns(_means(trained)), color=style.color, linewidth=0.9, alpha=0.6)
+    depth = depth_of(sum(line.get_color() == style.color for line in ax.lines) // 2)
+    ax.plot(*_columns(_means(trained)), color=style.color, linewidth=0.9, alpha=0.6 * depth)
     dashes = (0, style.dash if style.dash[1] else ())
     name = plain(repr(method))
-    ax.plot(*_columns(looks), style.marker, color=style.color, linestyle=dashes, markersize=7, label=name)
+    look = {"marker": style.marker, "markersize": 7, "linestyle": dashes, "alpha": depth}
+    ax.plot(*_columns(looks), color=style.color, label=name, **look)
     losses = [loss for line in ax.lines for loss in line.get_ydata()]
     if losses and min(losses) > 0 and max(losses) > DECADES * min(losses):
         ax.set_yscale("log")

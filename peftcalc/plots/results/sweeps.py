@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from peftcalc import units
 from peftcalc.lab.sweeps.results import Cell, SweepResults
 from peftcalc.methods import METHODS
-from peftcalc.plots.results.axes import axes_of, legend, plain
+from peftcalc.plots.results.axes import axes_of, depth_of, legend, plain
 from peftcalc.plots.style import LIGHT, METHOD_STYLES
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from peftcalc.lab.sweeps.sweep import Sweep
 
 RATE = "learning_rate"
-_DEPTHS = (1.0, 0.7, 0.5, 0.35)
-"""Of a method's colour, for its settings in turn."""
 
 
 def plot_asked(sweep: Sweep, ax: Any = None) -> Axes:
@@ -71,7 +69,7 @@ def _by_rate(results: SweepResults, cells: list[Cell], ax: Any, unit: str) -> Ax
     turns: dict[str, count[int]] = {}
     for method in dict.fromkeys(run.method for run in results.runs):
         line = sorted((c for c in cells if c.method == method), key=lambda cell: cell.options[RATE])
-        depth = _DEPTHS[next(turns.setdefault(method.name, count())) % len(_DEPTHS)]
+        depth = depth_of(next(turns.setdefault(method.name, count())))
         style, halves = METHOD_STYLES[method.name], [cell.validation.half_width for cell in line]
         ax.errorbar(
             [cell.options[RATE] for cell in line],
@@ -84,5 +82,12 @@ def _by_rate(results: SweepResults, cells: list[Cell], ax: Any, unit: str) -> Ax
             label=plain(repr(method)),
         )
     ax.set_xscale("log")
+    means = [cell.validation.mean for cell in cells]
+    if min(means) > 0:
+        ax.set_yscale("log")
+        ax.set_ylim(0.7 * min(means), 1.4 * max(means))  # an interval may reach below zero
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     legend(ax)
     return ax
