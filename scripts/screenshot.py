@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from served_app import CHROMIUM, CHROMIUM_FLAGS
@@ -42,7 +42,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
-        size = {"width": arguments.width, "height": FIRST if arguments.first_screen else 900}
+        size = ViewportSize(width=arguments.width, height=FIRST if arguments.first_screen else 900)
         context = browser.new_context(viewport=size, color_scheme="dark" if arguments.dark else "light")
         for name in arguments.pages:
             page = context.new_page()
@@ -52,6 +52,7 @@ def main() -> None:
             for text in arguments.click:
                 page.get_by_text(text, exact=True).first.click()
                 wait_until_still(page)
+            page.wait_for_load_state("networkidle")  # components fetch their own files
             page.wait_for_timeout(1000 * arguments.wait)
             path = taken(page, arguments, name.split("?")[0] or "home")
             print(path, path.stat().st_size)
@@ -77,8 +78,8 @@ def taken(page, arguments: argparse.Namespace, name: str) -> Path:
 
 def wait_until_still(page) -> None:
     """Until the script has run and the running man is gone."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
-    page.wait_for_selector("[data-testid=stMain] h1, [data-testid=stAlert]", timeout=60_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
+    page.wait_for_selector("[data-testid=stMain] h1, [data-testid=stAlert]", timeout=120_000)
 
 
 if __name__ == "__main__":

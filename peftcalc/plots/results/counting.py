@@ -62,21 +62,21 @@ def plot_square(square: Square, ax: Any = None) -> Axes:
     return ax
 
 
-def bars_of(count: Count) -> dict[str, int]:
+def bars_of(count: Count) -> dict[str, float]:
     """Trained parameters by the words of each bar, the largest first."""
     return largest_first((f"{row['part']} {row['name']}".strip(), row["trainable"]) for row in count.kind_rows())
 
 
-def shape_bars(shapes: ModelShapes) -> dict[str, int]:
+def shape_bars(shapes: ModelShapes) -> dict[str, float]:
     """A model's parameters by the words of each bar, the largest first."""
     part = shapes.part_names()
     named = ((f"{part(group.template)} {group.suffix}".strip(), group.parameters) for group in shapes.groups)
     return largest_first((words, size) for words, size in named if size)
 
 
-def largest_first(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
+def largest_first(sizes: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Sums by name, the largest first; beyond `MOST_BARS` the rest shares one."""
-    sums: dict[str, int] = {}
+    sums: dict[str, float] = {}
     for words, size in sizes:
         sums[words] = sums.get(words, 0) + size
     ordered = sorted(sums.items(), key=lambda item: -item[1])
@@ -84,7 +84,7 @@ def largest_first(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(ordered[:MOST_BARS]) | ({f"{len(ordered) - MOST_BARS} others": rest} if rest else {})
 
 
-def _counted(ax: Any, title: str, x: str, bars: dict[str, int], color: str) -> Axes:
+def _counted(ax: Any, title: str, x: str, bars: dict[str, float], color: str) -> Axes:
     ax = axes_of(ax, title, x, "", height=1.2 + 0.32 * max(1, len(bars)))
     name_bars(ax, bars, {name: units.short_count(size) for name, size in bars.items()}, color)
     ax.xaxis.set_major_formatter(lambda value, _: units.short_count(round(value)))

@@ -39,8 +39,7 @@ def stack(ax: Axes, place: int, pieces: Iterable[tuple[str, str, int]]) -> None:
     """A stacked bar of pieces, each with its words, colour and bytes; words that have stood already are left out."""
     said, left = ax.get_legend_handles_labels()[1], 0.0
     for words, color, size in pieces:
-        label = {} if words in said else {"label": words}
-        ax.barh([place], [size / GIB], left=left, color=color, **label)
+        ax.barh([place], [size / GIB], left=left, color=color, label="" if words in said else words)
         left += size / GIB
 
 
