@@ -14,7 +14,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-APP = ("app.py", "pages/*.py", ".streamlit/config.toml")
+APP = ("app.py", "pages/*.py", "notebooks/*.ipynb", ".streamlit/config.toml")
 """What the app has outside the package; in a wheel it lies in `peftcalc/app/`, where `peftcalc/app_folder.py` looks."""
 
 DECLARED = "pyproject.toml"

@@ -1,4 +1,4 @@
-"""Where the app's own files lie: `app.py`, `pages/` and `.streamlit/`, which stand outside the package.
+"""Where the app's own files lie: `app.py`, `pages/`, `notebooks/` and `.streamlit/`, which stand outside the package.
 
 In a repository they lie beside the package; `setup.py` lays them into a wheel as `peftcalc/app/`.
 """

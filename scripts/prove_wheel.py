@@ -181,6 +181,7 @@ def built(folder: Path) -> tuple[Path, Path, list[str]]:
     files = subprocess.run(["git", "ls-files", "peftcalc"], cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = {file for file in files.stdout.split() if not file.endswith(".c")} | set(PARTS)
     wanted |= {f"peftcalc/app/pages/{page.name}" for page in (ROOT / "pages").glob("*.py")}
+    wanted |= {f"peftcalc/app/notebooks/{lesson.name}" for lesson in LESSON.parent.glob("*.ipynb")}
     faults += [f"the wheel lacks {file}" for file in sorted(wanted - plain)]
     faults += [f"the wheel holds {file}" for file in sorted(plain) if file.endswith(".c") or "tests/" in file]
     return wheel, pure, faults

@@ -30,7 +30,7 @@ COMPILER = shutil.which("gcc")
 
 def small_project(folder: Path) -> Path:
     """The repository with one loop and no module in its package: everything but those is the real one."""
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "app.py", "pages", ".streamlit"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "app.py", "pages", "notebooks", ".streamlit"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     quant = folder / "peftcalc" / "quant"
@@ -74,7 +74,8 @@ def test_a_wheel_with_a_loop_names_the_platform_and_no_python(tmp_path: Path) ->
 def test_a_wheel_holds_the_app_and_the_mark_of_its_types(pure: Path) -> None:
     held = ZipFile(pure)
     assert "peftcalc/py.typed" in held.namelist()
-    for file in ["app.py", ".streamlit/config.toml", *(f"pages/{entry.file}" for entry in pages.PAGES)]:
+    files = ["notebooks/01_count.ipynb", *(f"pages/{entry.file}" for entry in pages.PAGES)]
+    for file in ["app.py", ".streamlit/config.toml", *files]:
         assert held.read(f"peftcalc/app/{file}") == (ROOT / file).read_bytes()
 
 

@@ -19,6 +19,7 @@ from peftcalc.advice.reasons import (
 )
 from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
+from peftcalc.lazy import Drawn
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.fit import Fit, fit, needed, refusals
@@ -32,7 +33,7 @@ PRIORITIES = tuple(WISHES)
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Drawn):
     """A method for a model on a card, with its reasons in order."""
 
     method: Method

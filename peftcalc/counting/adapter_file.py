@@ -14,6 +14,7 @@ from peftcalc.counting.adapter_files.other_adapters import OtherAdapter, count_o
 from peftcalc.counting.adapter_files.words import sentences
 from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
+from peftcalc.lazy import Drawn
 from peftcalc.methods import LoRA
 from peftcalc.models.files import read_json
 from peftcalc.models.hub import one_look_up
@@ -38,7 +39,7 @@ _UNCOUNTED = {
 
 
 @dataclass(frozen=True)
-class AdapterReport:
+class AdapterReport(Drawn):
     """What an `adapter_config.json` means.
 
     Args:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftcalc.checks import whole_number
+from peftcalc.lazy import Drawn
 
 MAX_PARAMETERS = 10**18
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Drawn):
     """A square matrix of `total_parameters` entries and its low-rank adapter; all numbers are exact.
 
     Args:

@@ -32,6 +32,7 @@ from peftcalc.doctor.settings import Settings, read_settings
 from peftcalc.doctor.sources import CONFIG, TENSORS, Source, find_adapter
 from peftcalc.doctor.tensor_file import Entry, TensorFile
 from peftcalc.doctor.write import NewTensor, encode, write_tensors
+from peftcalc.lazy import Drawn
 
 _PLAIN = re.compile(r"[\w.-]+")
 """A name that peft may read as a regular expression and mean itself."""
@@ -58,7 +59,7 @@ class CutLayer:
 
 
 @dataclass(frozen=True)
-class CutAdapter:
+class CutAdapter(Drawn):
     """The smaller adapter that was written.
 
     Args:

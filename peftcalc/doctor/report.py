@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.counts import Count
+from peftcalc.lazy import Drawn
 
 if TYPE_CHECKING:
     import pandas
@@ -91,7 +92,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class AdapterInspection:
+class AdapterInspection(Drawn):
     """What an adapter holds.
 
     Args:

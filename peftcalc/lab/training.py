@@ -21,6 +21,7 @@ from peftcalc.lab.runs.loop import Loop
 from peftcalc.lab.runs.loop import learning_rate_at as learning_rate_at
 from peftcalc.lab.runs.training_state import TrainingState
 from peftcalc.lab.student import Student
+from peftcalc.lazy import Drawn
 from peftcalc.methods import Method
 
 
@@ -77,19 +78,21 @@ def finetune(
     return Run(run_settings(task, method, **asked, **options))
 
 
-class Run(Iterator[StepRecord]):
+class Run(Drawn, Iterator[StepRecord]):
     """A fine-tuning that goes on as far as it is iterated.
 
     Attributes:
         settings: what was asked for; `settings.to_code()` repeats the run.
         module: the model, with the adapter attached; still there when the run is closed or has ended.
         student: the same with its changes since step 0: `student.changes()`, `student.updates()`.
+        told: step, loss and held-out loss (None between looks) of the records so far, which `plot` draws.
     """
 
     _goes_on = False
 
     def __init__(self, settings: RunSettings) -> None:
         self.settings = settings
+        self.told: list[tuple[int, float, float | None]] = []
         self.student = Student(settings)
         self._loop = Loop(settings, self.student)
         self._records = self._train()
@@ -132,7 +135,9 @@ class Run(Iterator[StepRecord]):
         self._goes_on = True
 
     def __next__(self) -> StepRecord:
-        return next(self._records)
+        record = next(self._records)
+        self.told.append((record.step, record.loss, record.validation))
+        return record
 
     def close(self) -> None:
         """End the run: optimizer states and gradients are freed, the module stays."""

@@ -8,7 +8,7 @@ from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.count import count, known_method
-from peftcalc.lazy import explained
+from peftcalc.lazy import Drawn, explained
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate
@@ -40,7 +40,7 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Drawn):
     """One method on one card; the largest sizes are solved for when they are asked for."""
 
     method: Method
@@ -79,6 +79,10 @@ class Fit:
     def free_bytes(self) -> int:
         """Usable bytes that are left; negative when they are missing."""
         return self.gpu.usable_bytes - self.needed.expected_bytes
+
+
+class Fits(Drawn, list[Fit]):
+    """Several methods on one card, in the order in which they were asked for; a list that draws itself."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def fit(
     batch: int = 1,
     sequence: int = 2048,
     **options: Any,
-) -> list[Fit]:
+) -> Fits:
     """Which methods fit on a card, and up to which batch and sequence.
 
     Args:
@@ -159,7 +163,7 @@ def fit(
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
     setup = make_options(batch=batch, sequence=sequence, **options)
-    return [_fit(model, setup, chosen, method) for method in methods]
+    return Fits(_fit(model, setup, chosen, method) for method in methods)
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from peftcalc.lazy import Drawn
 from peftcalc.models.json_form import digest, runs
 from peftcalc.models.parts import part_names
 
@@ -167,7 +168,7 @@ class ModuleGroup:
 
 
 @dataclass(frozen=True)
-class ModelShapes:
+class ModelShapes(Drawn):
     """Everything that counting and memory estimation need to know about a model.
 
     Args:

@@ -50,7 +50,7 @@ def _serving(adapted: str, full: str) -> Spec:
 
 SERVED = {"weights": "weights", "adapters": "adapters", "cache": "cache of the users", "working": "pass under way"}
 """The parts of serving, and the words for them."""
-_COLORS = {"weights": "#6f7b8d", "adapters": "#2f7ed8", "cache": "#168f74", "working": "#7a5a3a"}
+SERVED_COLORS = {"weights": "#6f7b8d", "adapters": "#2f7ed8", "cache": "#168f74", "working": "#7a5a3a"}
 
 
 def serving_bars_chart(estimates: Mapping[str, ServingEstimate]) -> Chart:
@@ -78,7 +78,7 @@ def serving_bars_chart(estimates: Mapping[str, ServingEstimate]) -> Chart:
 
 def _serving_bars() -> Spec:
     x = number("gib", "GiB while serving")
-    colors = by_value({words: _COLORS[part] for part, words in SERVED.items()})
+    colors = by_value({words: SERVED_COLORS[part] for part, words in SERVED.items()})
     legend = {"orient": "bottom", "columns": {"expr": "width < 400 ? 1 : 4"}, "symbolType": "square"}
     parts = layer(
         "served",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from peftcalc.lazy import Drawn
+
 
 @dataclass(frozen=True)
 class SpeedTerm:
@@ -22,7 +24,7 @@ class SpeedTerm:
 
 
 @dataclass(frozen=True)
-class SpeedEstimate:
+class SpeedEstimate(Drawn):
     """How fast a card trains; `terms` add up to `seconds_per_step`.
 
     Tokens are all that go through the model, padding included: where a third of a batch is padding, two thirds of

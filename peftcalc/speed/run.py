@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftcalc.checks import positive, whole_number
+from peftcalc.lazy import Drawn
 from peftcalc.speed.records import SpeedEstimate
 
 MOST = 10**18
@@ -13,7 +14,7 @@ MOST = 10**18
 
 
 @dataclass(frozen=True)
-class RunCost:
+class RunCost(Drawn):
     """How long a run takes, from the fast end of the range to the slow one, and what it costs."""
 
     tokens: int

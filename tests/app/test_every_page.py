@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import peftcalc.ui.lessons
-from peftcalc.ui.lessons.lesson import Lesson
+from peftcalc.ui.lessons.lesson import Lesson, notebook_file
 from peftcalc.ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,12 @@ def lessons() -> list[tuple[str, Lesson]]:
 
 PROMPTS = [(f"{name}: {prompt.text}", prompt) for name, lesson in lessons() for prompt in lesson.try_this]
 PREDICTIONS = [(name, lesson.prediction) for name, lesson in lessons() if lesson.prediction]
+
+
+def test_every_notebook_is_offered_where_its_lesson_is():
+    named = {lesson.notebook for _, lesson in lessons() if lesson.notebook}
+    assert named == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert all(notebook_file(name).is_file() for name in named)
 
 
 @pages

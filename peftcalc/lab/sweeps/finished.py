@@ -12,6 +12,7 @@ from typing import Any
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import RunSettings, run_settings
 from peftcalc.lab.sweeps.grid import RUN_OPTIONS
+from peftcalc.lazy import Drawn
 from peftcalc.methods import METHODS, Method
 from peftcalc.outside_files import read_bounded
 from peftcalc.units import for_json
@@ -21,7 +22,7 @@ MAX_BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class FinishedRun(Drawn):
     """What one run of a sweep came to."""
 
     settings: RunSettings

@@ -8,7 +8,8 @@ from typing import Any
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.grid import grid_settings
-from peftcalc.lazy import explained
+from peftcalc.lab.sweeps.results import SweepResults
+from peftcalc.lazy import Drawn, explained
 
 Progress = Callable[[int, int], None]
 
@@ -21,7 +22,7 @@ def sweep(
     finished: Iterable[FinishedRun] = (),
     progress: Progress | None = None,
     **fixed: Any,
-) -> Iterator[FinishedRun]:
+) -> Sweep:
     """Train every combination of a grid with every seed; iterate the result for its finished runs.
 
     Small models that fit are trained stacked in one graph, the others one by one, with the same results. Stopping is
@@ -46,9 +47,26 @@ def sweep(
     >>> len(list(runs))
     8
     """
-    asked = grid_settings(task, grid, seeds, **fixed)
+    asked, finished = grid_settings(task, grid, seeds, **fixed), tuple(finished)
     known = {run.settings.to_code() for run in finished}
-    return _trained([one for one in asked if one.to_code() not in known], progress)
+    return Sweep(_trained([one for one in asked if one.to_code() not in known], progress), finished)
+
+
+class Sweep(Drawn, Iterator[FinishedRun]):
+    """A sweep that goes on as far as it is iterated, and draws what has finished so far."""
+
+    def __init__(self, runs: Iterator[FinishedRun], known: Iterable[FinishedRun] = ()) -> None:
+        self._runs, self._finished = runs, list(known)
+
+    @property
+    def results(self) -> SweepResults:
+        """The runs that were known and those that have finished: `.cells()`, `.pareto()`, `.to_frame()`."""
+        return SweepResults.of(self._finished)
+
+    def __next__(self) -> FinishedRun:
+        run = next(self._runs)
+        self._finished.append(run)
+        return run
 
 
 def _trained(asked: list[RunSettings], progress: Progress | None) -> Iterator[FinishedRun]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from peftcalc.lazy import Drawn
 from peftcalc.memory.fit import Needed
 
 
@@ -25,7 +26,7 @@ class ServingTerm:
 
 
 @dataclass(frozen=True)
-class ServingEstimate:
+class ServingEstimate(Drawn):
     """Bytes of a card that serves `users` sequences of `context` tokens at once; `terms` add up to `total`."""
 
     weights: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, MemoryTrace
@@ -21,15 +22,25 @@ def plot_breakdown(breakdown: MemoryBreakdown, ax: Any = None) -> Axes:
     """One stacked bar, a colour for each part that holds bytes."""
     phase = getattr(breakdown, "phase", "")
     where = f", in the {phase}" if phase else ""
-    ax = axes_of(ax, f"{gib(breakdown.total)} at the peak{where}", "GiB allocated", "", height=2.4)
-    left = 0.0
-    for part, words in PARTS.items():
-        size = getattr(breakdown, part) / GIB
-        if size:
-            ax.barh([""], [size], left=left, color=PART_COLORS[part], label=f"{words}, {gib(getattr(breakdown, part))}")
-            left += size
-    legend(ax, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    ax = axes_of(ax, f"{gib(breakdown.total)} at the peak{where}", "GiB allocated", "", height=2.6)
+    stack(ax, 0, [(f"{words}, {gib(size)}", PART_COLORS[part], size) for part, words, size in held(breakdown)])
+    ax.set_yticks([])
+    legend(ax, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.42))
     return ax
+
+
+def held(breakdown: MemoryBreakdown) -> list[tuple[str, str, int]]:
+    """Name, words and bytes of the parts that hold some."""
+    sizes = ((part, words, getattr(breakdown, part)) for part, words in PARTS.items())
+    return [(part, words, size) for part, words, size in sizes if size]
+
+
+def stack(ax: Axes, place: int, pieces: Iterable[tuple[str, str, int]]) -> None:
+    """A stacked bar of pieces, each with its words, colour and bytes; words that have stood already are left out."""
+    said, left = ax.get_legend_handles_labels()[1], 0.0
+    for words, color, size in pieces:
+        ax.barh([place], [size / GIB], left=left, color=color, label="" if words in said else words)
+        left += size / GIB
 
 
 def plot_trace(trace: MemoryTrace, ax: Any = None) -> Axes:

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING
 from peftcalc import units
 from peftcalc.counting.counts import Count
 from peftcalc.memory.records import PARTS, MemoryBreakdown, MemoryTrace
+from peftcalc.plots.results.counting import shape_bars
 
 if TYPE_CHECKING:
+    from peftcalc.counting.one_matrix import Square
     from peftcalc.geometry.direction import Decomposition
     from peftcalc.geometry.spectrum import Spectrum
     from peftcalc.lab.comparison import Comparison
+    from peftcalc.lab.run_settings import RunSettings
+    from peftcalc.lab.sweeps.finished import FinishedRun
     from peftcalc.lab.sweeps.results import SweepResults
+    from peftcalc.lab.sweeps.sweep import Sweep
+    from peftcalc.lab.training import Run
+    from peftcalc.models.shapes import ModelShapes
     from peftcalc.quant.errors import QuantizationError
     from peftcalc.quant.quantized import Quantized
 
@@ -50,6 +57,26 @@ def count_table(count: Count) -> str:
         for row in count.kind_rows()
     ]
     return as_html(sentence, rows, ("module", "how", "rank", "modules", "trained"), count.notes)
+
+
+def shapes_table(shapes: ModelShapes) -> str:
+    """A model's parameters by module name."""
+    sentence = f"{shapes.id}, {shapes.architecture}: {shapes.total:,} parameters."
+    rows = [(name, f"{size:,}", units.percent(100 * size / shapes.total)) for name, size in shape_bars(shapes).items()]
+    return as_html(sentence, rows, ("module", "parameters", "share"), shapes.notes)
+
+
+def square_table(square: Square) -> str:
+    """The one matrix and its two factors."""
+    sentence = (
+        f"{square.total_parameters:,} parameters as one matrix: rank {square.rank:,} trains {square.trainable:,}."
+    )
+    rows = [
+        ("side D", f"{square.dimension:,}"),
+        ("share", units.percent(square.percent)),
+        ("as many as the whole matrix at rank", f"{square.break_even:,g}"),
+    ]
+    return as_html(sentence, rows)
 
 
 def breakdown_table(breakdown: MemoryBreakdown) -> str:
@@ -107,6 +134,27 @@ def comparison_table(comparison: Comparison) -> str:
         rows.append((repr(method), f"{first.trainable:,}", str(comparison.validation(method))))
     sentence = f"Held-out loss on {comparison.task} in {comparison.unit}: mean and 95 % interval over {seeds} seeds."
     return as_html(sentence, rows, ("method", "trained", "held-out loss"))
+
+
+def run_table(run: Run) -> str:
+    """The looks that a run has taken so far."""
+    return _looks(run.settings, [(step, loss) for step, _, loss in run.told if loss is not None])
+
+
+def finished_run_table(run: FinishedRun) -> str:
+    """Held-out loss before and after."""
+    notes = [run.stopped] if run.stopped else []
+    return _looks(run.settings, [(0, run.before), (len(run.losses), run.validation)], notes)
+
+
+def _looks(settings: RunSettings, looks: Sequence[tuple[int, float]], notes: Sequence[str] = ()) -> str:
+    sentence = f"{settings.method!r} on {settings.task}, seed {settings.seed}: held-out loss in {settings.record.unit}."
+    return as_html(sentence, [(f"{step:,}", f"{loss:.4f}") for step, loss in looks], ("step", "held-out loss"), notes)
+
+
+def asked_table(sweep: Sweep) -> str:
+    """What has finished so far."""
+    return sweep_table(sweep.results)
 
 
 def sweep_table(results: SweepResults) -> str:

@@ -12,6 +12,7 @@ PHI = "microsoft/Phi-3-mini-4k-instruct"
 LLAMA_70B = "meta-llama/Llama-3.1-70B"
 
 CHOOSE = Lesson(
+    notebook="05_memory_and_choice",
     presets=(
         Preset("Llama-3.1-8B on a 24 GB card", {"model": LLAMA_8B, "gpu": "RTX 4090", "priority": "balance"}),
         Preset("Colab's free T4", {"model": LLAMA_8B, "gpu": "T4", "priority": "memory"}),

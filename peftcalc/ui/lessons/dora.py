@@ -92,6 +92,7 @@ def moved_to(turn: float, stretch: float) -> dict[str, float]:
 
 
 ARROW = Lesson(
+    notebook="04_dora",
     presets=(
         Preset("Only the length", {"arrow": moved_to(0, 1.75)}),
         Preset("Only the direction", {"arrow": moved_to(45, 1.0)}),
@@ -120,6 +121,7 @@ ARROW = Lesson(
 )
 
 MOVES = Lesson(
+    notebook="04_dora",
     presets=(
         Preset("As in the paper: rows, absolute", {"decay": 0.0, "norm": "row", "relative": False, "base": 0}),
         Preset("Weight decay 0.3", {"decay": 0.3, "norm": "row", "relative": False, "base": 0}),
@@ -165,6 +167,7 @@ MOVES = Lesson(
 )
 
 NEURONS = Lesson(
+    notebook="04_dora",
     try_this=(
         TryThis(
             "Look at the dots beside the dashed curve, without weight decay.",

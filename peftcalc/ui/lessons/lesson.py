@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from peftcalc.app_folder import app_folder
 from peftcalc.ui.lessons import predict
 from peftcalc.ui.page import projector
 from peftcalc.ui.state import set_controls
@@ -68,6 +70,8 @@ class Lesson:
     presets: Sequence[Preset] = ()
     try_this: Sequence[TryThis] = ()
     prediction: Prediction | None = None
+    notebook: str = ""
+    """Name of the notebook that goes the same way; empty where there is none."""
 
 
 def taught(lesson: Lesson, page: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -116,6 +120,31 @@ def show_try_this(lesson: Lesson, page: str) -> None:
     st.markdown("##### Try this")
     for index, prompt in enumerate(lesson.try_this):
         _prompt(prompt, f"{page}-try-{index}")
+    if lesson.notebook:
+        show_notebook(lesson.notebook, page)
+
+
+def show_notebook(name: str, page: str) -> None:
+    """A button that saves a notebook of `notebooks/`, with its figures, predictions and folded answers."""
+    st.download_button(
+        "The same as a notebook",
+        notebook_file(name).read_bytes,
+        f"{name}.ipynb",
+        "application/x-ipynb+json",
+        key=f"{page}-notebook",
+        on_click="ignore",
+        icon=":material/menu_book:",
+        type="tertiary",
+    )
+
+
+def notebook_file(name: str) -> Path:
+    """Where a notebook lies, in a repository and in a wheel.
+
+    >>> notebook_file("01_count").is_file()
+    True
+    """
+    return app_folder() / "notebooks" / f"{name}.ipynb"
 
 
 def _prompt(prompt: TryThis, key: str) -> None:

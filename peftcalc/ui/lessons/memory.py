@@ -19,6 +19,7 @@ def _grows(method: Method) -> int:
 
 
 MEMORY = Lesson(
+    notebook="05_memory_and_choice",
     presets=(
         Preset(
             "Llama-3.1-8B on a 24 GB card",

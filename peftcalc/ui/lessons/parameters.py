@@ -21,6 +21,7 @@ HAND = Lesson(
 )
 
 CURVES = Lesson(
+    notebook="01_count",
     presets=(
         Preset("The article's 4B table", {"size": 4_000_000_000, "r": 8}),
         Preset("The 5 × 5 matrix", {"size": 25, "r": 1}),
@@ -64,6 +65,7 @@ CURVES = Lesson(
 )
 
 MODEL = Lesson(
+    notebook="06_your_model",
     presets=(
         Preset("Llama-3.1-8B, every linear layer", {"model": LLAMA_8B, "method": "lora", "rank": 16, "targets": []}),
         Preset(

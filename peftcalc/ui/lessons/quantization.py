@@ -50,6 +50,7 @@ BITS = Lesson(
 )
 
 WEIGHTS = Lesson(
+    notebook="02_quantize",
     presets=(
         Preset("64 ordinary weights", {"codes": {}}),
         Preset("One of them an outlier", {"codes": OUTLIER}),
@@ -84,6 +85,7 @@ WEIGHTS = Lesson(
 )
 
 EXPLORER = Lesson(
+    notebook="02_quantize",
     presets=(
         Preset("A calm Gaussian", {**CALM, "formats": DEFAULT_VARIANTS}),
         Preset("One outlier of 100 σ", {**SPIKE, "formats": DEFAULT_VARIANTS}),

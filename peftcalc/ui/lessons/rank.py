@@ -86,6 +86,7 @@ def _fall(task: str, low: int, high: int) -> float:
 
 
 KNOWN = Lesson(
+    notebook="03_finetune",
     presets=(
         Preset("Four equal directions", {"k": 4, "spectrum": "equal"}),
         Preset("Eight that decay", {"k": 8, "spectrum": "decaying"}),
@@ -127,6 +128,7 @@ KNOWN = Lesson(
 _SOFTER = ("It stays", "It halves", "It falls to a quarter of it")
 
 SCALING = Lesson(
+    notebook="07_findings",
     presets=(
         Preset("QLoRA paper: 16 / 64", {"alpha": 16, "r": 64, "rslora": False, "volume": {"alpha": 0.5}}),
         Preset("α = r", {"alpha": 64, "r": 64, "rslora": False, "volume": {}}),

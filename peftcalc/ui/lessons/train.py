@@ -27,6 +27,7 @@ def _direction_answer() -> str:
 
 
 LESSON = Lesson(
+    notebook="03_finetune",
     presets=(
         Preset(
             "Only lengths change, five methods",

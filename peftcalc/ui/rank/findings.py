@@ -8,6 +8,7 @@ import streamlit as st
 
 from peftcalc.plots import rank as plots
 from peftcalc.ui import page, show
+from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.findings import BEST_RATES, CAPACITY, FINDINGS, LEARNED_BY_HEART, LEARNING_RATE, MEASURED
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def findings() -> None:
     for finding in FINDINGS:
         with st.expander(finding.question, type="compact"):
             _came(finding)
+    lessons.show_notebook("07_findings", "findings")
 
 
 def _came(finding: Finding) -> None:
