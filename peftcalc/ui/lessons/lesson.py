@@ -89,7 +89,7 @@ def taught(lesson: Lesson, page: str) -> Callable[[Callable[[], None]], Callable
             if lesson.presets:
                 show_presets(lesson, page)
             moving()
-            if lesson.try_this:
+            if lesson.try_this or lesson.notebook:
                 show_try_this(lesson, page)
 
         return section
