@@ -30,17 +30,29 @@ KEPT = 256
 """Set-ups whose standing bytes are remembered; each is a handful of terms."""
 
 
-def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
-    """The bytes of each moment, of which the peak is the largest; batch or sequence may be a `Size`."""
-    return [moment.total for moment in moments_of(known, options)[0]]
+@dataclass(frozen=True)
+class Moments:
+    """Where the bytes of a step may be highest."""
+
+    real: tuple[Moment, ...]
+    """Of which the peak is the highest."""
+    apart: tuple[Moment, ...]
+    """As many bytes as blocks can take: saved activations, logits and temporary buffers, each at its own highest."""
+    setting: StepSetup
+    """What they were computed from."""
+
+    def sizes(self) -> list[Any]:
+        """The bytes of all; batch or sequence may be a `Size`."""
+        return [moment.total for moment in (*self.real, *self.apart)]
 
 
-def moments_of(known: Study, options: MemoryOptions) -> tuple[list[Moment], StepSetup]:
-    """All moments on one GPU, and what they were computed from."""
+def moments_of(known: Study, options: MemoryOptions) -> Moments:
+    """All moments on one GPU."""
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    return [sharded(moment, options) for moment in _moments(standing, setting)], setting
+    found = [sharded(moment, options) for moment in _moments(standing, setting)]
+    return Moments(tuple(found[:-2]), tuple(found[-2:]), setting)
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,11 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
 
 
 def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
-    """The moments among which the peak is, each with its terms."""
+    """The moments among which the peak is, each with its terms; and last the two of parts that share no block.
+
+    A block that held logits is seldom of the size that attention asks for next: the last two have all that comes and
+    goes at once. The update is not among it: its buffers, one for each tensor, are cut from any free block.
+    """
     options, body, precision = setting.options, setting.body, setting.precision
     resting, gradients, cached = standing.resting, standing.gradients, standing.cached
     state = (*resting, *standing.gathered)
@@ -106,6 +122,7 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     nearly_all = earlier or standing.nearly_all
     layer = [*standing.whole_gradients, held]
     last = (*state, *earlier, *head_gradient, *saved, *again, *layer)
+    apart = (*state, *earlier, *saved, *again, *open_after, *standing.whole_gradients, *work)
     return [
         Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
         Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
@@ -114,6 +131,8 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
         Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
         Moment("end of the backward pass", "backward", (*resting, gradients, standing.tied, held)),
         Moment("update", "optimizer", (*resting, gradients, standing.root, held)),
+        Moment("forward logits apart", "forward", (*apart, forward)),
+        Moment("backward logits apart", "backward", (*apart, backward.term, held)),
     ]
 
 

@@ -14,9 +14,9 @@ from peftcalc.checks import one_of, whole_number
 from peftcalc.counting.count import count, known_method
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.estimate.model_state import quantizes, rounded
-from peftcalc.memory.fit import most_peak, needed
 from peftcalc.memory.largest import searched
 from peftcalc.memory.model_config import first, language_config
+from peftcalc.memory.needed import most_peak, needed
 from peftcalc.memory.options import CHOICES, MemoryOptions
 from peftcalc.memory.serving.caches import LATENT, STATE, LayerCache, layer_caches
 from peftcalc.memory.serving.records import ServingEstimate, ServingTerm

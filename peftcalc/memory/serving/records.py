@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from peftcalc.memory.fit import Needed
+from peftcalc.memory.needed import Needed
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
 from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
+from peftcalc.memory.simulate.replay import unused_bytes
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
 from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
 from peftcalc.memory.simulate.training_step import run_step
@@ -61,7 +62,8 @@ def trace_at_depth(
     course = course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
     course.parts[:, PART_NAMES.index("temporary_buffers")] += matrix_workspaces(options.chosen_card)
     kernels = tuple(sorted(rules.kernels)) or ("eager",)
-    return replace(course, kernels=kernels)
+    unused = unused_bytes(ledger, options, method.quantized)
+    return replace(course, kernels=kernels, unused=unused)
 
 
 @contextlib.contextmanager

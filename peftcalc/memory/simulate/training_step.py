@@ -46,6 +46,7 @@ def run_step(
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
     _take_inventory(model, optimizer, trained, ledger)
+    ledger.loaded = len(ledger.events)
     stays_open = _autocast(options) if options.autocast_scope == "step" else contextlib.nullcontext()
     with ledger, rules, stays_open:
         ledger.phase = "forward"

@@ -1,0 +1,85 @@
+"""Two questions about a card: what a step needs, at least and at most, and what nvidia-smi will show of it."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from peftcalc import QLoRA
+from peftcalc.evidence.measured import measured
+from peftcalc.evidence.models import row_model
+from peftcalc.evidence.rows import evidence_rows
+from peftcalc.memory.allowances import context_allowance, reserved_allowance
+from peftcalc.memory.cards import gpu
+from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.fit import fit
+from peftcalc.memory.needed import needed_by, room
+from peftcalc.units import GIB
+
+QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def test_the_sum_of_the_parts_at_their_own_highest():
+    estimate = estimate_memory("meta-llama/Llama-3.2-1B", QLoRA(rank=16), 2, 1024, checkpointing=True)
+    needs = needed_by(estimate)
+    context = context_allowance()
+    assert needs.expected_bytes == estimate.total + context.expected_bytes
+    assert needs.high_bytes == estimate.apart_bytes + estimate.upcast_bytes + context.high_bytes
+    shared = 0.75 * (estimate.apart_bytes - estimate.total) + 0.3 * estimate.upcast_bytes
+    assert needs.reserved_bytes == estimate.reserved_bytes == estimate.total + round(shared)
+    assert needs.shown_bytes == needs.reserved_bytes + context.expected_bytes
+    assert estimate.upcast_bytes == 2 * (128_256 * 2048 + 2048)  # the tied head costs nothing of its own
+    assert needs.low_shown_bytes < needs.shown_bytes < needs.high_shown_bytes
+
+
+def test_nothing_is_left_by_loading_where_nothing_is_cast():
+    for options in ({"kbit_upcast": False}, {"dtype": "float32"}):
+        assert estimate_memory("openai-community/gpt2", QLoRA(rank=8), **options).upcast_bytes == 0
+
+
+def test_a_run_that_ran_out_is_not_said_to_fit():
+    """fitcheck-llm's Qwen2.5-7B at batch 2 on a T4 of 14,912 MiB; at batch 1 it ran."""
+    options = {"dtype": "float16", "checkpointing": True, "autocast": False, "padding": False, "attention": "eager"}
+    method = QLoRA(rank=16, targets=QKVO, double_quant=False)
+    one, two = (fit("Qwen/Qwen2.5-7B", "T4", [method], batch, 1024, **options)[0] for batch in (1, 2))
+    assert (one.verdict, two.verdict) == ("fits", "tight")
+    assert two.needed.high_bytes > 14_912 * 2**20
+    assert two.largest_batch == 1
+
+
+def test_no_run_that_ran_is_refused_and_few_are_tight():
+    verdicts = [row.verdict for row in evidence_rows() if row.verdict]
+    assert len(verdicts) == len(measured())
+    assert "does not fit" not in verdicts
+    assert verdicts.count("tight") <= len(verdicts) / 5
+
+
+@pytest.mark.parametrize("card", ["T4", "RTX 4080", "A100 80GB"])
+def test_the_bar_on_what_is_reserved_and_shown(card):
+    """The T4's rows set two coefficients; those of the others judge them."""
+    errors = []
+    for row in evidence_rows():
+        if row.card == card and row.setup == "known" and row.gpus == 1 and row.verdict:
+            assert bool(row.reserve_used_for) == (card == "T4")
+            measured_bytes = row.reserved_bytes or row.process_bytes
+            answer = row.estimated_reserved_bytes or row.estimated_process_bytes
+            errors.append(abs(answer / measured_bytes - 1))
+    assert len(errors) >= 5
+    assert statistics.mean(errors) <= 0.06
+
+
+def test_nine_of_ten_rows_lie_in_the_range():
+    inside = []
+    for row in measured():
+        if row.reserved and row.gpus == 1:
+            estimate = estimate_memory(row_model(row.model), row.method, row.batch, row.sequence, **row.options)
+            reserve = reserved_allowance(estimate.total, estimate.apart_bytes, estimate.upcast_bytes)
+            inside.append(reserve.low_bytes <= row.reserved - estimate.total <= reserve.high_bytes)
+    assert sum(inside) >= 0.9 * len(inside)
+
+
+def test_a_measured_context_stands_in_its_cards_place():
+    assert context_allowance(gpu("T4")).expected_bytes == 141 * 2**20
+    assert context_allowance(gpu("L4")) == context_allowance()
+    assert room(gpu("T4")) == gpu("T4").usable_bytes - 250 * 2**20 > 14 * GIB
