@@ -175,7 +175,7 @@ def largest_models(
 
 def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
     asked = step(model, known_method(method), on_card(options, card))
-    return Fit(method, card, needed_for(asked.peak, asked.apart, asked.upcast, card), asked)
+    return Fit(method, card, needed_for(asked.held, asked.upcast, card), asked)
 
 
 def on_card(options: MemoryOptions, card: Gpu) -> MemoryOptions:
@@ -222,6 +222,6 @@ def _held(name: str, method: Method, options: MemoryOptions) -> int | None:
         return None
     try:
         one = step(model, method, options)
-        return one.apart + one.upcast
+        return one.held.apart + one.upcast
     except ValueError:
         return None

@@ -11,7 +11,7 @@ from peftcalc.memory.cards import Gpu, all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
 from peftcalc.memory.estimate.growth import Piece, pieces
 from peftcalc.memory.estimate.loading import upcast_bytes
-from peftcalc.memory.estimate.moments import moments_of
+from peftcalc.memory.estimate.moments import Held, moments_of
 from peftcalc.memory.estimate.study import Study, studied
 from peftcalc.memory.kernels import alike, matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
@@ -58,12 +58,13 @@ class Step:
     @property
     def peak(self) -> int:
         """The estimate's total alone."""
-        return _sizes(self.model, self.method, self._shared)[0] + self._own
+        return self.held.peak
 
     @property
-    def apart(self) -> int:
-        """Bytes if the parts that come and go within the step shared no block."""
-        return _sizes(self.model, self.method, self._shared)[1] + self._own
+    def held(self) -> Held:
+        """How blocks hold the step."""
+        one = _held(self.model, self.method, self._shared)
+        return Held(one.peak + self._own, one.apart + self._own, one.unshared)
 
     @cached_property
     def upcast(self) -> int:
@@ -166,10 +167,8 @@ def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOpti
 
 
 @lru_cache(maxsize=KEPT)
-def _sizes(model: ModelShapes, method: Method, options: MemoryOptions) -> tuple[int, int]:
-    """Bytes at the peak, and with parts that share no block."""
-    moments = moments_of(studied(model, method), options)
-    return max(moment.total for moment in moments.real), max(moments.sizes())
+def _held(model: ModelShapes, method: Method, options: MemoryOptions) -> Held:
+    return moments_of(studied(model, method), options).held()
 
 
 @lru_cache(maxsize=KEPT)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate
+from peftcalc.memory.estimate.moments import Held
 from peftcalc.memory.largest import searched
 from peftcalc.memory.records import Allowance, MemoryTrace
 
@@ -63,14 +64,16 @@ def needed(peak: int) -> Needed:
 def needed_by(result: MemoryEstimate | MemoryTrace, card: Gpu | None = None) -> Needed:
     """The card's bytes for a training step that was estimated or simulated."""
     if not isinstance(result, MemoryTrace):
-        return needed_for(result.peak, result.apart_bytes, result.upcast_bytes, card)
+        held = Held(result.peak, result.apart_bytes, result.unshared_bytes)
+        return needed_for(held, result.upcast_bytes, card)
     reserve = result.reserved_allowance
     return _needed(result.peak, result.peak + reserve.high_bytes, reserve, context_allowance(card))
 
 
-def needed_for(peak: int, apart: int, upcast: int, card: Gpu | None = None) -> Needed:
-    """The card's bytes for a step with these bytes at its peak, with its parts apart, and left by loading."""
-    return _needed(peak, apart + upcast, reserved_allowance(peak, apart, upcast), context_allowance(card))
+def needed_for(held: Held, upcast: int, card: Gpu | None = None) -> Needed:
+    """The card's bytes for a step that blocks hold so, with the bytes that loading freed."""
+    reserve = reserved_allowance(held.peak, held.unshared, upcast)
+    return _needed(held.peak, held.apart + upcast, reserve, context_allowance(card))
 
 
 def _needed(peak: int, held: int, reserve: Allowance, context: Allowance) -> Needed:

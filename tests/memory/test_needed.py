@@ -26,8 +26,9 @@ def test_the_sum_of_the_parts_at_their_own_highest():
     context = context_allowance()
     assert needs.expected_bytes == estimate.total + context.expected_bytes
     assert needs.high_bytes == estimate.apart_bytes + estimate.upcast_bytes + context.high_bytes
-    shared = 0.75 * (estimate.apart_bytes - estimate.total) + 0.3 * estimate.upcast_bytes
-    assert needs.reserved_bytes == estimate.reserved_bytes == estimate.total + round(shared)
+    unshared = round(1.4 * min(estimate.apart_bytes - estimate.total, 4 * 2 * 1024 * 128_256))
+    assert needs.reserved_bytes == estimate.reserved_bytes
+    assert needs.reserved_bytes == estimate.total + unshared + round(0.25 * estimate.upcast_bytes)
     assert needs.shown_bytes == needs.reserved_bytes + context.expected_bytes
     assert estimate.upcast_bytes == 2 * (128_256 * 2048 + 2048)  # the tied head costs nothing of its own
     assert needs.low_shown_bytes < needs.shown_bytes < needs.high_shown_bytes
@@ -57,11 +58,11 @@ def test_no_run_that_ran_is_refused_and_few_are_tight():
 
 @pytest.mark.parametrize("card", ["T4", "RTX 4080", "A100 80GB"])
 def test_the_bar_on_what_is_reserved_and_shown(card):
-    """The T4's rows set two coefficients; those of the others judge them."""
+    """These rows set three shares: that each of them, left out, is missed by 3 to 4 % is told beside the rule."""
     errors = []
     for row in evidence_rows():
         if row.card == card and row.setup == "known" and row.gpus == 1 and row.verdict:
-            assert bool(row.reserve_used_for) == (card == "T4")
+            assert row.reserve_used_for
             measured_bytes = row.reserved_bytes or row.process_bytes
             answer = row.estimated_reserved_bytes or row.estimated_process_bytes
             errors.append(abs(answer / measured_bytes - 1))
@@ -74,9 +75,18 @@ def test_nine_of_ten_rows_lie_in_the_range():
     for row in measured():
         if row.reserved and row.gpus == 1:
             estimate = estimate_memory(row_model(row.model), row.method, row.batch, row.sequence, **row.options)
-            reserve = reserved_allowance(estimate.total, estimate.apart_bytes, estimate.upcast_bytes)
+            reserve = reserved_allowance(estimate.total, estimate.unshared_bytes, estimate.upcast_bytes)
             inside.append(reserve.low_bytes <= row.reserved - estimate.total <= reserve.high_bytes)
     assert sum(inside) >= 0.9 * len(inside)
+
+
+def test_written_out_attention_leaves_more_of_its_blocks_unshared():
+    eager, fused = (
+        estimate_memory("HuggingFaceTB/SmolLM2-360M", QLoRA(rank=32, targets=QKVO), 1, 4096, attention=way)
+        for way in ("eager", "flash")
+    )
+    assert eager.unshared_bytes == round(0.75 * (eager.apart_bytes - eager.total)) > fused.unshared_bytes
+    assert fused.unshared_bytes <= 1.4 * 4 * 4096 * 49_152
 
 
 def test_a_measured_context_stands_in_its_cards_place():

@@ -43,6 +43,8 @@ class MemoryEstimate(MemoryBreakdown):
     """What computes attention: "eager", "flash", "efficient" or "math"; where layers differ, all of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know: where the formulas are less certain, a sequence beyond the model's context."""
+    unshared_bytes: int = 0
+    """Bytes of blocks that one part of the step leaves and no other is expected to use."""
     apart_bytes: int = 0
     """Bytes if the parts that come and go within the step shared no block; at least the peak."""
     upcast_bytes: int = 0
@@ -51,7 +53,7 @@ class MemoryEstimate(MemoryBreakdown):
     @property
     def reserved_bytes(self) -> int:
         """Expected torch.cuda.max_memory_reserved."""
-        return self.peak + reserved_allowance(self.peak, self.apart_bytes, self.upcast_bytes).expected_bytes
+        return self.peak + reserved_allowance(self.peak, self.unshared_bytes, self.upcast_bytes).expected_bytes
 
     @property
     def peak(self) -> int:
@@ -92,7 +94,7 @@ def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> Mem
     known = studied(model, method)
     moments = moments_of(known, options)
     highest = max(moments.real, key=lambda moment: moment.total)
-    parts = dict.fromkeys(PARTS, 0)
+    held, parts = moments.held(), dict.fromkeys(PARTS, 0)
     for term in highest.terms:
         parts[term.part] += term.bytes
     return MemoryEstimate(
@@ -102,6 +104,7 @@ def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> Mem
         moments=tuple((moment.name, moment.total) for moment in moments.real),
         kernel=" and ".join(moments.setting.kernels),
         notes=tuple(estimate_notes(known.model, known.body, moments.setting)),
-        apart_bytes=max(moments.sizes()),
+        unshared_bytes=held.unshared,
+        apart_bytes=held.apart,
         upcast_bytes=upcast_bytes(known, options.resized(1, 1)),
     )

@@ -53,6 +53,12 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
     return term, Head(term, "forward")
 
 
+def loss_block(body: Anatomy, options: MemoryOptions) -> int:
+    """Bytes of the float32 logits that the loss takes at once: `4 · T · V`, or of one chunk."""
+    positions = options.tokens if options.loss in ("standard", "shifted") else min(options.tokens, CHUNK)
+    return 4 * body.vocabulary * positions
+
+
 def held_logits(body: Anatomy, precision: Precision, options: MemoryOptions) -> Term:
     """The logits that a training loop keeps until the step ends: all, of the last chunk, or none that were made."""
     positions = {"fused": 0, "chunked": min(options.tokens, CHUNK)}.get(options.loss, options.tokens)

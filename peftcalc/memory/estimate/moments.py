@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from peftcalc.memory.allowances import unshared_bytes
 from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
-from peftcalc.memory.estimate.head import head_moments, held_logits
+from peftcalc.memory.estimate.head import head_moments, held_logits, loss_block
 from peftcalc.memory.estimate.model_state import (
     adapter_term,
     gradient_term,
@@ -31,6 +32,15 @@ KEPT = 256
 
 
 @dataclass(frozen=True)
+class Held:
+    """Bytes at the peak, if parts shared no block, and of the blocks that are expected not to be shared."""
+
+    peak: int
+    apart: int
+    unshared: int
+
+
+@dataclass(frozen=True)
 class Moments:
     """Where the bytes of a step may be highest."""
 
@@ -44,6 +54,13 @@ class Moments:
     def sizes(self) -> list[Any]:
         """The bytes of all; batch or sequence may be a `Size`."""
         return [moment.total for moment in (*self.real, *self.apart)]
+
+    def held(self) -> Held:
+        """How blocks hold the step."""
+        peak, most = max(moment.total for moment in self.real), max(self.sizes())
+        written_out = not {"eager", "math"}.isdisjoint(self.setting.kernels)
+        logits = loss_block(self.setting.body, self.setting.options)
+        return Held(peak, most, unshared_bytes(peak, most, logits, written_out))
 
 
 def moments_of(known: Study, options: MemoryOptions) -> Moments:
