@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.simulate.allocator import MIB, CachingAllocator, OutOfMemoryError
-from peftcalc.memory.simulate.replay import play, unused_bytes
+from peftcalc.memory.reserve.allocator import MIB, CachingAllocator, OutOfMemoryError
+from peftcalc.memory.reserve.replay import play, unused_bytes
 from peftcalc.memory.simulate.trace import StorageLedger
 
 

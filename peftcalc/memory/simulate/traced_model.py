@@ -12,11 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.reserve.replay import unused_bytes
 from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
 from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.losses import forward_function
-from peftcalc.memory.simulate.replay import unused_bytes
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
 from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
 from peftcalc.memory.simulate.training_step import run_step

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
-from peftcalc.memory.simulate.allocator import Block, CachingAllocator
+from peftcalc.memory.reserve.allocator import Block, CachingAllocator
 from peftcalc.memory.simulate.trace import StorageLedger, StorageRecord, rounded
 
 STEPS = 2
