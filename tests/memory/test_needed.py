@@ -5,16 +5,19 @@ from __future__ import annotations
 import statistics
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peftcalc import QLoRA
 from peftcalc.evidence.measured import measured
 from peftcalc.evidence.models import row_model
 from peftcalc.evidence.rows import evidence_rows
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
-from peftcalc.memory.cards import gpu
+from peftcalc.memory.cards import all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import fit
+from peftcalc.memory.fit import FIVE_METHODS, fit
 from peftcalc.memory.needed import needed_by, room
+from peftcalc.memory.options import CHOICES
 from peftcalc.units import GIB
 
 QKVO = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -87,6 +90,30 @@ def test_written_out_attention_leaves_more_of_its_blocks_unshared():
     )
     assert eager.unshared_bytes == round(0.75 * (eager.apart_bytes - eager.total)) > fused.unshared_bytes
     assert fused.unshared_bytes <= 1.4 * 4 * 4096 * 49_152
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    model=st.sampled_from(("meta-llama/Llama-3.2-1B", "openai-community/gpt2", "google/gemma-2-2b", "Qwen/Qwen3-8B")),
+    method=st.sampled_from(FIVE_METHODS),
+    card=st.sampled_from(all_gpus()),
+    batch=st.integers(1, 64),
+    sequence=st.integers(1, 9000),
+    options=st.fixed_dictionaries(
+        {"checkpointing": st.booleans(), "accumulation": st.sampled_from((1, 4)), "padding": st.booleans()},
+        optional={name: st.sampled_from(list(CHOICES[name])) for name in ("attention", "loss", "dtype", "optimizer")},
+    ),
+)
+def test_needs_are_in_order_and_grow_with_the_step(model, method, card, batch, sequence, options):
+    sizes = (batch, sequence), (batch + 1, sequence), (batch, sequence + 1)
+    one, more, longer = (fit(model, card, [method], *size, **options)[0] for size in sizes)
+    assert one.needed.peak_bytes <= one.needed.low_bytes <= one.needed.expected_bytes <= one.needed.high_bytes
+    assert one.needed.peak_bytes <= one.needed.reserved_bytes
+    assert one.needed.low_shown_bytes <= one.needed.shown_bytes <= one.needed.high_shown_bytes
+    assert max(one.needed.high_bytes, one.estimate.apart_bytes) <= min(more.needed.high_bytes, longer.needed.high_bytes)
+    assert one.estimate.apart_bytes >= one.estimate.total == one.needed.peak_bytes
+    assert (one.verdict == "fits") == (one.needed.high_bytes <= card.usable_bytes)
+    assert (one.verdict == "fits") == (one.largest_batch >= batch) == (one.largest_sequence >= sequence)
 
 
 def test_a_measured_context_stands_in_its_cards_place():
