@@ -121,15 +121,15 @@ def _print_parts(result: MemoryEstimate | MemoryTrace) -> None:
 
 def _print_card(sizes: Needed, card: Gpu | None) -> None:
     """Two lines: does it fit, and what will nvidia-smi show."""
-    least, most = units.gib(sizes.expected_bytes), units.gib(sizes.high_bytes)
-    needs = f"it needs {least} at least and {most} at most"
-    if card is None:
-        print(f"\nDoes it fit? On one card {needs}.")
-    else:
+    print(f"\nDoes it fit? It needs {units.gib(sizes.expected_bytes)} at least, {units.gib(sizes.high_bytes)} at most.")
+    if card is not None:
         missing = units.gib(sizes.expected_bytes - card.usable_bytes)
-        verdict = sizes.verdict(card.usable_bytes)
-        ends = {"tight": "tight, it depends on how the allocator's blocks fall", "fits": "fits"}
-        end = ends.get(verdict, f"does not fit, {missing} are missing")
-        print(f"\nDoes it fit? {card.name} has {units.gib(card.usable_bytes)} usable, {needs}: {end}.")
+        ends = {
+            "fits": "fits",
+            "tight": "fits, but only just: it depends on how the allocator's blocks fall",
+            "does not fit": f"does not fit, {missing} are missing",
+        }
+        verdict = ends[sizes.verdict(card.usable_bytes)]
+        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: {verdict}.")
     shown = f"{units.gib(sizes.low_shown_bytes)} to {units.gib(sizes.high_shown_bytes)}"
     print(f"What will nvidia-smi show? About {units.gib(sizes.shown_bytes)} where there is room ({shown}).")
