@@ -5,8 +5,10 @@
 The table has the columns id, card, model (an id or a configuration as JSON), method, rank, alpha, dropout, targets,
 double_quant, batch, sequence, options (JSON), measured_allocated (bytes), setup and source. A row is answered on its
 own card. What its stack did that the table's options do not name is added by `ADDED`, read in each source's scripts.
-The bars of the project: fused attention on one GPU mean 1 %, worst 4 %; written out 1.5 % and 4 %; experts 10 %; two
-GPUs mean 8 %, worst 15 %.
+Where the row has measured_reserved or measured_process (bytes), the reserve and what nvidia-smi shows are held against
+these, and the verdict on a run that did run is counted. The bars of the project: fused attention on one GPU mean 1 %,
+worst 4 %; written out 1.5 % and 4 %; experts 10 %; two GPUs mean 8 %, worst 15 %; reserved or shown 6 %; no verdict
+"does not fit", and "tight" for a fifth at most.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import csv
 import json
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from peftcalc.memory.cards import gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.needed import needed_by
 from peftcalc.memory.simulate.simulate import simulate_memory
 from peftcalc.methods import Method, make_method
 
@@ -70,6 +75,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose id contains this text")
     arguments = parser.parse_args()
     errors: dict[tuple[str, ...], list[float]] = {}
+    verdicts: Counter[str] = Counter()
     for row in csv.DictReader(arguments.table.read_text(encoding="utf-8").splitlines()):
         if arguments.only not in row["id"]:
             continue
@@ -84,10 +90,20 @@ def main() -> None:
                 print(f"left out: {way} of {row['id']}: {error}", file=sys.stderr)
                 continue
             error = answer.peak / measured - 1
+            needs = needed_by(answer, gpu(options["card"]))
+            verdicts[f"{way}: {needs.verdict(gpu(options['card']).usable_bytes)}"] += 1
+            for what, size, said in (
+                ("reserved", row["measured_reserved"], needs.reserved_bytes),
+                ("nvidia-smi shows", row["measured_process"], needs.shown_bytes),
+            ):
+                if int(size or 0):
+                    errors.setdefault((row["card"], what, group_of(row, options)[2], way), []).append(
+                        said / int(size) - 1
+                    )
             errors.setdefault((*group_of(row, options), way), []).append(error)
             shown.append(f"{way} {answer.peak / 2**30:6.2f} {error:+6.1%} {answer.phase}")
         print(f"{row['id'][:66]:66} {measured / 2**30:6.2f} GiB  {'  '.join(shown)}", flush=True)
-    print()
+    print(f"\nverdicts on what ran: {dict(verdicts)}\n")
     for group, values in sorted(errors.items()):
         mean, worst = statistics.mean(map(abs, values)), max(values, key=abs)
         print(f"{' | '.join(group):70} {len(values):3} rows  mean |error| {mean:5.1%}  worst {worst:+6.1%}")

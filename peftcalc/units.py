@@ -51,6 +51,19 @@ def gib(value: float) -> str:
     return _scaled(value, _BINARY_UNITS, "bytes")
 
 
+def between(low: float, high: float) -> str:
+    """A range of bytes in binary units, the unit once where both have it.
+
+    >>> between(2**30, 3 * 2**30), between(512, 2**30), between(2**30, 2**30)
+    ('1 to 3 GiB', '512 bytes to 1 GiB', '1 GiB')
+    """
+    first, last = gib(low), gib(high)
+    if first == last:
+        return last
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(unit) else first} to {last}"
+
+
 def gb(value: float) -> str:
     """Bytes in decimal units, as disks and downloads are sold.
 

@@ -22,7 +22,8 @@ from peftcalc.checks import one_of, whole_number
 from peftcalc.lazy import Drawn
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import Fit, fit, needed, refusals
+from peftcalc.memory.fit import Fit, fit, refusals
+from peftcalc.memory.needed import needed_by
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 
@@ -115,7 +116,7 @@ def precision_on(card: str | Gpu) -> dict[str, Any]:
 
 
 def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
-    """The first plan whose expected bytes the card has; where none has room, the one that needs least."""
+    """The first plan that fits for certain; where none has room, the one that needs least."""
     sizes = {plan: needs(plan) for plan in plans}
     return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
 
@@ -124,4 +125,5 @@ def _needed_bytes(
     model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, options: Mapping[str, Any], plan: Plan
 ) -> int:
     options = {**options, "checkpointing": plan.checkpointing}
-    return needed(estimate_memory(model, methods[plan.method], batch, sequence, **options).total).expected_bytes
+    estimate = estimate_memory(model, methods[plan.method], batch, sequence, **options)
+    return needed_by(estimate, gpu(options["card"])).high_bytes

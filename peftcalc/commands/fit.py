@@ -75,7 +75,7 @@ def fit_record(one: Fit) -> dict[str, Any]:
         "free_bytes": one.free_bytes,
         "largest_batch": one.largest_batch,
         "largest_sequence": one.largest_sequence,
-        "needed": one.needed.__dict__,
+        "needed": dict(one.needed.__dict__),
         "estimate": {
             "total": estimate.total,
             "phase": estimate.phase,
@@ -96,14 +96,16 @@ def print_fits(fits: Sequence[Fit]) -> None:
         [
             one.method.label,
             units.gib(one.estimate.total),
-            units.gib(one.needed.expected_bytes),
+            units.between(one.needed.expected_bytes, one.needed.high_bytes),
             one.verdict,
+            units.gib(one.needed.shown_bytes),
             f"{one.largest_batch:,}",
             f"{one.largest_sequence:,}",
         ]
         for one in fits
     ]
-    header = ["method", "allocated", "with allocator and context", "verdict", "largest batch", "longest sequence"]
+    header = ["method", "allocated", "needs", "verdict", "nvidia-smi shows"]
+    header += ["largest batch", "longest sequence"]
     print_table(rows, header)
 
 

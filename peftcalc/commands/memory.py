@@ -10,7 +10,7 @@ from peftcalc import units
 from peftcalc.commands import NO, add_json, add_method, add_model, method_from, number, print_json, print_table
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
-from peftcalc.memory.fit import Needed, needed
+from peftcalc.memory.needed import Needed, needed_by
 from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
 from peftcalc.memory.records import PARTS, MemoryTrace
 from peftcalc.models.load import load_model
@@ -88,7 +88,7 @@ def _print(result: MemoryEstimate | MemoryTrace, title: str, card: Gpu | None) -
     kind = "simulated" if isinstance(result, MemoryTrace) else "estimated"
     print(f"{title}: {kind}\n")
     _print_parts(result)
-    _print_card(needed(result.peak), card)
+    _print_card(needed_by(result, card), card)
     for note in result.notes:
         print(f"\nNote: {note}.")
 
@@ -107,15 +107,16 @@ def record_of(result: MemoryEstimate | MemoryTrace, card: Gpu | None) -> dict[st
         terms = [term.__dict__ for term in result.terms]
         record |= {"kind": "estimated", "total": result.total, **result.to_dict(), "breakdown": result.to_dict()}
         record |= {"terms": terms, "moments": dict(result.moments)}
-    sizes = needed(result.peak)
-    record["needed"] = sizes.__dict__
+    sizes = needed_by(result, card)
+    record["needed"] = dict(sizes.__dict__)
     if card is not None:
         record |= {"gpu": card.name, "usable_bytes": card.usable_bytes, "fits": _fits(result, card)}
+        record["verdict"] = sizes.verdict(card.usable_bytes)
     return record
 
 
 def _fits(result: MemoryEstimate | MemoryTrace, card: Gpu) -> bool:
-    return needed(result.peak).expected_bytes <= card.usable_bytes
+    return needed_by(result, card).expected_bytes <= card.usable_bytes
 
 
 def _print_parts(result: MemoryEstimate | MemoryTrace) -> None:
@@ -127,14 +128,16 @@ def _print_parts(result: MemoryEstimate | MemoryTrace) -> None:
 
 
 def _print_card(sizes: Needed, card: Gpu | None) -> None:
-    expected = units.gib(sizes.expected_bytes)
-    between = f"between {units.gib(sizes.low_bytes)} and {units.gib(sizes.high_bytes)}"
-    print(f"\nWith the allocator's reserve and the CUDA context: about {expected} ({between}).")
-    if card is None:
-        return
-    if sizes.expected_bytes > card.usable_bytes:
+    """Two lines: does it fit, and what will nvidia-smi show."""
+    print(f"\nDoes it fit? It needs {units.gib(sizes.expected_bytes)} at least, {units.gib(sizes.high_bytes)} at most.")
+    if card is not None:
         missing = units.gib(sizes.expected_bytes - card.usable_bytes)
-        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: does not fit, {missing} are missing.")
-    else:
-        sure = "fits" if sizes.high_bytes <= card.usable_bytes else "fits, but only just"
-        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: {sure}.")
+        ends = {
+            "fits": "fits",
+            "tight": "fits, but only just: it depends on how the allocator's blocks fall",
+            "does not fit": f"does not fit, {missing} are missing",
+        }
+        verdict = ends[sizes.verdict(card.usable_bytes)]
+        print(f"{card.name} has {units.gib(card.usable_bytes)} usable: {verdict}.")
+    shown = f"{units.gib(sizes.low_shown_bytes)} to {units.gib(sizes.high_shown_bytes)}"
+    print(f"What will nvidia-smi show? About {units.gib(sizes.shown_bytes)} where there is room ({shown}).")

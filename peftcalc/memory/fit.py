@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import Drawn, explained
-from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import MemoryEstimate
-from peftcalc.memory.largest import Step, searched, step
+from peftcalc.memory.largest import Step, step
+from peftcalc.memory.needed import Needed, needed_for, room
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions, make_options
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue_entry, catalogue_ids
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FIVE_METHODS: tuple[Method, ...] = (Full(), LoRA(rank=16), DoRA(rank=16), QLoRA(rank=16), QDoRA(rank=16))
-
-
-@dataclass(frozen=True)
-class Needed:
-    """Bytes that a card must have: the step's tensors, and what the allocator and the CUDA context add.
-
-    >>> needed(1_000_000_000).low_bytes < needed(1_000_000_000).expected_bytes
-    True
-    """
-
-    peak_bytes: int
-    low_bytes: int
-    expected_bytes: int
-    high_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,23 +42,21 @@ class Fit(Drawn):
     @cached_property
     def largest_batch(self) -> int:
         """At the sequence that was asked for; 0 when not even one sequence fits."""
-        return self.step.largest_batch(most_peak(self.gpu))
+        return self.step.largest_batch(room(self.gpu))
 
     @cached_property
     def largest_sequence(self) -> int:
         """At the batch that was asked for; 0 when nothing fits, `MOST_SEQUENCE` where nothing smaller is the limit."""
-        return self.step.largest_sequence(most_peak(self.gpu))
+        return self.step.largest_sequence(room(self.gpu))
 
     @property
     def verdict(self) -> str:
-        """ "fits", "tight" (it depends on the allocator and the driver) or "does not fit"."""
-        if self.needed.high_bytes <= self.gpu.usable_bytes:
-            return "fits"
-        return "tight" if self.needed.expected_bytes <= self.gpu.usable_bytes else "does not fit"
+        """ "fits", "tight" (it depends on how the allocator's blocks fall) or "does not fit"."""
+        return self.needed.verdict(self.gpu.usable_bytes)
 
     @property
     def fits(self) -> bool:
-        """True when the expected bytes are there."""
+        """True when what it needs at least is there: "fits" or "tight"."""
         return self.needed.expected_bytes <= self.gpu.usable_bytes
 
     @property
@@ -111,27 +95,6 @@ ARTICLE = Preset(
     "checkpointing are this project's choice",
 )
 """The article's experiment: four methods on Phi-3-mini-4k-instruct and a V100 of 16 GB."""
-
-
-def needed(peak: int) -> Needed:
-    """The card's bytes for a step whose tensors take `peak` bytes: the allocator's reserve and the context added."""
-    reserve, context = reserved_allowance(peak), context_allowance()
-    return Needed(
-        peak,
-        peak + reserve.low_bytes + context.low_bytes,
-        peak + reserve.expected_bytes + context.expected_bytes,
-        peak + reserve.high_bytes + context.high_bytes,
-    )
-
-
-@lru_cache(maxsize=256)
-def most_peak(card: Gpu) -> int:
-    """The largest peak of a step's tensors whose expected bytes the card has: `needed` turned round, to the byte.
-
-    >>> needed(most_peak(gpu("T4"))).expected_bytes <= gpu("T4").usable_bytes
-    True
-    """
-    return searched(lambda peak: needed(peak).expected_bytes <= card.usable_bytes, card.usable_bytes)
 
 
 def fit(
@@ -180,17 +143,17 @@ def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, 
 def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
-    """The largest batch whose expected bytes the card has; 0 when not even one sequence fits."""
+    """The largest batch that fits the card; 0 when not even one sequence fits."""
     setup = make_options(sequence=sequence, **options)
     chosen = gpu(card)
-    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_batch(most_peak(chosen))
+    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_batch(room(chosen))
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
-    """The longest sequence whose expected bytes the card has; 0 when nothing fits. The context is not a limit here."""
+    """The longest sequence that fits the card; 0 when nothing fits. The context is not a limit here."""
     setup = make_options(batch=batch, **options)
     chosen = gpu(card)
-    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_sequence(most_peak(chosen))
+    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_sequence(room(chosen))
 
 
 def largest_models(
@@ -216,7 +179,7 @@ def largest_models(
 
 def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
     asked = step(model, known_method(method), on_card(options, card))
-    return Fit(method, card, needed(asked.peak), asked)
+    return Fit(method, card, needed_for(asked.held, asked.upcast, card), asked)
 
 
 def on_card(options: MemoryOptions, card: Gpu) -> MemoryOptions:
@@ -225,12 +188,12 @@ def on_card(options: MemoryOptions, card: Gpu) -> MemoryOptions:
 
 
 def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
-    most = most_peak(card)
+    most = room(card)
     for name in _largest_first():
         if _weights(catalogue_entry(name).parameters, method, options) > most:
             continue
-        peak = _peak(name, method, on_card(options, card))
-        if peak is not None and peak <= most:
+        held = _held(name, method, on_card(options, card))
+        if held is not None and held <= most:
             return name
     return ""
 
@@ -256,12 +219,13 @@ def _refusal(model: ModelShapes, method: Method) -> str:
     return ""
 
 
-def _peak(name: str, method: Method, options: MemoryOptions) -> int | None:
-    """Bytes of a language model's step; None for another model, and where peft or the estimate refuses it."""
+def _held(name: str, method: Method, options: MemoryOptions) -> int | None:
+    """Bytes of blocks of a language model's step; None for another model, and where peft or the estimate refuses it."""
     model = load_model(name)
     if not (model.output_embedding and model.architecture.endswith(("CausalLM", "LMHeadModel"))):
         return None
     try:
-        return step(model, method, options).peak
+        one = step(model, method, options)
+        return one.held.apart + one.upcast
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""The largest batch or sequence whose peak a limit allows: solved on the course of the step's bytes, or searched."""
+"""The largest batch or sequence that fits for certain: solved on the course of the step's bytes, or searched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from peftcalc.memory.cards import Gpu, all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
 from peftcalc.memory.estimate.growth import Piece, pieces
-from peftcalc.memory.estimate.moments import moment_sizes
+from peftcalc.memory.estimate.loading import upcast_bytes
+from peftcalc.memory.estimate.moments import Held, moments_of
 from peftcalc.memory.estimate.study import Study, studied
 from peftcalc.memory.kernels import alike, matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
@@ -39,7 +40,8 @@ def step(model: ModelShapes, method: Method, options: MemoryOptions) -> Step:
 class Step:
     """A training step: its estimate, and how large its batch or its sequence may become.
 
-    The peak is the highest of a few moments, and each moment's bytes are a polynomial of at most the second degree on a
+    The step fits where the highest of a few moments does, and its parts do without sharing a block. The
+    bytes of each are a polynomial of at most the second degree on a
     few stretches (`growth`), so a root tells the largest size. Where that hangs on a rounded byte the estimate itself
     is asked; bytes that are no such polynomials, or that fall as the size grows, are searched.
     """
@@ -56,7 +58,18 @@ class Step:
     @property
     def peak(self) -> int:
         """The estimate's total alone."""
-        return _peak(self.model, self.method, self._shared) + self._own
+        return self.held.peak
+
+    @property
+    def held(self) -> Held:
+        """How blocks hold the step."""
+        one = _held(self.model, self.method, self._shared)
+        return Held(one.peak + self._own, one.apart + self._own, one.unshared)
+
+    @cached_property
+    def upcast(self) -> int:
+        """Bytes that loading freed between the weights of a quantized model."""
+        return upcast_bytes(self._study, self._shared.resized(1, 1))
 
     @cached_property
     def _shared(self) -> MemoryOptions:
@@ -71,12 +84,12 @@ class Step:
         return matrix_workspaces(self.options.chosen_card) - matrix_workspaces(self._shared.chosen_card)
 
     def largest_batch(self, limit: int) -> int:
-        """The largest batch, at the step's sequence, whose peak is at most `limit` bytes; 0 for none."""
-        return _largest(self._batches, MOST_BATCH, limit - self._own, self._with_batch)
+        """The largest batch, at the step's sequence, whose blocks take at most `limit` bytes; 0 for none."""
+        return _largest(self._batches, MOST_BATCH, limit - self._own - self.upcast, self._with_batch)
 
     def largest_sequence(self, limit: int) -> int:
-        """The longest sequence, at the step's batch, whose peak is at most `limit` bytes; 0 for none."""
-        return _largest(self._sequences, MOST_SEQUENCE, limit - self._own, self._with_sequence)
+        """The longest sequence, at the step's batch, whose blocks take at most `limit` bytes; 0 for none."""
+        return _largest(self._sequences, MOST_SEQUENCE, limit - self._own - self.upcast, self._with_sequence)
 
     @cached_property
     def _batches(self) -> Course | None:
@@ -92,11 +105,11 @@ class Step:
 
     def _with_batch(self, batch: Any) -> list[Any]:
         """Bytes of the moments at another batch."""
-        return moment_sizes(self._study, self._shared.resized(batch, self.options.sequence))
+        return moments_of(self._study, self._shared.resized(batch, self.options.sequence)).sizes()
 
     def _with_sequence(self, sequence: Any) -> list[Any]:
         """Bytes of the moments at another sequence."""
-        return moment_sizes(self._study, self._shared.resized(self.options.batch, sequence))
+        return moments_of(self._study, self._shared.resized(self.options.batch, sequence)).sizes()
 
 
 def searched(fits: Callable[[int], bool], limit: int) -> int:
@@ -154,8 +167,8 @@ def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOpti
 
 
 @lru_cache(maxsize=KEPT)
-def _peak(model: ModelShapes, method: Method, options: MemoryOptions) -> int:
-    return max(moment_sizes(studied(model, method), options))
+def _held(model: ModelShapes, method: Method, options: MemoryOptions) -> Held:
+    return moments_of(studied(model, method), options).held()
 
 
 @lru_cache(maxsize=KEPT)

@@ -15,7 +15,8 @@ from peftcalc.recipes.model_source import for_peftcalc, literal
 
 _FIT_PRINTED = """\
 print(f"allocated {units.gib(row.estimate.total)}, {row.estimate.total:,} bytes")
-print(f"with allocator and context {units.gib(row.needed.expected_bytes)}: {row.verdict}")
+print(f"needs {units.between(row.needed.expected_bytes, row.needed.high_bytes)}: {row.verdict}")
+print(f"nvidia-smi shows about {units.gib(row.needed.shown_bytes)}")
 """
 
 

@@ -18,10 +18,10 @@ from peftcalc.memory.fit import (
     largest_batch,
     largest_models,
     largest_sequence,
-    needed,
     refusals,
 )
 from peftcalc.memory.largest import searched
+from peftcalc.memory.needed import needed_by
 
 MODEL = "meta-llama/Llama-3.2-1B"
 
@@ -37,8 +37,8 @@ def test_one_more_sequence_or_token_does_not_fit(checkpointing):
     card, method = gpu("T4"), QLoRA(rank=16)
 
     def fits(batch: int, sequence: int) -> bool:
-        peak = estimate_memory(MODEL, method, batch, sequence, checkpointing=checkpointing, card=card).total
-        return needed(peak).expected_bytes <= card.usable_bytes
+        estimate = estimate_memory(MODEL, method, batch, sequence, checkpointing=checkpointing, card=card)
+        return needed_by(estimate, card).verdict(card.usable_bytes) == "fits"
 
     batch = largest_batch(MODEL, method, card, 512, checkpointing=checkpointing)
     assert fits(batch, 512)

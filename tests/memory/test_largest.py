@@ -12,8 +12,9 @@ from peftcalc.memory.cards import all_gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.estimate.growth import pieces
 from peftcalc.memory.estimate.sizes import Course, Size, total_of
-from peftcalc.memory.fit import FIVE_METHODS, fit, largest_batch, largest_sequence, most_peak, needed
+from peftcalc.memory.fit import FIVE_METHODS, fit, largest_batch, largest_sequence
 from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched, step
+from peftcalc.memory.needed import most_peak, needed, needed_by
 from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
 from peftcalc.models.catalogue import catalogue_ids
 from peftcalc.models.load import load_model
@@ -45,8 +46,8 @@ def by_search(name, method, card, batch, sequence, options) -> tuple[int, int]:
     """The largest batch and sequence as they are found by asking the estimate again and again."""
 
     def fits(batch: int, sequence: int) -> bool:
-        peak = estimate_memory(name, method, batch, sequence, card=card, **options).total
-        return needed(peak).expected_bytes <= card.usable_bytes
+        estimate = estimate_memory(name, method, batch, sequence, card=card, **options)
+        return needed_by(estimate, card).verdict(card.usable_bytes) == "fits"
 
     return (
         searched(lambda size: fits(size, sequence), MOST_BATCH),
@@ -98,16 +99,20 @@ def test_a_course_gives_the_bytes_of_every_moment(name, method, options, sequenc
     course = asked._sequences
     assert course is not None
     sequence = min(sequence, course[-1].last)
-    moments = [size for _, size in estimate_memory(name, method, 1, sequence, **options).moments]
+    estimate = estimate_memory(name, method, 1, sequence, **options)
     piece = next(piece for piece in course if piece.first <= sequence <= piece.last)
-    for polynomial, exact in zip(piece.moments, moments, strict=True):
+    for polynomial, (_, exact) in zip(piece.moments, estimate.moments, strict=False):
         assert abs(polynomial.at(sequence) - exact) <= polynomial.doubt(sequence)
+    highest = max(piece.moments, key=lambda polynomial: polynomial.at(sequence))
+    assert abs(highest.at(sequence) - estimate.apart_bytes) <= highest.doubt(sequence)
 
 
 def test_a_card_of_exactly_the_bytes_is_told_to_the_byte():
     asked = step(load_model(LLAMA), QLoRA(rank=16), MemoryOptions())
     for batch, sequence in ((1, 777), (2, 2048), (37, 2048)):
-        exact = max(size for _, size in estimate_memory(LLAMA, QLoRA(rank=16), batch, sequence).moments)
+        estimate = estimate_memory(LLAMA, QLoRA(rank=16), batch, sequence)
+        exact = estimate.apart_bytes + estimate.upcast_bytes
+        assert exact > estimate.total
         if batch == 1:
             assert asked.largest_sequence(exact) == sequence
             assert asked.largest_sequence(exact - 1) == sequence - 1
@@ -119,7 +124,7 @@ def test_a_card_of_exactly_the_bytes_is_told_to_the_byte():
 def test_a_card_larger_than_any_that_is_known_is_searched_for():
     asked = step(load_model(LLAMA), LoRA(rank=16), MemoryOptions())
     assert asked.largest_sequence(2**42) == searched(
-        lambda size: estimate_memory(LLAMA, LoRA(rank=16), 1, size).total <= 2**42, MOST_SEQUENCE
+        lambda size: estimate_memory(LLAMA, LoRA(rank=16), 1, size).apart_bytes <= 2**42, MOST_SEQUENCE
     )
     assert asked.largest_batch(0) == 0
 
@@ -129,7 +134,7 @@ def test_moving_a_card_estimates_nothing_anew(monkeypatch):
         for row in fit(LLAMA, card, batch=3, sequence=900):
             assert row.largest_batch >= 0
             assert row.largest_sequence >= 0
-    monkeypatch.setattr(largest, "moment_sizes", None)
+    monkeypatch.setattr(largest, "moments_of", None)
     assert [row.largest_batch > 0 for row in fit(LLAMA, "H200", FIVE_METHODS, 3, 900)] == [True] * 5
 
 

@@ -6,7 +6,11 @@ import time
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.cuda_rules import CudaRules
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError, rounded
 
 
@@ -74,3 +78,14 @@ def test_real_sizes_without_rounding() -> None:
         kept = torch.zeros(3)
     assert ledger.alive().tolist() == [12]
     assert kept.numel() == 3
+
+
+@pytest.mark.parametrize(("dtype", "storages"), [("float16", 1), ("bfloat16", 2)])
+def test_cuda_reads_float16_and_writes_the_float32_softmax_at_once(dtype, storages):
+    ledger = StorageLedger()
+    with FakeTensorMode():
+        scores = torch.empty(4, 1024, dtype=getattr(torch, dtype))
+        with ledger, CudaRules(MemoryOptions(dtype=dtype)):
+            probabilities = functional.softmax(scores, dim=-1, dtype=torch.float32)
+    assert probabilities.dtype == torch.float32
+    assert len(ledger.records) == storages

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.counting.count import known_method
+from peftcalc.memory.allowances import reserved_allowance
+from peftcalc.memory.estimate.loading import upcast_bytes
 from peftcalc.memory.estimate.moments import moments_of
 from peftcalc.memory.estimate.notes import estimate_notes
 from peftcalc.memory.estimate.study import studied
@@ -41,6 +43,17 @@ class MemoryEstimate(MemoryBreakdown):
     """What computes attention: "eager", "flash", "efficient" or "math"; where layers differ, all of them."""
     notes: tuple[str, ...] = ()
     """What a reader must know: where the formulas are less certain, a sequence beyond the model's context."""
+    unshared_bytes: int = 0
+    """Bytes of blocks that one part of the step leaves and no other is expected to use."""
+    apart_bytes: int = 0
+    """Bytes if the parts that come and go within the step shared no block; at least the peak."""
+    upcast_bytes: int = 0
+    """Bytes that loading freed between the weights of a quantized model."""
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Expected torch.cuda.max_memory_reserved."""
+        return self.peak + reserved_allowance(self.peak, self.unshared_bytes, self.upcast_bytes).expected_bytes
 
     @property
     def peak(self) -> int:
@@ -79,16 +92,19 @@ def estimate_memory(
 def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> MemoryEstimate:
     """`estimate_memory` of a model and options that are read already; kept, because pages ask again and again."""
     known = studied(model, method)
-    moments, setting = moments_of(known, options)
-    highest = max(moments, key=lambda moment: moment.total)
-    parts = dict.fromkeys(PARTS, 0)
+    moments = moments_of(known, options)
+    highest = max(moments.real, key=lambda moment: moment.total)
+    held, parts = moments.held(), dict.fromkeys(PARTS, 0)
     for term in highest.terms:
         parts[term.part] += term.bytes
     return MemoryEstimate(
         **parts,
         terms=tuple(term for term in highest.terms if term.bytes),
         phase=highest.phase,
-        moments=tuple((moment.name, moment.total) for moment in moments),
-        kernel=" and ".join(setting.kernels),
-        notes=tuple(estimate_notes(known.model, known.body, setting)),
+        moments=tuple((moment.name, moment.total) for moment in moments.real),
+        kernel=" and ".join(moments.setting.kernels),
+        notes=tuple(estimate_notes(known.model, known.body, moments.setting)),
+        unshared_bytes=held.unshared,
+        apart_bytes=held.apart,
+        upcast_bytes=upcast_bytes(known, options.resized(1, 1)),
     )

@@ -58,6 +58,11 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
     return term, Head(term, "forward")
 
 
+def loss_block(body: Anatomy, options: MemoryOptions) -> int:
+    """Bytes of the float32 logits that the loss takes at once: `4 · T · V`, or of one chunk."""
+    return 4 * body.vocabulary * _positions(body, options)
+
+
 def held_logits(body: Anatomy, precision: Precision, options: MemoryOptions) -> Term:
     """The logits that a training loop keeps until the step ends: all, of the last chunk, or none that were made."""
     made = {"fused": 0, "liger": 0, "chunked": min(options.tokens, options.chunk_size)}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from peftcalc.memory.allowances import unshared_bytes
 from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
-from peftcalc.memory.estimate.head import head_moments, held_logits
+from peftcalc.memory.estimate.head import head_moments, held_logits, loss_block
 from peftcalc.memory.estimate.model_state import adapter_term, gradient_term, weight_terms
 from peftcalc.memory.estimate.optimizers import one_update, optimizer_term, trained_tensors, update_term
 from peftcalc.memory.estimate.sharding import Moment, gathered, sharded, sharded_buffer, whole_gradients
@@ -34,17 +35,45 @@ KEPT = 256
 """Set-ups whose standing bytes are remembered; each is a handful of terms."""
 
 
-def moment_sizes(known: Study, options: MemoryOptions) -> list[Any]:
-    """The bytes of each moment, of which the peak is the largest; batch or sequence may be a `Size`."""
-    return [moment.total for moment in moments_of(known, options)[0]]
+@dataclass(frozen=True)
+class Held:
+    """Bytes at the peak, if parts shared no block, and of the blocks that are expected not to be shared."""
+
+    peak: int
+    apart: int
+    unshared: int
 
 
-def moments_of(known: Study, options: MemoryOptions) -> tuple[list[Moment], StepSetup]:
-    """All moments on one GPU, and what they were computed from."""
+@dataclass(frozen=True)
+class Moments:
+    """Where the bytes of a step may be highest."""
+
+    real: tuple[Moment, ...]
+    """Of which the peak is the highest."""
+    apart: tuple[Moment, ...]
+    """As many bytes as blocks can take: saved activations, logits and temporary buffers, each at its own highest."""
+    setting: StepSetup
+    """What they were computed from."""
+
+    def sizes(self) -> list[Any]:
+        """The bytes of all; batch or sequence may be a `Size`."""
+        return [moment.total for moment in (*self.real, *self.apart)]
+
+    def held(self) -> Held:
+        """How blocks hold the step."""
+        peak, most = max(moment.total for moment in self.real), max(self.sizes())
+        written_out = not {"eager", "math"}.isdisjoint(self.setting.kernels)
+        logits = loss_block(self.setting.body, self.setting.options)
+        return Held(peak, most, unshared_bytes(peak, most, logits, written_out))
+
+
+def moments_of(known: Study, options: MemoryOptions) -> Moments:
+    """All moments on one GPU."""
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    return [sharded(moment, options) for moment in _moments(standing, setting)], setting
+    found = [sharded(moment, options) for moment in _moments(standing, setting)]
+    return Moments(tuple(found[:-2]), tuple(found[-2:]), setting)
 
 
 @dataclass(frozen=True)
@@ -98,7 +127,11 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
 
 
 def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
-    """The moments among which the peak is, each with its terms."""
+    """The moments among which the peak is, each with its terms; and last the two of parts that share no block.
+
+    A block that held logits is seldom of the size that attention asks for next: the last two have all that comes and
+    goes at once. The update is not among it: its buffers, one for each tensor, are cut from any free block.
+    """
     options, body, precision = setting.options, setting.body, setting.precision
     resting, gradients, cached = standing.resting, standing.gradients, standing.cached
     state = (*resting, *standing.gathered)
@@ -131,6 +164,7 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
             Moment("update of a layer's weight", "backward", (*last, *standing.of_a_layer)),
             Moment("end of the backward pass", "backward", (*resting, *standing.outside, standing.tied, held)),
         ]
+    apart = (*state, *earlier, *saved, *again, *open_after, *standing.whole_gradients, *work)
     return [
         Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
         Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
@@ -138,6 +172,8 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
         Moment("last layer", "backward", (*last, *work)),
         Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
         *ends,
+        Moment("forward logits apart", "forward", (*apart, forward)),
+        Moment("backward logits apart", "backward", (*apart, backward.term, held)),
     ]
 
 

@@ -15,9 +15,9 @@ from peftcalc.counting.count import count, known_method
 from peftcalc.memory.base_formats import rounded
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.estimate.model_state import quantizes
-from peftcalc.memory.fit import most_peak, needed
 from peftcalc.memory.largest import searched
 from peftcalc.memory.model_config import first, language_config
+from peftcalc.memory.needed import most_peak, needed
 from peftcalc.memory.options import CHOICES, MemoryOptions
 from peftcalc.memory.serving.caches import LATENT, STATE, LayerCache, layer_caches
 from peftcalc.memory.serving.records import ServingEstimate, ServingTerm

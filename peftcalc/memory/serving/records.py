@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from peftcalc.lazy import Drawn
-from peftcalc.memory.fit import Needed
+from peftcalc.memory.needed import Needed
 
 
 @dataclass(frozen=True)

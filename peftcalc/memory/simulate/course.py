@@ -25,12 +25,14 @@ class Course:
         phases: the phase of each.
         parts: bytes, (operators, 8), in the order of `PARTS`.
         kernels: names of the attention kernels that ran; empty where that is not known.
+        unused: bytes that the caching allocator reserves beyond what is allocated (`replay`).
     """
 
     operators: tuple[str, ...]
     phases: tuple[str, ...]
     parts: np.ndarray
     kernels: tuple[str, ...] = ()
+    unused: int = 0
 
     @property
     def totals(self) -> np.ndarray:

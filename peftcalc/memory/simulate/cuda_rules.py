@@ -64,6 +64,8 @@ class CudaRules(TorchFunctionMode):
             return self._attention(*args, **kwargs)
         if func is functional.dropout:
             return _dropout(*args, **kwargs)
+        if func is functional.softmax and _is_fused_softmax(args, kwargs):
+            return torch._softmax(args[0], kwargs["dim"], True)
         if func in self.float32 and torch.is_autocast_enabled("cpu"):
             args = tuple(_as_float32(value) for value in args)
             kwargs = {name: _as_float32(value) for name, value in kwargs.items()}
@@ -141,6 +143,15 @@ def own_mask(settings: Any) -> Iterator[None]:
         yield
     finally:
         known["sdpa"] = before
+
+
+def _is_fused_softmax(values: tuple, choices: dict[str, Any]) -> bool:
+    """CUDA reads float16 and writes float32 in one kernel, where a CPU, and bfloat16, copy the input first.
+
+    (torch, aten/src/ATen/native/SoftMax.cpp, `softmax`.)
+    """
+    half = len(values) == 1 and values[0].dtype == torch.float16
+    return half and "dim" in choices and choices.get("dtype") == torch.float32
 
 
 def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:

@@ -108,6 +108,7 @@ def extrapolate(low: Course, high: Course, depths: Depths, layers: int) -> Cours
         tuple(name for piece in pieces for name in piece.phases),
         np.concatenate([piece.parts for piece in pieces]),
         high.kernels,
+        high.unused,  # it comes of the logits and of one layer's work, whatever the depth
     )
 
 

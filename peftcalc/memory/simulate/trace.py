@@ -82,6 +82,11 @@ class StorageLedger(TorchDispatchMode):
         self.operators: list[str] = []
         self.phases: list[str] = []
         self.workspaces: list[int] = []
+        self.events: list[tuple[int, int]] = []
+        """In order, what a storage takes (its record's index, its bytes) and gives back (the index, −bytes); −1 for
+        the workspace of an operator."""
+        self.loaded = 0
+        """How many of the events precede the step."""
         self.phase = "load"
         self.recomputations: list[int] = []
         """For each recomputation of a checkpointed layer, the operator at which it ended."""
@@ -92,11 +97,17 @@ class StorageLedger(TorchDispatchMode):
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise TimeLimitError
         result = func(*args, **(kwargs or {}))
+        workspace = 0
         if not (func.is_view or func.namespace in ("prim", "profiler") or func in _NO_WORK):
-            self.point(str(func), workspace_bytes(func, args, result) if self.round is rounded else 0)
+            workspace = workspace_bytes(func, args, result) if self.round is rounded else 0
+            self.point(str(func), workspace)
+        if workspace:
+            self.events.append((-1, workspace))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
                 self.note(leaf)
+        if workspace:
+            self.events.append((-1, -workspace))
         return result
 
     def point(self, operator: str, workspace: int = 0) -> None:
@@ -118,8 +129,10 @@ class StorageLedger(TorchDispatchMode):
             index = max(len(self.operators) - 1, 0)
             record = StorageRecord(self.round(storage.nbytes()), tuple(tensor.shape), index, ALIVE, role)
             record.recomputation = len(self.recomputations) if self._recomputing else None
+            self.events.append((len(self.records), record.size))
             self.records.append(record)
-            self._living[key] = (weakref.ref(storage, lambda _: self._died(key, record)), record)
+            place = len(self.records) - 1
+            self._living[key] = (weakref.ref(storage, lambda _: self._died(key, record, place)), record)
         record.role = role or record.role
         return record
 
@@ -145,8 +158,9 @@ class StorageLedger(TorchDispatchMode):
             if record is not None:
                 record.size = 0
 
-    def _died(self, key: int, record: StorageRecord) -> None:
+    def _died(self, key: int, record: StorageRecord, place: int) -> None:
         record.death = len(self.operators)
+        self.events.append((place, -record.size))
         if key in self._living and self._living[key][1] is record:
             del self._living[key]
 

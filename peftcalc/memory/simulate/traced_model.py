@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.reserve.replay import unused_bytes
 from peftcalc.memory.simulate.choices.fused_kernels import fuse
 from peftcalc.memory.simulate.choices.losses import forward_function
 from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
@@ -67,7 +68,8 @@ def trace_at_depth(
     course = course_of(ledger, getattr(settings.get_text_config(), "vocab_size", None))
     course.parts[:, PART_NAMES.index("temporary_buffers")] += matrix_workspaces(options.chosen_card)
     kernels = tuple(sorted(rules.kernels)) or ("eager",)
-    return replace(course, kernels=kernels)
+    unused = unused_bytes(ledger, options, method.quantized)
+    return replace(course, kernels=kernels, unused=unused)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ def run_step(
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
     _take_inventory(model, dict.fromkeys(optimizers.values()), trained, ledger)
+    ledger.loaded = len(ledger.events)
     hooks = [] if options.gradients_stay else release_gradients(trained, optimizers, ledger)
     away = HostActivations(model, ledger) if options.activation_offload else contextlib.nullcontext()
     stays_open = _autocast(options) if options.autocast_scope == "step" else contextlib.nullcontext()

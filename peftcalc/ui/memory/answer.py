@@ -99,8 +99,9 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
         row: dict[str, object] = {
             "method": one.method.label,
             "allocated": units.gib(one.estimate.total),
-            "with allocator and context": units.gib(one.needed.expected_bytes),
+            "needs": units.between(one.needed.expected_bytes, one.needed.high_bytes),
             "verdict": one.verdict,
+            "nvidia-smi shows": f"≈ {units.gib(one.needed.shown_bytes)}",
             "largest batch": one.largest_batch,
             "longest sequence": one.largest_sequence,
         }
@@ -117,6 +118,11 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
         page.badge("estimated", "in closed form")
         hours = f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected."
         st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}. {hours if timed else ''}")
+    st.caption(
+        "**Does it fit?** From what its tensors and the CUDA context need at least to what they need if no block of "
+        "the allocator is used twice: between the two it is tight. **What will nvidia-smi show?** What the allocator "
+        "reserves where there is room, and the context; nine of ten measured runs lie within 10 %."
+    )
     show.table(
         rows,
         "fit",

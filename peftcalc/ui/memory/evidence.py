@@ -97,6 +97,20 @@ def _score(rows: Sequence[EvidenceRow]) -> str:
         for kind, errors in words.items()
         if errors
     ]
+    shown = [
+        abs(estimated / measured - 1)
+        for row in judges
+        for measured, estimated in (
+            (row.reserved_bytes, row.estimated_reserved_bytes),
+            (0 if row.reserved_bytes else row.process_bytes, row.estimated_process_bytes),
+        )
+        if measured and row.gpus == 1
+    ]
+    if shown:
+        told.append(
+            f"what is reserved or nvidia-smi shows, whose rule was fitted to it: "
+            f"**{100 * statistics.mean(shown):.1f} %** ({len(shown)} rows)"
+        )
     return "Off by, where the set-up is known: " + "; ".join(told) + "."
 
 
