@@ -12,7 +12,6 @@ export function dress(element, attributes, ...children) {
 export const s = (tag, attributes, ...children) => dress(document.createElementNS(SVG, tag), attributes, ...children);
 export const h = (tag, attributes, ...children) => dress(document.createElement(tag), attributes, ...children);
 
-/** A drawing, in pixels. */
 export const sized = (drawing, width, height) => dress(drawing, { viewBox: height && `0 0 ${width} ${height}`, width, height });
 export const sheet = (label, width, height) => sized(s("svg", { role: "group", "aria-label": label }), width, height);
 
@@ -101,7 +100,6 @@ const rgb = text => {
 export const legend = () => h("span", { class: "x-legend", role: "img", "aria-label": "Blue is below zero, orange above; the deeper, the larger" },
   "below 0", h("i", {}), "above 0");
 
-/** A canvas over the drawing. */
 export function over(x, y, width, height, attributes) {
   const canvas = h("canvas", { role: "img", ...attributes });
   Object.assign(canvas.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
