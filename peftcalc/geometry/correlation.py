@@ -24,9 +24,8 @@ class Correlation:
     confidence: float
 
     def __str__(self) -> str:
-        return (
-            f"r = {self.r:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}], {self.points} points from {self.groups} matrices"
-        )
+        return f"r = {self.r:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}], "
+            f"{self.points} points from {self.groups} matrices"
 
 
 def correlation(

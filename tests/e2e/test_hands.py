@@ -1,4 +1,4 @@
-"""Each page by the keyboard alone, and by a finger on a telephone: to a control, through it, to what follows from it."""
+"""Each page by the keyboard alone, and by a finger on a telephone: to a control, and to what follows from it."""
 
 from __future__ import annotations
 

@@ -111,6 +111,6 @@ def test_a_call_that_newer_data_has_overtaken_does_not_end_the_view(views):
           await soon();
           return [kept, parentElement.querySelector(".x") === null];
         }""",
-        payload("weights", stored("magnitude")),
+        whole("magnitude"),
     )
     assert (kept, ended) == (True, True)

@@ -26,7 +26,9 @@ class Visit:
         return self.page.evaluate(script)
 
 
-def visit(browser: Any, url: str, width: int = 1280, scheme: str = "light", height: int = 900, touch: bool = False) -> Visit:
+def visit(
+    browser: Any, url: str, width: int = 1280, scheme: str = "light", height: int = 900, touch: bool = False
+) -> Visit:
     """Open a link in a context of its own, with `touch` on a telephone."""
     size = {"width": width, "height": height}
     context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=touch, is_mobile=touch)

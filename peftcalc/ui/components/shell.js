@@ -154,7 +154,6 @@ export function bars(parent, x, floor, width, room, many, method) {
   });
 }
 
-// ---- controls ----
 export function slider(label, options, { show = String, input = () => {}, release = () => {} } = {}) {
   const output = h("output", {});
   const range = h("input", { type: "range", min: 0, max: options.length - 1, step: 1, "aria-label": label });
@@ -234,7 +233,6 @@ export function figure(label) {
   };
 }
 
-// ---- hands and keys ----
 /** A click, Enter or the space bar. */
 export function press(element, act) {
   element.addEventListener("click", act);
@@ -280,7 +278,6 @@ export function place(event, element) {
 
 export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Dragged, stepped and typed. */
 export function spinnable(element, { get, set, release, soon, low, high, step = 1, pixels = 10, typing = () => {} }) {
   let from = 0, y = 0, typed = "", timer;
   const put = value => set(Math.min(high, Math.max(low, Math.round(value / step) * step)));
