@@ -24,8 +24,10 @@ class Correlation:
     confidence: float
 
     def __str__(self) -> str:
-        return f"r = {self.r:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}], "
+        return (
+            f"r = {self.r:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}], "
             f"{self.points} points from {self.groups} matrices"
+        )
 
 
 def correlation(
