@@ -37,17 +37,17 @@ class Move:
 
 
 BY_KEYS = (
-    Move("", ".x-dot[aria-label='Scene 3 of 9']", "scene=3", "Rank"),
+    Move("", ".x-dot[aria-label^='Scene 3 of 9']", "scene=3"),
     Move("parameters", "[data-spot='B0,0']", "hand=", keys=("ArrowUp",)),
-    Move("memory", ".st-key-rank input", "rank=32", "19.6 GiB", keys=("ArrowRight",)),
-    Move("choose", ".st-key-priority [role=radio]", "priority=quality", keys=("ArrowRight",)),
+    Move("memory", ".st-key-rank input", "rank=32", keys=("ArrowRight",)),
+    Move("choose", ".st-key-priority [role=radio]", "priority=quality", keys=("ArrowRight", "Space")),
     Move("train", ".st-key-train-Train button", shown="measured: Only the lengths change"),
     Move("rank", ".st-key-known-guess [role=radio]", shown="You said", keys=("Space",)),
     Move("dora", "[data-spot=lora]", "arrow=", keys=("PageUp",)),
     Move("quantization", ".x-bit", "bits=", keys=("Space",)),
 )
 BY_TOUCH = (
-    Move("", ".x-dot[aria-label='Scene 3 of 9']", "scene=3", "Rank"),
+    Move("", ".x-dot[aria-label^='Scene 3 of 9']", "scene=3"),
     Move("parameters", ".st-key-hand-guess button >> text='20 %'", shown="You said"),
     Move("memory", ".st-key-memory-preset-3 button", "gpu=T4"),
     Move("choose", ".st-key-priority button >> text=memory", "priority=memory"),
