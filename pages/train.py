@@ -21,7 +21,7 @@ WHY = {
     "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
 # Of the row of controls; on a projector, whose type is larger, it stays one row too.
-WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (1.65, 4.1, 0.78, 0.78, 1.12, 2.61)}
+WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (2.5, 3.25, 0.78, 0.78, 1.12, 2.61)}
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ class Correlation:
 
     def __str__(self) -> str:
         return (
-            f"r = {self.r:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {self.points} points from {self.groups} matrices"
+            f"r = {self.r:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}], "
+            f"{self.points} points from {self.groups} matrices"
         )
 
 

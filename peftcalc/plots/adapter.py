@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MARKS = {**MARKS_ON_TOP, "columns": 4}
+MARKS = {**MARKS_ON_TOP, "columns": 3}
 LINES = {**TOP, "columns": 3, "symbolSize": 200}
 """Legends in rows: the two charts stand side by side."""
 

@@ -47,8 +47,11 @@ SMALLEST_PROJECTED = 16
 NOTEBOOK_WIDTH = 560
 """Points; on a page a chart is as wide as its column."""
 
+AXIS = {"labelPadding": 6, "titlePadding": 8}
+"""Points between an axis, its labels and its title: a page's look has 16 each, which its plots lack."""
+
 _SIZES = ("fontSize", "labelFontSize", "titleFontSize")
-_ROOM = ("height", "step", "labelLimit", "labelLineHeight", "labelOffset", "dx", "dy")
+_ROOM = ("step", "labelLimit", "labelLineHeight", "labelOffset", "dx", "dy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +113,17 @@ def specification(
         build: of a plot function.
         choices: its arguments.
         theme: words, rules and marks of the style "ink" have its text's colour.
-        projector: text of at least 16 points, and what is written is a third larger, as are the bars between.
+        projector: text of at least 16 points, and what is written is a third larger, as are the bars between;
+            the chart is as high as before, so that the first screen holds it.
     """
     spec = build(*choices)
     if projector:
         spec = _projected(spec)
     ink = {"color": theme.text}
-    config: Spec = {"text": ink, "rule": ink, "style": {"ink": ink}}
+    config: Spec = {"axis": AXIS, "text": ink, "rule": ink, "style": {"ink": ink}}
     if projector:
         label = {"labelFontSize": SMALLEST_PROJECTED, "titleFontSize": SMALLEST_PROJECTED + 2}
-        config |= {"axis": label, "legend": label, "header": label}
+        config |= {"axis": {**AXIS, **label}, "legend": label, "header": label}
         config["text"] = {**ink, "fontSize": SMALLEST_PROJECTED}
     return json.dumps({**spec, "config": {**config, **spec.get("config", {})}}, ensure_ascii=False, allow_nan=False)
 

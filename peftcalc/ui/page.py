@@ -28,10 +28,11 @@ _BADGES: dict[str, tuple[Literal["green", "blue", "violet", "orange", "gray"], s
 
 def open_page(question: str, answer: str = "") -> None:
     """The page's heading, one short paragraph (at most 60 words in all come before the first control), and between
-    the two the place where `state.link_notes` says what a link asked for in vain."""
+    the two the place where `state.link_notes` says what a link asked for in vain. Before a room the teacher says the
+    paragraph: with the projector it is left out."""
     st.title(question, anchor=False)
     st.session_state[NOTES_PLACE] = st.empty()
-    if answer:
+    if answer and not projector():
         st.markdown(answer)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def chart(chart: Chart, alt: str, key: str | None = None) -> None:
     """An interactive chart, drawn by the browser; its toolbar saves it as PNG. The page's theme and switch apply."""
     spec = chart.specification(THEMES[page.theme_name()], page.projector())
+    spec.setdefault("padding", {"bottom": 4})
     spec.pop("description")  # `alt` says more, and Streamlit takes one of the two
     spec["datasets"] = {name: _arrow(table) for name, table in chart.data.items()}
     st.vega_lite_chart(spec, width="stretch", alt=alt, key=key)

@@ -98,11 +98,17 @@ def menu(label: str, options: Sequence[T], key: str, default: T, show: Callable[
 
 
 def several(
-    label: str, options: Sequence[T], key: str, default: Sequence[T], show: Callable[[T], str] = str, **kwargs: Any
+    label: str,
+    options: Sequence[T],
+    key: str,
+    default: Sequence[T],
+    show: Callable[[T], str] = str,
+    many: bool = False,
+    **kwargs: Any,
 ) -> list[T]:
-    """Any of a few, all visible at once."""
+    """Any of a few, all visible at once; where there are too `many` for one line, each has an outline of its own."""
     given = st.query_params.get_all(key)
-    values = st.segmented_control(
+    values = (st.pills if many else st.segmented_control)(
         label,
         options,
         selection_mode="multi",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import visit
 
-from peftcalc.ui.pages import PAGES
+from peftcalc.ui.pages import PAGES, entry_at
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 pages = pytest.mark.parametrize("entry", PAGES, ids=[entry.title for entry in PAGES])
@@ -14,54 +14,39 @@ pages = pytest.mark.parametrize("entry", PAGES, ids=[entry.title for entry in PA
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pages
-def test_a_page_is_whole(browser, app_url, entry, scheme, width):
+def test_a_page_is_whole_and_axe_finds_no_serious_violation(browser, app_url, entry, scheme, width):
     opened = visit.visit(browser, f"{app_url}/{entry.path}", width, scheme)
     try:
+        assert opened.page.locator("[data-testid=stMain] h1").first.inner_text() == entry.question
+        assert opened.page.title() == entry.tab
         assert opened.page.locator("[data-testid=stException]").count() == 0
         assert opened.evaluate(visit.OVERFLOW) <= 1
         assert opened.evaluate(visit.OVERLAPS) == []
         assert opened.evaluate(visit.NAMELESS_PICTURES) == []
+        if width == 1280:
+            assert opened.evaluate(visit.LENGTH) <= 3_000
+            assert serious(opened.page) == []
         assert opened.errors == []
     finally:
         opened.page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pages
-def test_axe_finds_no_serious_violation(browser, app_url, entry, scheme):
+def serious(page) -> list[str]:
+    """What axe finds in the main area: the navigation's list is Streamlit's own, and so is its faulty structure."""
     from axe_playwright_python.sync_playwright import Axe
 
-    opened = visit.visit(browser, f"{app_url}/{entry.path}", 1280, scheme)
-    try:
-        # The main area: the navigation's list is Streamlit's own, and so is its faulty structure.
-        main = "[data-testid=stMain]"
-        found = Axe().run(opened.page, main, options={"resultTypes": ["violations"]}).response["violations"]
-        serious = [
-            f"{v['id']}: {v['help']} at {[n['target'] for n in v['nodes']][:4]}"
-            for v in found
-            if v["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
-    finally:
-        opened.page.context.close()
+    main = "[data-testid=stMain]"
+    found = Axe().run(page, main, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{v['id']}: {v['help']} at {[n['target'] for n in v['nodes']][:4]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
 
 
-@pages
-def test_the_keyboard_reaches_the_controls(browser, app_url, entry):
-    opened = visit.visit(browser, f"{app_url}/{entry.path}")
-    try:
-        inside = "() => !!document.activeElement.closest('[data-testid=stMain]')"
-        for _ in range(30):
-            opened.page.keyboard.press("Tab")
-            if opened.evaluate(inside):
-                break
-        assert opened.evaluate(inside)
-    finally:
-        opened.page.context.close()
-
-
-@pages
-def test_a_link_into_a_cold_server_shows_the_page_in_its_frame(browser, cold_app_url, entry):
+@pytest.mark.parametrize("path", ["", "memory", "train"])
+def test_a_link_into_a_cold_server_shows_the_page_in_its_frame(browser, cold_app_url, path):
+    entry = entry_at(path)
     opened = visit.visit(browser, f"{cold_app_url}/{entry.path}")
     try:
         heading = opened.page.locator("[data-testid=stMain] h1").first.inner_text()

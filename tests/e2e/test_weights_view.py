@@ -93,3 +93,24 @@ def test_the_browser_multiplies_to_what_the_worker_has(views):
     )
     # Eight bits of W, B and A: half a step each of 1/127 of the largest.
     assert np.allclose(got, now.ravel(), atol=3 * np.abs(before).max() / 254)
+
+
+def test_a_call_that_newer_data_has_overtaken_does_not_end_the_view(views):
+    kept, ended = views.page.evaluate(
+        """async data => {
+          const { default: explorable } = await import("./explorable.js");
+          const soon = () => new Promise(done => setTimeout(done, 20));
+          const parentElement = document.body.appendChild(document.createElement("div"));
+          const call = status => explorable({ parentElement, data: { ...data, status }, setStateValue() {} });
+          const overtaken = call("one"), last = call("two"), root = parentElement.querySelector(".x");
+          overtaken();  // as Streamlit does when it hears of the newer data before the older call has come back
+          await soon();
+          const kept = root !== null && root === parentElement.querySelector(".x");
+          parentElement.remove();
+          last();
+          await soon();
+          return [kept, parentElement.querySelector(".x") === null];
+        }""",
+        whole("magnitude"),
+    )
+    assert (kept, ended) == (True, True)

@@ -26,9 +26,12 @@ class Visit:
         return self.page.evaluate(script)
 
 
-def visit(browser: Any, url: str, width: int = 1280, scheme: str = "light", height: int = 900) -> Visit:
-    """Open a link in a context of its own."""
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+def visit(
+    browser: Any, url: str, width: int = 1280, scheme: str = "light", height: int = 900, touch: bool = False
+) -> Visit:
+    """Open a link in a context of its own, with `touch` on a telephone."""
+    size = {"width": width, "height": height}
+    context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=touch, is_mobile=touch)
     page = context.new_page()
     opened = Visit(page)
 
@@ -49,6 +52,8 @@ OVERFLOW = """() => {
   const wide = document.querySelector('[data-testid=stMain]');
   return wide.scrollWidth - wide.clientWidth;
 }"""
+
+LENGTH = "() => document.querySelector('[data-testid=stMain]').scrollHeight"
 
 # Text of the main area whose own box is wider than it may be, cut without a scrollbar.
 OVERLAPS = """() => {

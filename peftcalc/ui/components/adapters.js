@@ -238,7 +238,7 @@ export class Arrow {
     const field = s("g", { style: `--mine:${color}`, transform: `translate(${x},${y + head})` });
     this.drawing.append(
       s("text", { class: "title left", x, y: y + 12 }, title),
-      s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA"), field);
+      s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA; drag the ring"), field);
     field.append(s("rect", { class: "axis", width: side, height: side, rx: 8 }));
     if (this.climb) field.append(this.mountain());
     else field.append(s("path", { class: "axis", d: `M${middle},6V${side - 6}M6,${middle}H${side - 6}` }));

@@ -101,7 +101,7 @@ export class Codes {
 
   layout(width) {
     const { projector, small } = this.frame, wide = width >= 640, counts = wide ? Math.min(170, 0.16 * width) : 0;
-    const height = (wide ? (this.rail ? 196 : 320) : 250) + (projector ? 30 : 0), head = small + 10;
+    const height = wide ? (this.rail ? (projector ? 140 : 196) : 320) : 250, head = small + 10;
     Object.assign(this, { wide, middle: head + height / 2, half: height / 2 - 8, left: small * 3.2, counts });
     this.right = width - counts - (wide ? 18 : 4);
     this.pitch = (this.right - this.left) / 64;

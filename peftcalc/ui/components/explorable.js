@@ -1,4 +1,4 @@
-// The door between Streamlit and the views, called on every run of the script and every change of theme.
+// Called on every run of the script and every change of theme.
 import { Frame } from "./shell.js";
 
 const VIEWS = {
@@ -17,8 +17,8 @@ export default function explorable({ parentElement, data, setStateValue, setTrig
   if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
   frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state),
     setTriggerValue && (place => setTriggerValue("door", place)));
-  return () => {
-    frame.remove();
-    frames.delete(parentElement);
-  };
+  // Also called when newer data overtakes a call: the view goes with its place.
+  return () => setTimeout(() => {
+    if (!parentElement.isConnected && frames.delete(parentElement)) frame.remove();
+  });
 }

@@ -42,7 +42,7 @@ class Face {
 // ---- up to nine rows and columns: numbers ----
 export class Cells extends Face {
   layout(width) {
-    const { view } = this, { n, m, rank: r } = view, { projector } = view.frame, [sign, title, most] = projector ? [40, 34, 46] : [32, 28, 32];
+    const { view } = this, { n, m, rank: r } = view, { projector } = view.frame, [sign, title, most] = projector ? [40, 34, 34] : [32, 28, 32];
     const pad = 14, room = width - 2 * sign - 4 * pad, c = Math.floor(Math.min(most, (room - 64) / (r + 2 * m), room / (3 * m))), top = title + (view.dropout ? 30 : 0);
     const tall = Math.floor(Math.min(44, (width - 52 - sign - 3 * pad) / (r + m))), small = Math.floor((width - 2 * sign - 2 * pad) / (3 * m));
     this.wide = c >= 26;

@@ -12,7 +12,6 @@ export function dress(element, attributes, ...children) {
 export const s = (tag, attributes, ...children) => dress(document.createElementNS(SVG, tag), attributes, ...children);
 export const h = (tag, attributes, ...children) => dress(document.createElement(tag), attributes, ...children);
 
-/** A drawing, in pixels. */
 export const sized = (drawing, width, height) => dress(drawing, { viewBox: height && `0 0 ${width} ${height}`, width, height });
 export const sheet = (label, width, height) => sized(s("svg", { role: "group", "aria-label": label }), width, height);
 
@@ -101,7 +100,6 @@ const rgb = text => {
 export const legend = () => h("span", { class: "x-legend", role: "img", "aria-label": "Blue is below zero, orange above; the deeper, the larger" },
   "below 0", h("i", {}), "above 0");
 
-/** A canvas over the drawing. */
 export function over(x, y, width, height, attributes) {
   const canvas = h("canvas", { role: "img", ...attributes });
   Object.assign(canvas.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
@@ -156,7 +154,6 @@ export function bars(parent, x, floor, width, room, many, method) {
   });
 }
 
-// ---- controls ----
 export function slider(label, options, { show = String, input = () => {}, release = () => {} } = {}) {
   const output = h("output", {});
   const range = h("input", { type: "range", min: 0, max: options.length - 1, step: 1, "aria-label": label });
@@ -236,7 +233,6 @@ export function figure(label) {
   };
 }
 
-// ---- hands and keys ----
 /** A click, Enter or the space bar. */
 export function press(element, act) {
   element.addEventListener("click", act);
@@ -282,7 +278,6 @@ export function place(event, element) {
 
 export const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Dragged, stepped and typed. */
 export function spinnable(element, { get, set, release, soon, low, high, step = 1, pixels = 10, typing = () => {} }) {
   let from = 0, y = 0, typed = "", timer;
   const put = value => set(Math.min(high, Math.max(low, Math.round(value / step) * step)));

@@ -354,7 +354,7 @@ class Swap {
     write("title halo", 12 + room / 2, 160, "one base, frozen");
     write("small halo", 12 + room / 2, 184, `${count(base.trained)} numbers, ${size(base.bytes)}`);
     this.plugs = adapters.map((one, k) => {
-      const plug = s("g", { class: "x-row x-plug" }, s("rect", { x: 15 + k * each, y: 8, width: each - 6, height: 46, rx: 6, style: "fill:var(--x-lora)" }), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 24 }, one.task), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 42 }, num(one.bytes / 1e6, 2)));
+      const plug = s("g", { class: "x-row x-plug" }, s("rect", { x: 15 + k * each, y: 8, width: each - 6, height: 46, rx: 6, style: "fill:var(--x-lora)" }), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 24 }, one.task), s("text", { class: "small", x: 12 + (k + 0.5) * each, y: 42 }, size(one.bytes)));
       plug.addEventListener("click", () => this.plug(this.plugged === k + 1 ? 0 : k + 1));
       return this.drawing.appendChild(plug);
     });

@@ -97,11 +97,11 @@ def _verdict(decay: float, norm: str, relative: bool) -> None:
     for panel, paper in data.PAPER.items():
         mean, low, high = data.over_bases(panel, decay, norm, relative)
         sign = "sign varies" if low * high <= 0 else "same sign" if mean * paper > 0 else "other sign"
-        signs.append(f"{METHODS[panel].label} {mean:+.2f} ({low:+.2f} to {high:+.2f}; paper {paper:+.2f}: {sign})")
+        signs.append(f"{METHODS[panel].label} {mean:+z.2f} ({low:+z.2f} to {high:+z.2f}; paper {paper:+.2f}: {sign})")
     untrained = ""
     if predict.guessed(QUESTION) is not None:
         mean, low, high = data.over_bases("random", decay, norm, relative)
-        untrained = f" Untrained random updates: {mean:+.2f} ({low:+.2f} to {high:+.2f})."
+        untrained = f" Untrained random updates: {mean:+z.2f} ({low:+z.2f} to {high:+z.2f})."
     st.markdown(
         f"**What reproduces under these settings**, mean of {len(data.BASES)} base models (lowest to highest): "
         f"{'; '.join(signs)}.{untrained}"

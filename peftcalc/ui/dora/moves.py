@@ -88,7 +88,7 @@ def _panels(
 
 def _panel(found: list[dict[str, Any]], loss: float) -> Panel:
     answer = correlated(found)
-    told = f"r = {answer.r:+.2f} [{answer.low:+.2f}, {answer.high:+.2f}]" if answer else "too few points for r"
+    told = f"r = {answer.r:+z.2f} [{answer.low:+z.2f}, {answer.high:+z.2f}]" if answer else "too few points for r"
     told = told.replace("-", "−")
     return Panel(found, told, loss)
 

@@ -69,7 +69,8 @@ def _timed(
 def draw(setup: Setup, fits: list[Fit]) -> None:
     """The picture, and below it the same as a table."""
     timed = times(setup)
-    _bars(setup, fits, timed)
+    with st.container(key="answer-memory"):
+        _bars(setup, fits, timed)
     _table(setup, fits, timed)
     for note in dict.fromkeys(_notes(setup, fits, timed)):
         st.info(page.escape(note), icon=":material/info:")

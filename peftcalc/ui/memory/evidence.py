@@ -126,7 +126,7 @@ def _frame(chosen: str) -> pd.DataFrame:
             "checkpointing": row.checkpointing,
             "measured": units.gib(row.measured_bytes),
             "estimated": units.gib(row.estimated_bytes),
-            "error": row.error_percent,
+            "error": round(row.error_percent, 1) + 0.0,  # −0.0 is 0
             "of": row.quantity,
             "calibrated with": row.used_for_calibration,
             "set-up": row.setup,

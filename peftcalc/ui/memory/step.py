@@ -76,7 +76,7 @@ def _simulation(parameters: dict[str, Any], fits: list[Fit], name: str) -> None:
         trace = trace_from_json(job.records[-1])
         estimate = next(one.estimate.total for one in fits if one.method.name == name)
         page.badge("simulated", METHODS[name].label)
-        _numbers(trace, ("The estimate said", units.gib(estimate), f"{100 * (estimate / trace.peak - 1):+.1f} %"))
+        _numbers(trace, ("The estimate said", units.gib(estimate), f"{100 * (estimate / trace.peak - 1):+z.1f} %"))
         _course(trace, plots.timeline_chart(trace))
         return
     stored = stored_trace(name)

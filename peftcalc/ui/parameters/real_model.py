@@ -83,7 +83,7 @@ def _method_controls(names: list[str], heads: tuple[str, ...]) -> Chosen:
     rank = state.slider("Rank", RANKS, "rank", 16)
     state.keep_known("targets", names)
     with st.popover("Targets, scaling, dropout", width="stretch"):
-        picked = state.several("Targets (none chosen: every linear layer)", names, "targets", [])
+        picked = state.several("Targets (none chosen: every linear layer)", names, "targets", [], many=True)
         alpha = state.slider("Alpha", ALPHAS, "alpha", 32)
         dropout = state.slider("Dropout", DROPOUTS, "dropout", 0.0)
         rslora = state.switch("Rank-stabilised scaling", "rslora", help="s = α / √r in place of α / r")

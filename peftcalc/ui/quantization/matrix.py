@@ -37,7 +37,7 @@ def a_matrix() -> None:
         with controls:
             choice, count, content = _chosen_numbers()
             block = state.slider("Block size", data.BLOCKS, "block", 64)
-            labels = state.several("Formats", tuple(VARIANTS), "formats", DEFAULT_VARIANTS)
+            labels = state.several("Formats", tuple(VARIANTS), "formats", DEFAULT_VARIANTS, many=True)
         with result:
             lessons.show_prediction(EXPLORER, "explorer")
             if labels:

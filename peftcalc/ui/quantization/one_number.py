@@ -15,7 +15,7 @@ from peftcalc.ui.lessons.quantization import BITS
 
 
 def one_number() -> None:
-    controls, result = page.controls_and_result("bits", 0.24)
+    controls, result = page.controls_and_result("bits", 0.24 if page.projector() else 0.285)
     with controls:
         lessons.show_prediction(BITS, "bits")
         lessons.show_presets(BITS, "bits")

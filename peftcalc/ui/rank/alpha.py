@@ -17,11 +17,14 @@ from peftcalc.ui.lessons.rank import ALPHAS, SCALING, SCALING_RANKS
 
 
 def alpha() -> None:
-    st.markdown("Alpha is a volume: **s = α / r** multiplies all of B A. Move Alpha below, and ΔW fades or glows.")
-    example = worked_example(rank=2, seed=1)
-    product(example.W, example.B, example.A, rank=2, alpha=2, key="volume")
-    lessons.show_presets(SCALING, "scaling")
+    words, picture = page.controls_and_result("volume", 0.25)
+    with words:
+        st.markdown("Alpha is a volume: **s = α / r** multiplies all of B A. Move Alpha, and ΔW fades or glows.")
+    with picture:
+        example = worked_example(rank=2, seed=1)
+        product(example.W, example.B, example.A, rank=2, alpha=2, key="volume")
     st.markdown("##### At the ranks of large models")
+    lessons.show_presets(SCALING, "scaling")
     the_scaling()
     lessons.show_try_this(SCALING, "scaling")
 

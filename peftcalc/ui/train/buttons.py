@@ -25,7 +25,8 @@ LOOK = "look"
 def row(wish: Wish | None) -> None:
     """The buttons for what the controls say; None when that is no race."""
     job = live.current(SLOT)
-    note(_cost(wish))
+    if not page.projector():
+        note(_cost(wish))
     with st.container(horizontal=True, gap="small"):
         _play(job, wish)
         may_step = job is not None and job.alive and job.state != "waiting"

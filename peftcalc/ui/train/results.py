@@ -90,7 +90,7 @@ def _paired(board: RaceResults) -> None:
         sure = math.isfinite(difference.half_width) and abs(difference.mean) > difference.half_width
         verdict = "beyond chance at 95 %" if sure else "may be chance"
         lines.append(
-            f"- {other.label} − {first.label}: **{difference.mean:+.4f} ± {difference.half_width:.4f}**, "
+            f"- {other.label} − {first.label}: **{difference.mean:+z.4f} ± {difference.half_width:.4f}**, "
             f"lower in {found.better} of {difference.count} seeds; {verdict}"
         )
     st.markdown("Held-out loss, paired by seed (negative is better):\n" + "\n".join(lines))
