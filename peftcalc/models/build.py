@@ -87,8 +87,9 @@ def _build(
 
 def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -> tuple[Any, tuple[str, ...]]:
     """The model of one reading of a configuration, and what is not in it."""
-    import torch
     from transformers.utils.import_utils import is_timm_available
+
+    from peftcalc.models.bounded.without_storage import without_storage
 
     model_class = class_called(class_name)
     try:
@@ -97,7 +98,7 @@ def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -
             made.num_labels = num_labels
         made = _own_part(made, model_class)
         lost = () if is_timm_available() else without_timm(made)
-        with torch.device("meta"):
+        with without_storage():
             return model_class(made), lost
     except ImportError as error:
         raise ValueError(f"{class_name} needs a package that is not installed: {_sentence(error)}") from error

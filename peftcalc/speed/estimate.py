@@ -81,8 +81,9 @@ def speed_setup(
     **options: Any,
 ) -> SpeedSetup:
     """The step that these choices describe; `constants` are for the script that fits them."""
-    chosen, own = split_options(options, batch, sequence)
     found, model = gpu(card), load_model(shapes)
+    dtype = options.pop("dtype", None) or found.dtype
+    chosen, own = split_options({**options, "dtype": dtype}, batch, sequence)
     body = _body(model)
     chosen = replace(chosen, sequence=body.pieces) if body.pieces else chosen
     precision = precision_of(method, chosen, any(is_layer_norm(group) for group in body.norms))
