@@ -1,12 +1,15 @@
 """What strangers' configurations cost: every model type of transformers, its numbers pushed to their ends, in the pool.
 
-    python benchmarks/strangers.py                 every model type × 20 mutations (hours)
-    python benchmarks/strangers.py --types 60      a sample, the same each time
+    python benchmarks/strangers.py                 every model type × 20 mutations (an hour or two of a core)
+    python benchmarks/strangers.py --types 60      the first sixty of its order, which are spread over all
+    python benchmarks/strangers.py --from 60       and the others
 
 Each mutation takes the default configuration of a model type and pushes one of its numbers, at any depth, to an end.
 It is built as the app builds what visitors paste: in a worker with ten seconds and a GiB. Each may be counted, or be
 refused with a sentence, or be ended at a limit; what may not happen: a worker that dies or does not end, a request
 (a server on loopback stands for the hub and counts them), or more than a GiB beside the imports.
+
+Seconds are those since its worker began: another worker's imports, after one was ended, are not in them.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcalc.bounded_memory import STRANGER_BYTES
+from peftcalc.jobs.job import Job, JobPart
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.worker_process import worker_command
@@ -34,7 +38,8 @@ ENDS = (-1, 0, 1, 2_000, 100_000, 10**8, 2**31, 10**18)
 MUTATIONS = 20
 SECONDS = 10.0
 SLACK_SECONDS = 3.0
-"""The queue looks at its limits once a second, and a worker has half a second to stop."""
+"""The queue looks at its limits twice a second, a worker has half a second to stop, and the machine may be busy."""
+GOLDEN = 0.6180339887498949
 NEVER = ("crash", "hang", "request", "memory")
 
 
@@ -45,8 +50,22 @@ class Row:
     model_type: str
     became: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
+    """Seconds on the clock."""
+    processor: float = 0.0
+    """Seconds of the worker's own computing, at most."""
     peak_bytes: int = 0
     worst: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mutation, its sentence, and what it cost."""
+
+    became: str
+    sentence: str
+    seconds: float
+    processor: float
+    peak_bytes: int
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -63,54 +82,61 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 class Pool:
-    """One worker of the pool, one configuration at a time, and its memory watched."""
+    """One worker of the app's pool, one configuration at a time, watched."""
 
     def __init__(self) -> None:
         limits = Limits(work="building models", running=SECONDS, away=60.0, patience=0.5)
         self.queue = JobQueue(worker_command("peftcalc.models.work"), 1, limits)
         self._worker, self._before = 0, 0
 
-    def build(self, config: Mapping[str, Any]) -> tuple[str, str, float, int]:
-        """What became of it, its sentence, how long it took, and its memory beside the imports."""
-        self._wait()
-        asked, begun, peak = len(_Hub.asked), time.monotonic(), 0
+    def build(self, config: Mapping[str, Any]) -> Outcome:
+        """What became of it."""
+        asked, peak, processor = len(_Hub.asked), 0, 0.0
         job = self.queue.submit("benchmark", "build", [{"config": dict(config)}])
+        part = job.parts[0]
+        while part.state == "waiting" and job.alive:  # for the imports of a worker, where the last one was ended
+            self.queue.touch(job)
+            time.sleep(0.01)
+        self._look_at_the_worker()
+        begun, before = part.begun, _processor(self._worker)
         while job.alive and time.monotonic() < begun + SECONDS + SLACK_SECONDS:
             self.queue.touch(job)
             peak = max(peak, _resident(self._worker) - self._before)
+            processor = max(processor, _processor(self._worker) - before)
             time.sleep(0.01)
-        seconds = time.monotonic() - begun
-        became = "counted" if job.state == "done" else "refused"
-        if job.alive:
-            became = "hang"
-            self.queue.stop(job)
-        elif "ended unexpectedly" in job.message or "error of the program" in job.message:
-            became = "crash"
-        elif len(_Hub.asked) > asked:
-            became = "request"
-        elif peak > STRANGER_BYTES:
-            became = "memory"
-        elif "limit of this server" in job.message or "takes longer to build" in job.message:
-            became = "ended: time"
-        elif "more memory" in job.message or "too large to build" in job.message:
-            became = "ended: memory"
-        if became in ("crash", "ended: time", "hang"):
-            self._replaced()
-        return became, job.message, seconds, peak
+        seconds, ended = time.monotonic() - begun, not job.alive
+        self.queue.stop(job)
+        ended = ended and self._let_go(part)
+        return Outcome(_became(job, ended, len(_Hub.asked) > asked, peak), job.message, seconds, processor, peak)
 
-    def _replaced(self) -> None:
-        """Wait until another worker is there, if this one does not stop by itself."""
+    def _let_go(self, part: JobPart) -> bool:
+        """Whether the worker is done with it, or gone."""
         end = time.monotonic() + SLACK_SECONDS
-        while self.queue.process_ids == [self._worker] and time.monotonic() < end:
-            time.sleep(0.02)
+        while part.state != "ended" and time.monotonic() < end:
+            time.sleep(0.01)
+        return part.state == "ended"
 
-    def _wait(self) -> None:
-        """Until a worker is ready; a new one has its own imports."""
-        while not self.queue.ready:
-            time.sleep(0.02)
-        if self.queue.process_ids[0] != self._worker:
-            self._worker = self.queue.process_ids[0]
-            self._before = _resident(self._worker)
+    def _look_at_the_worker(self) -> None:
+        worker = next(iter(self.queue.process_ids), 0)
+        if worker != self._worker:
+            self._worker, self._before = worker, _resident(worker)
+
+
+def _became(job: Job, ended: bool, asked: bool, peak: int) -> str:
+    """The column of the table."""
+    if not ended:
+        return "hang"
+    if "ended unexpectedly" in job.message or "error of the program" in job.message:
+        return "crash"
+    if asked:
+        return "request"
+    if peak > STRANGER_BYTES:
+        return "memory"
+    if "limit of this server" in job.message or "takes longer to build" in job.message:
+        return "ended: time"
+    if "more memory" in job.message or "too large to build" in job.message:
+        return "ended: memory"
+    return "counted" if job.state == "done" else "refused"
 
 
 def mutations(config: Mapping[str, Any], count: int, chance: random.Random) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -154,30 +180,35 @@ def default_config(model_type: str) -> dict[str, Any]:
         return {"model_type": model_type, "encoder": part, "decoder": part, "text_config": part, "vision_config": part}
 
 
-def model_types(count: int | None, seed: int) -> list[str]:
-    """All of the installed transformers, or a sample."""
+def model_types() -> list[str]:
+    """All of the installed transformers, in an order whose every beginning is spread over the alphabet."""
     from transformers import CONFIG_MAPPING
 
     known = sorted(CONFIG_MAPPING.keys())
-    return known if count is None else sorted(random.Random(seed).sample(known, min(count, len(known))))
+    return [known[place] for place in sorted(range(len(known)), key=lambda place: (place * GOLDEN) % 1.0)]
 
 
 def run(model_type: str, pool: Pool, count: int, seed: int) -> Row:
     """All mutations of one model type."""
     row = Row(model_type)
     for what, config in mutations(default_config(model_type), count, random.Random(f"{seed} {model_type}")):
-        became, sentence, seconds, peak = pool.build(config)
-        row.became[became] += 1
-        row.slowest, row.peak_bytes = max(row.slowest, seconds), max(row.peak_bytes, peak)
-        if became not in ("counted", "refused"):
-            row.worst.append(f"{became}: {what} ({seconds:.1f} s) {sentence[:120]}")
+        outcome = pool.build(config)
+        row.became[outcome.became] += 1
+        row.slowest, row.processor = max(row.slowest, outcome.seconds), max(row.processor, outcome.processor)
+        row.peak_bytes = max(row.peak_bytes, outcome.peak_bytes)
+        if outcome.became not in ("counted", "refused"):
+            said = f"{outcome.seconds:.1f} s, {outcome.processor:.1f} s of computing"
+            row.worst.append(f"{outcome.became}: {what} ({said}) {outcome.sentence[:120]}")
     return row
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 where something happened that never may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--types", type=int, default=None, metavar="COUNT", help="a sample of the model types")
+    parser.add_argument("--types", type=int, default=None, metavar="COUNT", help="as many, spread over all")
+    parser.add_argument(
+        "--from", type=int, default=0, dest="first", metavar="PLACE", help="without so many before them"
+    )
     parser.add_argument("--only", nargs="*", default=None, metavar="TYPE", help="these model types")
     parser.add_argument("--mutations", type=int, default=MUTATIONS)
     parser.add_argument("--seed", type=int, default=0)
@@ -187,17 +218,19 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_address[1]}"
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.pop(name, None)
+    last = None if asked.types is None else asked.first + asked.types
     pool, rows = Pool(), []
-    print(f"{'model type':32} counted refused  time memory never  slowest     peak", flush=True)
+    print(f"{'model type':32} counted refused  time memory never  slowest  processor     peak", flush=True)
     try:
-        for model_type in asked.only or model_types(asked.types, asked.seed):
+        for model_type in asked.only or model_types()[asked.first : last]:
             rows.append(run(model_type, pool, asked.mutations, asked.seed))
             _print(rows[-1])
     finally:
         pool.queue.close()
         hub.shutdown()
     total = Row("all together", sum((row.became for row in rows), Counter()))
-    total.slowest, total.peak_bytes = (max(getattr(row, name) for row in rows) for name in ("slowest", "peak_bytes"))
+    for name in ("slowest", "processor", "peak_bytes"):
+        setattr(total, name, max(getattr(row, name) for row in rows))
     _print(total)
     return int(any(total.became[name] for name in NEVER))
 
@@ -207,11 +240,20 @@ def _print(row: Row) -> None:
     print(
         f"{row.model_type:32} {became['counted']:7} {became['refused']:7} {became['ended: time']:5} "
         f"{became['ended: memory']:6} {sum(became[name] for name in NEVER):5} {row.slowest:6.1f} s "
-        f"{row.peak_bytes / 2**20:5.0f} MiB",
+        f"{row.processor:8.1f} s {row.peak_bytes / 2**20:5.0f} MiB",
         flush=True,
     )
     for line in row.worst:
         print(f"    {line}", flush=True)
+
+
+def _processor(process: int) -> float:
+    """Seconds that a process has computed; 0 of one that is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(process: int) -> int:

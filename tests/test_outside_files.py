@@ -17,10 +17,11 @@ import torch
 from peftcalc import cli
 from peftcalc.adapters.files.adapter_folder import load_adapter
 from peftcalc.counting.adapter_file import read_adapter_config
+from peftcalc.doctor.examine import inspect_adapter
 from peftcalc.models.files import parse_json
 from peftcalc.models.limits import check_config
 from peftcalc.models.load import load_model
-from peftcalc.outside_files import MOST_NESTED, check_nesting, plain_file, read_bounded
+from peftcalc.outside_files import MOST_NESTED, check_content, plain_file, read_bounded, shown
 from peftcalc.quant.compared.upload import read_upload
 from peftcalc.quant.files.doors import load_quantized
 
@@ -45,6 +46,7 @@ DOORS: dict[str, Callable[[Path], Any]] = {
     "an adapter": _adapter,
     "an adapter's tensors": _adapter_tensors,
     "quantized numbers": load_quantized,
+    "an adapter to look into": inspect_adapter,
 }
 
 
@@ -126,7 +128,35 @@ def test_a_dictionary_is_nested_no_deeper_either() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         check_config({"x": {"y": json.loads(nested(900))}})
     for plain in ("text" * 100, None, 3, True):  # what a JSON text may hold instead of an object
-        check_nesting(plain, "it")
+        check_content(plain, "it")
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["\udfff"], {"a": {"b": ["\ud83d"]}}, {"\ud800": 1}])
+def test_half_a_character_is_a_sentence(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^it has a text that is not Unicode: '\\ud"):
+        check_content(value, "it")
+    with pytest.raises(ValueError, match="not Unicode"):
+        parse_json(json.dumps({"model_type": "gpt2", "x": value}))
+    check_content({"name": "Lösung 🙂"}, "it")
+
+
+def test_a_name_moves_no_cursor_and_fits_on_a_line() -> None:
+    tiny = {
+        "model_type": "gpt2",
+        "n_layer": 1,
+        "n_embd": 12,
+        "vocab_size": 8,
+        "_name_or_path": "a\x1b[2Jb\n" + "x" * 999,
+    }
+    assert load_model(tiny).id == "a�[2Jb�" + "x" * 192 + "…"
+    assert shown("ein Modell/für-uns") == "ein Modell/für-uns"
+
+
+def test_a_number_of_thousands_of_digits_is_a_sentence() -> None:
+    with pytest.raises(ValueError, match="a number in it has thousands of digits"):
+        parse_json('{"n_layer": ' + "9" * 5_000 + "}")
+    with pytest.raises(ValueError, match="got a number of about 4,999 digits"):
+        check_config({"n_layer": 10**4_999})
 
 
 def _npy(header: str) -> bytes:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.advice.cards import choose, setup_on
 from peftcalc.advice.reasons import (
     Reason,
     adapter_reason,
     dropout_for,
+    kernel_reasons,
     memory_reasons,
     ranking_reason,
     refusal_reasons,
@@ -20,10 +21,8 @@ from peftcalc.advice.reasons import (
 from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
 from peftcalc.lazy import Drawn
-from peftcalc.memory.cards import Gpu, all_gpus, gpu
-from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.fit import Fit, fit, refusals
-from peftcalc.memory.needed import needed_by
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 
@@ -84,46 +83,24 @@ def advise(
     refused = refusals(model, methods.values())
     methods = {name: method for name, method in methods.items() if name not in refused}
     plans = tuple(plan for plan in wish.plans(tasks) if plan.method in methods) or (Plan("full"), Plan("full", True))
-    options = precision_on(chosen_card)
-    needs = partial(_needed_bytes, model, methods, batch, sequence, {**options, "card": chosen_card})
-    plan = _first_that_fits(plans, needs, chosen_card)
-    options["checkpointing"] = plan.checkpointing
+    choice = choose(plans, cache(partial(_needed_bytes, model, methods, batch, sequence)), chosen_card)
+    options = {**setup_on(chosen_card, model), "checkpointing": choice.plan.checkpointing}
     fits = tuple(fit(model, chosen_card, tuple(methods.values()), batch, sequence, **options))
-    chosen = next(row for row in fits if row.method.name == plan.method)
+    chosen = next(row for row in fits if row.method.name == choice.plan.method)
     reasons = (
-        ranking_reason(wish, plans, plan, chosen),
-        *memory_reasons(fits, chosen, plan.checkpointing),
+        ranking_reason(wish, plans, choice, chosen),
+        *memory_reasons(fits, chosen, choice.plan.checkpointing),
+        *kernel_reasons(chosen),
         adapter_reason(wish, chosen, tasks),
         *refusal_reasons(refused),
         *setting_reasons(wish, chosen.method, model.total),
         *serving_reasons(model, chosen.method, tasks),
     )
-    return Advice(chosen.method, wish, plan, chosen, reasons, fits)
-
-
-def precision_on(card: str | Gpu) -> dict[str, Any]:
-    """Options of `MemoryOptions` for an advice: the card's half precision, and float32 weights where all are trained.
-
-    Without bfloat16 full fine-tuning needs those (its gradients in float16 are scaled). Every card up to the largest
-    without bfloat16 is asked for them alike, so that no larger card is advised less than a smaller, newer one.
-
-    >>> precision_on("T4"), precision_on("H200")
-    ({'dtype': 'float16', 'float32_masters': True}, {'dtype': 'bfloat16', 'float32_masters': False})
-    """
-    chosen = gpu(card)
-    largest = max(card.usable_bytes for card in all_gpus() if not card.bfloat16)
-    return {"dtype": chosen.dtype, "float32_masters": chosen.usable_bytes <= largest}
-
-
-def _first_that_fits(plans: tuple[Plan, ...], needs: Callable[[Plan], int], card: Gpu) -> Plan:
-    """The first plan that fits for certain; where none has room, the one that needs least."""
-    sizes = {plan: needs(plan) for plan in plans}
-    return next((plan for plan in plans if sizes[plan] <= card.usable_bytes), min(plans, key=sizes.__getitem__))
+    return Advice(chosen.method, wish, choice.plan, chosen, reasons, fits)
 
 
 def _needed_bytes(
-    model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, options: Mapping[str, Any], plan: Plan
+    model: ModelShapes, methods: dict[str, Method], batch: int, sequence: int, plan: Plan, card: Gpu
 ) -> int:
-    options = {**options, "checkpointing": plan.checkpointing}
-    estimate = estimate_memory(model, methods[plan.method], batch, sequence, **options)
-    return needed_by(estimate, gpu(options["card"])).high_bytes
+    options = {**setup_on(card, model), "checkpointing": plan.checkpointing}
+    return fit(model, card, [methods[plan.method]], batch, sequence, **options)[0].needed.high_bytes

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from peftcalc import units
+from peftcalc.advice.cards import REPEAT_HEADS, Choice
 from peftcalc.advice.wishes import Plan, Wish
 from peftcalc.evidence.accuracy import COMMONSENSE, WIKISQL_BY_RANK
-from peftcalc.memory.fit import Fit
+from peftcalc.memory.fit import Fit, needed
+from peftcalc.memory.kernels import SOURCE
+from peftcalc.memory.largest import step
 from peftcalc.memory.serving.tasks import serving
 from peftcalc.methods import ALL_LINEAR, METHODS, LoRA, Method
 from peftcalc.models.shapes import ModelShapes
@@ -31,14 +34,18 @@ def dropout_for(parameters: int) -> float:
     return 0.1 if parameters <= 14e9 else 0.05
 
 
-def ranking_reason(wish: Wish, plans: tuple[Plan, ...], plan: Plan, chosen: Fit) -> Reason:
+def ranking_reason(wish: Wish, plans: tuple[Plan, ...], choice: Choice, chosen: Fit) -> Reason:
     """The wish's own line, and which place of it was taken."""
-    place = plans.index(plan)
-    passed = ", ".join(str(earlier) for earlier in plans[:place])
-    taken = f"the first that fits on the {chosen.gpu.name}" if chosen.fits else "none fits; it needs least"
+    passed = [f"too large: {', '.join(map(str, choice.too_large))}"] if choice.too_large else []
+    passed += [f"{plan} fits here and not on the larger {card.name}" for plan, card in choice.only_here]
+    why = f" ({'; '.join(passed)})" if passed else ""
+    taken = "none fits; it needs least"
+    if chosen.fits:
+        larger = " and on every card with more memory" if choice.only_here else ""
+        taken = f"the first that fits on the {chosen.gpu.name}{larger}"
     return Reason(
         f"What comes first for {wish.name}?",
-        f"{' › '.join(map(str, plans))}. Taken: {plan}, {taken}{f' (too large: {passed})' if passed else ''}.",
+        f"{' › '.join(map(str, plans))}. Taken: {choice.plan}, {taken}{why}.",
         wish.evidence,
         "published",
         wish.source,
@@ -72,6 +79,27 @@ def memory_reasons(fits: tuple[Fit, ...], chosen: Fit, checkpointing: bool) -> I
             f"sequences up to {longest:,} tokens would fit" if longest else "a smaller model or a larger card is needed"
         )
         yield Reason("Is there a way?", f"Not at this length: {way}.", f"{missing} are missing.", "estimated", source)
+
+
+def kernel_reasons(chosen: Fit) -> Iterator[Reason]:
+    """What makes the step as small as it is said to be on a card that shares no heads."""
+    setup = chosen.step.options
+    if setup.kernel == "auto":
+        return
+    alone = step(chosen.step.model, chosen.method, replace(setup, kernel="auto"))
+    if "math" not in alone.kernels:  # a mask: transformers repeats them by itself
+        return
+    same, needs = alone.peak == chosen.step.peak, units.gib(chosen.needed.expected_bytes)
+    without = f"{chosen.method.label} needs {units.gib(needed(alone.peak).expected_bytes)}; so it needs {needs}"
+    yield Reason(
+        f"What does the {chosen.gpu.name} ask for?",
+        f"Keys and values repeated for every query head, and float16: `{REPEAT_HEADS}`.",
+        f"Compute capability {chosen.gpu.architecture} has no fused kernel in which query heads share keys and values, "
+        "and no bfloat16. Left alone, torch's MATH kernel keeps sequence × sequence, and "
+        f"{'the peak is elsewhere at this length' if same else without}.",
+        "estimated",
+        SOURCE,
+    )
 
 
 def adapter_reason(wish: Wish, chosen: Fit, tasks: int) -> Reason:

@@ -1,8 +1,8 @@
 """What may matter most to somebody, as data: one line a wish says what is taken first, and why.
 
-The first plan of a wish that fits on the card is the advice. Every ranking has the plans with a 16-bit base before
-those with a 4-bit one, and a plan that fits on a card fits on every larger one: so a card with more memory never gets
-fewer bits, nor a plan that its wish ranks lower.
+The first plan of a wish that fits on the card, and on every larger one, is the advice (`peftcalc.advice.cards`). Every
+ranking has the plans with a 16-bit base before those with a 4-bit one: so a card with more memory never gets fewer
+bits, nor a plan that its wish ranks lower.
 """
 
 from __future__ import annotations

@@ -40,8 +40,9 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gpus", type=number, default=1, help="GPUs over which --sharding divides (default 1)")
     for name, values in CHOICES.items():
-        default = _DEFAULTS[name]
-        parser.add_argument(*_flags(name), default=default, help=f"{', '.join(values)} (default {default})")
+        default = None if name == "dtype" else _DEFAULTS[name]
+        said = default or f"{_DEFAULTS[name]}, or float16 on a card without it"
+        parser.add_argument(*_flags(name), default=default, help=f"{', '.join(values)} (default {said})")
     for name, text in SWITCHES.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",

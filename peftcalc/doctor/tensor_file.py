@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from peftcalc.outside_files import plain_file
+
 MAX_HEADER_BYTES = 64_000_000
 """A mixture of 128 experts in 48 layers, each with its own adapter, has a header of 6 MB."""
 MAX_TENSORS = 500_000
@@ -158,8 +160,8 @@ def open_tensors(source: Path | bytes, label: str) -> TensorFile:
         beginning, nbytes = source, len(source)
         header = _header(beginning[:32], nbytes, label)
         return _checked(beginning[8 : 8 + header], nbytes, label, source)
+    nbytes = plain_file(source, label)
     try:
-        nbytes = source.stat().st_size
         with source.open("rb") as file:
             return _checked(_read_header(file, nbytes, label), nbytes, label, source)
     except OSError as error:

@@ -264,7 +264,7 @@ class JobQueue:
     # What time brings
 
     def _keep_house(self) -> None:
-        while not self._closing.wait(1.0):
+        while not self._closing.wait(min(1.0, self.limits.patience)):
             self.keep_house(time.monotonic())
 
     def keep_house(self, now: float) -> None:

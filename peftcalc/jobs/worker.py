@@ -158,7 +158,7 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
     threading.Thread(target=_listen, args=(sys.stdin, inbox), daemon=True).start()
 
     def tell(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(for_json(message), separators=(",", ":")) + "\n")
+        answers.write(_line(message) + "\n")
         answers.flush()
 
     tell({"hello": prepare()})
@@ -175,6 +175,19 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
                 worker.obey(inbox.get())
             if worker.active is not None:
                 worker.advance()
+
+
+def _line(message: dict[str, Any]) -> str:
+    """The message as JSON; of one that JSON cannot hold, that its part has failed: no record ends the worker.
+
+    >>> _line({"part": 7, "records": [object()]})
+    '{"part":7,"ended":"failed","message":"the run ended with an error of the program (TypeError)"}'
+    """
+    try:
+        return json.dumps(for_json(message), separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        sentence = f"the run ended with an error of the program ({type(error).__name__})"
+        return json.dumps({"part": message["part"], "ended": "failed", "message": sentence}, separators=(",", ":"))
 
 
 def _own_output() -> TextIO:

@@ -63,6 +63,17 @@ class Gpu:
         """
         return "bfloat16" if self.bfloat16 else "float16"
 
+    def precision_note(self, dtype: str) -> str:
+        """What a reader must know of a step in this type on this card; empty where the card has it.
+
+        >>> gpu("T4").precision_note("float16")
+        'T4 has no bfloat16: the step is counted in float16, which takes the same bytes'
+        """
+        if self.bfloat16 or dtype == "float32":
+            return ""
+        said = "the step is counted in float16" if dtype == "float16" else "choose float16"
+        return f"{self.name} has no bfloat16: {said}, which takes the same bytes"
+
 
 @cache
 def all_gpus() -> tuple[Gpu, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ def fit(
         shapes: what `load_model` returns or accepts.
         card: a name from `gpus()`, or a `Gpu`.
         methods: by default all five at rank 16, without those that peft refuses on this model (`refusals`).
-        batch, sequence, options: as for `estimate_memory`.
+        batch, sequence, options: as for `estimate_memory`; the card's own kernels and half precision by default.
 
     Raises:
         ValueError: an unknown card, with the nearest names; an option out of its range; a method among `methods` that
@@ -125,8 +125,8 @@ def fit(
     if methods is None:
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
-    setup = make_options(batch=batch, sequence=sequence, **options)
-    return Fits(_fit(model, setup, chosen, method) for method in methods)
+    setup = _setup(chosen, options, batch=batch, sequence=sequence)
+    return Fits(_fit(model, setup, method, chosen) for method in methods)
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:
@@ -144,16 +144,16 @@ def largest_batch(
     shapes: ModelShapes | Any, method: Method, card: str | Gpu, sequence: int = 2048, **options: Any
 ) -> int:
     """The largest batch that fits the card; 0 when not even one sequence fits."""
-    setup = make_options(sequence=sequence, **options)
     chosen = gpu(card)
-    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_batch(room(chosen))
+    setup = _setup(chosen, options, sequence=sequence)
+    return step(load_model(shapes), known_method(method), setup).largest_batch(room(chosen))
 
 
 def largest_sequence(shapes: ModelShapes | Any, method: Method, card: str | Gpu, batch: int = 1, **options: Any) -> int:
     """The longest sequence that fits the card; 0 when nothing fits. The context is not a limit here."""
-    setup = make_options(batch=batch, **options)
     chosen = gpu(card)
-    return step(load_model(shapes), known_method(method), on_card(setup, chosen)).largest_sequence(room(chosen))
+    setup = _setup(chosen, options, batch=batch)
+    return step(load_model(shapes), known_method(method), setup).largest_sequence(room(chosen))
 
 
 def largest_models(
@@ -172,19 +172,19 @@ def largest_models(
         import pandas as pd
 
     chosen = [gpu(card) for card in (all_gpus() if cards is None else cards)]
-    setup = make_options(batch=batch, sequence=sequence, **options)
-    rows = {card.name: {m.label: _largest_model(card, m, setup) for m in methods} for card in chosen}
+    setups = {card: _setup(card, options, batch=batch, sequence=sequence) for card in chosen}
+    rows = {card.name: {m.label: _largest_model(card, m, setups[card]) for m in methods} for card in chosen}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("gpu")
 
 
-def _fit(model: ModelShapes, options: MemoryOptions, card: Gpu, method: Method) -> Fit:
-    asked = step(model, known_method(method), on_card(options, card))
+def _fit(model: ModelShapes, setup: MemoryOptions, method: Method, card: Gpu) -> Fit:
+    asked = step(model, known_method(method), setup)
     return Fit(method, card, needed_for(asked.held, asked.upcast, card), asked)
 
 
-def on_card(options: MemoryOptions, card: Gpu) -> MemoryOptions:
-    """The options with this card's kernels, unless they name a card themselves."""
-    return options if options.card is not None else options.on(card)
+def _setup(card: Gpu, options: Mapping[str, Any], **sizes: int) -> MemoryOptions:
+    """The options with this card's kernels and half precision, unless they name a card or a type themselves."""
+    return make_options(**{**options, **sizes, "card": options.get("card") or card})
 
 
 def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
@@ -192,7 +192,7 @@ def _largest_model(card: Gpu, method: Method, options: MemoryOptions) -> str:
     for name in _largest_first():
         if _weights(catalogue_entry(name).parameters, method, options) > most:
             continue
-        held = _held(name, method, on_card(options, card))
+        held = _held(name, method, options)
         if held is not None and held <= most:
             return name
     return ""

@@ -56,6 +56,11 @@ class Step:
         return estimated(self.model, self.method, self.options)
 
     @property
+    def kernels(self) -> tuple[str, ...]:
+        """Names of all attention kernels that run, that of most layers first."""
+        return self._study.setup(self.options).kernels
+
+    @property
     def peak(self) -> int:
         """The estimate's total alone."""
         return self.held.peak

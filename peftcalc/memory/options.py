@@ -141,6 +141,7 @@ class MemoryOptions:
         gpus: data-parallel GPUs over which `sharding` divides.
         card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
             capability 8.0.
+        dtype: `make_options`, and so all that takes options by name, gives a card without bfloat16 float16 by default.
 
     Raises:
         ValueError: a value that is not among the choices or out of its range.
@@ -238,7 +239,17 @@ class MemoryOptions:
 
 
 def make_options(**options: Any) -> MemoryOptions:
-    """`MemoryOptions` from keyword arguments, or a ValueError for a name that is no option, with the nearest."""
+    """`MemoryOptions` from keyword arguments; without a `dtype`, or with None, the half precision that the card has.
+
+    Raises:
+        ValueError: a name that is no option, with the nearest; a value out of its range.
+
+    >>> make_options(card="T4").dtype, make_options().dtype
+    ('float16', 'bfloat16')
+    """
     for name in options:
         one_of("option", name, [field.name for field in fields(MemoryOptions)])
+    if options.get("dtype") is None:
+        card = options.get("card")
+        options["dtype"] = MemoryOptions.dtype if card is None else gpu(card).dtype
     return MemoryOptions(**options)

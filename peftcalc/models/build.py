@@ -18,6 +18,7 @@ from peftcalc.models.configs.transformers_classes import class_called, config_ob
 from peftcalc.models.configs.without_parameters import left_out_note, readings
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.outside_files import shown
 
 LABELS = 2
 """How many labels a head has when nobody says: transformers' own default."""
@@ -49,8 +50,8 @@ def build_shapes(
         from peftcalc.models.read import read_module
 
         module, left_out = _build(config, model_type, built.name, num_labels)
-        shown = name or str(config.get("_name_or_path") or "") or built.name
-        shapes = read_module(module, shown, dict(config))
+        called = shown(name or str(config.get("_name_or_path") or "")) or built.name
+        shapes = read_module(module, called, dict(config))
         notes = [built.note, *left_out, *field_notes(config, module, shapes)]
         if num_labels is None and label_count(config) is None and has_labels(built.name):
             notes.append(NO_LABELS)
@@ -87,8 +88,9 @@ def _build(
 
 def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -> tuple[Any, tuple[str, ...]]:
     """The model of one reading of a configuration, and what is not in it."""
-    import torch
     from transformers.utils.import_utils import is_timm_available
+
+    from peftcalc.models.bounded.without_storage import without_storage
 
     model_class = class_called(class_name)
     try:
@@ -97,7 +99,7 @@ def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -
             made.num_labels = num_labels
         made = _own_part(made, model_class)
         lost = () if is_timm_available() else without_timm(made)
-        with torch.device("meta"):
+        with without_storage():
             return model_class(made), lost
     except ImportError as error:
         raise ValueError(f"{class_name} needs a package that is not installed: {_sentence(error)}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcalc.models.configs.other_files import HEAD_BYTES, other_file
-from peftcalc.outside_files import check_nesting, plain_file, read_bounded
+from peftcalc.outside_files import check_content, plain_file, read_bounded
 
 MAX_CONFIG_BYTES = 5_000_000
 """The largest config.json on the hub is below a megabyte; the app's upload limit is the same."""
@@ -51,9 +51,9 @@ def parse_json(text: str | bytes, what: str = "config.json") -> dict[str, Any]:
         raise ValueError(f"this {what} is not JSON: it is not text") from None
     except RecursionError:
         raise ValueError(f"this {what} is nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise ValueError(f"this {what} is not readable: {error}") from None
-    check_nesting(value, f"this {what}")
+    except ValueError:
+        raise ValueError(f"this {what} is not readable: a number in it has thousands of digits") from None
+    check_content(value, f"this {what}")
     if not isinstance(value, dict):
         raise ValueError(f"this {what} must be a JSON object with names and values, got {type(value).__name__}")
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,15 @@ from typing import Any, TypeVar
 
 from peftcalc.lazy import explained
 from peftcalc.models.files import MAX_CONFIG_BYTES
+from peftcalc.outside_files import shown
 
 T = TypeVar("T")
 
 TIMEOUT_SECONDS = 10.0
 """For the whole look-up. The client's own limits hold for each of its attempts, which add up to minutes."""
+
+_NAME_OF_A_FILE = re.compile(r"[0-9A-Za-z][\w.:=+~-]{0,199}")
+"""An ETag or a commit, which the client makes names of files of: no way out of its folder."""
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
@@ -130,6 +135,8 @@ def _silence(repo_id: str, name: str, error: BaseException, seconds: float) -> s
             f"{_endpoint()} has an answer for {repo_id!r} without the ETag and the commit by which a hub names a "
             f"version of a file: it is a plain mirror, or a proxy takes them away; {instead}"
         )
+    if {"RemoteProtocolError", "LocalProtocolError", "ReadError"} & {*reasons}:
+        return f"the hub at {_endpoint()} broke off its answer for {repo_id!r}, or it is no HTTP; {instead}"
     if {"ConnectError", "ConnectionError", "ConnectionRefusedError", "gaierror"} & {*reasons}:
         return f"no answer for {repo_id!r}: the hub at {_endpoint()} cannot be reached; {instead}"
     return f"no answer for {repo_id!r} from the hub at {_endpoint()} within {seconds:g} s; {instead}"
@@ -147,7 +154,13 @@ def _download(repo_id: str, name: str, limit_bytes: int) -> Path:
             super().__init__(*args, **{**options, "disable": True})
 
     url = hf_hub_url(repo_id, name, endpoint=_endpoint())
-    size = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS, endpoint=_endpoint()).size
+    about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS, endpoint=_endpoint())
+    if not all(given is None or _NAME_OF_A_FILE.fullmatch(given) for given in (about.etag, about.commit_hash)):
+        raise ValueError(  # the client names files of its cache by them
+            f"{_endpoint()} sends an ETag or a commit for {repo_id!r} that no hub sends, so its file is not asked for; "
+            f"give the path of its {name} instead"
+        )
+    size = about.size
     if size is not None and size > limit_bytes:
         raise TooLarge(f"{name} of {repo_id!r} has {size:,} bytes; the limit is {limit_bytes:,}")
     return Path(hf_hub_download(repo_id, name, endpoint=_endpoint(), etag_timeout=TIMEOUT_SECONDS, tqdm_class=Silent))
@@ -209,6 +222,14 @@ def _refusal(repo_id: str, name: str, error: Any) -> ValueError:
             f"the hub does not accept the token that is set here (HTTP 401: {said[:100]}): it may have expired; "
             f"{repo_id!r} may well be public: log in again, or unset HF_TOKEN"
         )
+    if status == 403 and said:
+        return ValueError(f"the hub does not give out {repo_id!r} (HTTP 403: {shown(said[:100])})")
+    if status == 429:
+        return ValueError(
+            f"the hub has had too many requests from here (HTTP 429): {repo_id!r} can be tried again later"
+        )
+    if status is not None and status >= 500:
+        return ValueError(f"the hub has a fault of its own (HTTP {status}): {repo_id!r} can be tried again later")
     if status in (401, 403, 404):  # the hub answers 401 for names that do not exist
         return ValueError(f"the hub has no public model {repo_id!r} (HTTP {status})")
     return ValueError(f"the hub answered HTTP {status} for {repo_id!r}")

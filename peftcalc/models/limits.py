@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from peftcalc.outside_files import check_nesting
+from peftcalc.outside_files import check_content
 
 MAX_LAYERS = 2_000
 MAX_LABELS = 100_000
@@ -59,7 +59,7 @@ def check_config(config: Any, path: str = "") -> None:
     if not isinstance(config, Mapping):
         raise ValueError(f"a config must be a JSON object with names and values, got {type(config).__name__}")
     if not path:
-        check_nesting(config, "this config")
+        check_content(config, "this config")
     for name, value in config.items():
         if isinstance(value, Mapping):
             if name == "id2label" and len(value) > MAX_LABELS:
@@ -138,5 +138,7 @@ def _may_be_a_fraction(name: str) -> bool:
 
 
 def _quoted(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 10**60:  # Python writes no more than 4,300 digits
+        return f"a number of about {round(value.bit_length() * 0.30103):,} digits"
     text = f"{value:,}" if isinstance(value, int) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

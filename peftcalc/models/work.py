@@ -9,6 +9,10 @@ from typing import Any
 from peftcalc.bounded_memory import bound_memory
 from peftcalc.models.shapes import ModelShapes
 
+MODEL = "the model of this config"
+PATIENCE = 9.0
+"""Seconds after which a build ends itself: before its queue ends the whole worker, whose imports take as long again."""
+
 
 def build_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int, float, list[dict[str, Any]]]]:
     """The record of a configuration, as one JSON object.
@@ -18,11 +22,14 @@ def build_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int
         folder: not used.
     """
     del folder
+    from peftcalc.models.bounded.building import bounded
     from peftcalc.models.load import load_config
 
     yield 0, 0.0, []
     bound_memory()
-    yield 1, 1.0, [load_config(parameters["config"], parameters.get("name")).to_dict()]
+    with bounded(MODEL, PATIENCE):
+        shapes = load_config(parameters["config"], parameters.get("name"))
+    yield 1, 1.0, [shapes.to_dict()]
 
 
 def task_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int, float, list[dict[str, Any]]]]:
@@ -33,12 +40,14 @@ def task_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int,
         folder: not used.
     """
     del folder
+    from peftcalc.models.bounded.building import bounded
     from peftcalc.models.tasks import task_shapes
 
     yield 0, 0.0, []
     bound_memory()
-    shapes = ModelShapes.from_dict(parameters["shapes"])
-    yield 1, 1.0, [task_shapes(shapes, parameters["task"], parameters["labels"]).to_dict()]
+    with bounded(MODEL, PATIENCE):
+        shapes = task_shapes(ModelShapes.from_dict(parameters["shapes"]), parameters["task"], parameters["labels"])
+    yield 1, 1.0, [shapes.to_dict()]
 
 
 KINDS = {"build": build_job, "task": task_job}

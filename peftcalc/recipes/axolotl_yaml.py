@@ -13,6 +13,7 @@ from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.model_class import model_class
 from peftcalc.recipes.model_source import model_source
 from peftcalc.recipes.objectives import objective
+from peftcalc.recipes.python_code import repeated_heads
 from peftcalc.recipes.text_objectives import TEXT
 from peftcalc.recipes.training_script import FOLDER, OPTIMIZERS, TrainingSettings
 
@@ -20,6 +21,10 @@ SCHEMA = "axolotl 0.19.0"
 FIRST_LINES = f"""\
 # Checked against the schema of {SCHEMA}; not run here. Start it with: axolotl train axolotl.yaml
 # data.jsonl holds one text a line: {{"text": "The ferry to the island leaves at nine."}}
+"""
+OLD_CARDS = """\
+# Before compute capability 8.0 (T4, V100) sdpa keeps sequence × sequence for this model: query heads share keys, and
+# no key here has them repeated. The training script does.
 """
 NO_KEY = ("lora_bias", "exclude", "alpha_pattern", "target_parameters", "freeze_a")
 """What Axolotl's schema has no key for."""
@@ -47,7 +52,9 @@ def axolotl_yaml(method: Method, model: ModelShapes | Any = None, settings: Trai
         "datasets": [{"path": "data.jsonl", "ds_type": "json", "type": "completion", "field": "text"}],
         **_run(method, chosen),
     }
-    return FIRST_LINES + "".join(f"{key}: {_yaml(value)}\n" for key, value in values.items())
+    shared = chosen.attention == "sdpa" and repeated_heads(source.shapes, chosen.dtype)
+    lines = [FIRST_LINES, OLD_CARDS if shared else "", *(f"{key}: {_yaml(value)}\n" for key, value in values.items())]
+    return "".join(lines)
 
 
 def _yaml(value: Any) -> str:

@@ -41,7 +41,7 @@ def fit_code(shapes: ModelShapes, shown: Fit, batch: int, sequence: int, options
         shown: the row.
         batch, sequence, options: with which `fit` made it; options at their default are left out.
     """
-    default = MemoryOptions()
+    default = MemoryOptions(dtype=shown.gpu.dtype)
     named = {name: value for name, value in options.items() if value != getattr(default, name)}
     made = call(
         "pc.fit",

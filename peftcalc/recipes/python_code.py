@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from peftcalc.advice.cards import REPEAT_HEADS
 from peftcalc.checks import one_of
+from peftcalc.memory.estimate.anatomy import anatomy
 from peftcalc.methods import LoRA, Method, QLoRA
 from peftcalc.methods.starts import changes_base
 from peftcalc.models.shapes import ModelShapes
@@ -21,6 +23,8 @@ ASK_THE_CARD = """\
 # bfloat16 needs compute capability 8.0; a T4 or V100 has 7.x and takes float16.
 OLD_CARD = torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0)
 DTYPE = torch.float16 if OLD_CARD else torch.bfloat16"""
+WHY_REPEATED = "  # no fused kernel there lets query heads share keys and values"
+SHARED_HEADS = "from transformers.integrations import sdpa_attention"
 
 
 def method_code(
@@ -84,6 +88,21 @@ def import_lines(method: Method, loaded: ModelClass, on_meta: bool = False, more
 def dtype_lines(dtype: str | None) -> str:
     """The constant DTYPE: the type that was chosen, or the one that the card has."""
     return f"DTYPE = torch.{dtype}" if dtype else ASK_THE_CARD
+
+
+def repeated_heads(shapes: ModelShapes, dtype: str | None) -> list[str]:
+    """Lines that repeat keys and values on cards where no fused kernel lets query heads share them, for training.
+
+    Args:
+        shapes: the model; one whose query heads share nothing needs no line.
+        dtype: as for `method_code`; bfloat16 and float32 are for cards that the lines leave alone.
+    """
+    try:
+        shared = dtype in (None, "float16") and anatomy(shapes).shares_heads
+    except ValueError:  # a model without attention
+        shared = False
+    old = "torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0)" if dtype else "OLD_CARD"
+    return [f"if {old}:{WHY_REPEATED}", f"    {REPEAT_HEADS}"] if shared else []
 
 
 def from_weights(method: Method, loaded: ModelClass, dtype: str = "DTYPE", more: Iterable[str] = ()) -> list[str]:

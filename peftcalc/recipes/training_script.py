@@ -15,12 +15,14 @@ from peftcalc.recipes.objective import Objective
 from peftcalc.recipes.objectives import objective
 from peftcalc.recipes.python_code import (
     DTYPES,
+    SHARED_HEADS,
     adapter_lines,
     dtype_lines,
     from_weights,
     import_lines,
     loraplus_lines,
     plus,
+    repeated_heads,
 )
 
 TESTED_WITH = {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
@@ -147,11 +149,13 @@ def training_script(method: Method, model: ModelShapes | Any = None, settings: T
     if plus(method) and CLASSES[chosen.optimizer][0].startswith("bitsandbytes"):
         other.insert(0, "import bitsandbytes")
     eager = [f'attn_implementation="{chosen.attention_name}"'] if chosen.attention != "sdpa" else []
+    repeated = repeated_heads(source.shapes, chosen.dtype) if chosen.attention == "sdpa" else []
+    imports += [SHARED_HEADS] if repeated else []
     parts = [
         _first_lines(method, source.name or FOLDER, learning),
         "\n".join(["import json", *standard]),
         "\n".join([*other, *imports]),
-        _constants(source, learning, chosen),
+        "\n".join([_constants(source, learning, chosen), *repeated]),
         f"set_seed({chosen.seed})\n{ANY_PATH}",
         learning.prepare.rstrip("\n"),
         "\n".join(

@@ -82,7 +82,8 @@ def speed_setup(
 ) -> SpeedSetup:
     """The step that these choices describe; `constants` are for the script that fits them."""
     found, model = gpu(card), load_model(shapes)
-    chosen, own = split_options(options | {"card": found}, batch, sequence)
+    dtype = options.pop("dtype", None) or found.dtype
+    chosen, own = split_options({**options, "dtype": dtype, "card": found}, batch, sequence)
     body = _body(model)
     chosen = replace(chosen, sequence=body.pieces) if body.pieces else chosen
     precision = precision_of(method, chosen, any(is_layer_norm(group) for group in body.norms))

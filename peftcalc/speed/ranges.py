@@ -57,7 +57,7 @@ def notes(setup: SpeedSetup, card: Gpu, wide: Spread) -> Iterator[str]:
         yield f"with fewer than {ENOUGH_TOKENS} tokens in a pass the host's speed matters, and published rows scatter"
     if step.method.decomposed and step.method.quantized:
         yield "QDoRA was never checked: no published row times it"
-    if options.dtype == "bfloat16" and not card.bfloat16:
+    if options.dtype != "float32" and not card.bfloat16:
         yield f"the {card.name} has no bfloat16; the rates are those of float16"
     if peak_of(card.name).basis not in ("data sheet", "half of the sparse figure"):
         yield f"peak of the {card.name}: {peak_of(card.name).basis}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from peftcalc import DoRA, Full, LoRA, QLoRA
 from peftcalc.memory.cards import all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import fit, largest_models
+from peftcalc.memory.fit import fit, largest_models, largest_sequence
 from peftcalc.memory.kernels import attention_kernel, matrix_workspaces, shares_heads
 from peftcalc.methods import make_method
+from peftcalc.speed.estimate import estimate_speed
 
 TABLE = [
     ("A100 80GB", "bfloat16", False, False, 128, "flash"),
@@ -91,6 +94,26 @@ def test_the_kernel_that_was_not_asked_for_is_said():
     assert not estimate_memory(TINY, LoRA(rank=8), 1, 64).notes
     flash = estimate_memory(TINY, LoRA(rank=8), 1, 64, card="T4", dtype="float16", attention="flash").notes
     assert any("needs compute capability 8.0" in note for note in flash)
+
+
+def test_a_card_without_bfloat16_is_counted_in_float16_and_that_is_said():
+    """As a kind: whatever takes a card and no type takes the card's own; a type that is named stays."""
+    said = "T4 has no bfloat16: the step is counted in float16, which takes the same bytes"
+    chosen: dict[str, Any] = {"batch": 1, "sequence": 64}
+    for card, dtype in (("T4", "float16"), ("A10", "bfloat16")):
+        named = estimate_memory(TINY, LoRA(rank=8), card=card, dtype=dtype, **chosen)
+        estimates = [
+            estimate_memory(TINY, LoRA(rank=8), card=card, **chosen),
+            fit(TINY, card, [LoRA(rank=8)], **chosen)[0].estimate,
+            fit(TINY, card, [LoRA(rank=8)], dtype=None, **chosen)[0].estimate,
+        ]
+        for estimate in estimates:
+            assert (estimate.total, estimate.kernel) == (named.total, named.kernel)
+            assert (said in estimate.notes) == (card == "T4")
+        assert largest_sequence(TINY, LoRA(rank=8), card) == largest_sequence(TINY, LoRA(rank=8), card, dtype=dtype)
+    other = fit(TINY, "T4", [LoRA(rank=8)], dtype="bfloat16", **chosen)[0].estimate
+    assert "T4 has no bfloat16: choose float16, which takes the same bytes" in other.notes
+    assert any("has no bfloat16" in note for note in estimate_speed(TINY, LoRA(rank=8), "T4", **chosen).notes)
 
 
 def test_a_card_is_fitted_with_its_own_kernel():

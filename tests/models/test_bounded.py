@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from peftcalc.models.bounded import building
+from peftcalc.models.bounded import building, without_storage
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.bounded.no_network import NetworkClosed, closed_network
 from peftcalc.models.limits import MAX_EXPERTS_IN_LAYERS, MAX_LAYERS, check_config
@@ -94,6 +94,32 @@ def test_building_ends_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "MOST_SECONDS", -1.0)
     with pytest.raises(ValueError, match="takes longer to build than -1 s"):
         load_model({"model_type": "llama", "num_hidden_layers": 60})
+
+
+def test_who_waits_has_a_patience_of_their_own_whatever_computing_was_done() -> None:
+    with (
+        pytest.raises(ValueError, match=r"^the model takes longer to build than -1 s, the limit$"),
+        bounded("the model", -1.0),
+    ):
+        nn.Sequential(*(nn.Identity() for _ in range(300)))
+    with bounded("the model"):  # nobody waits
+        nn.Sequential(*(nn.Identity() for _ in range(300)))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "wav2vec2", "mixtral"])
+def test_nothing_is_drawn_for_shapes_and_they_stay_the_same(monkeypatch: pytest.MonkeyPatch, model_type: str) -> None:
+    quick = load_model({"model_type": model_type})
+    monkeypatch.setattr(without_storage, "_DRAWS", frozenset())
+    assert load_model({"model_type": model_type}) == quick
+
+
+def test_no_starting_value_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(torch.nn.init, "_no_grad_uniform_", lambda *_: drawn.append("uniform"))
+    with without_storage.without_storage():
+        assert nn.Linear(3, 5).weight.shape == (5, 3)
+        assert nn.init.kaiming_uniform_(tensor=torch.empty(2, 2)).is_meta
+    assert not drawn
 
 
 def test_the_net_is_closed_to_this_thread_alone() -> None:

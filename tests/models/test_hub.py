@@ -112,7 +112,8 @@ def test_offline_nothing_is_asked_and_the_cache_answers(server: Hub, monkeypatch
         (401, "", "no public model 'someone/tiny'"),
         (403, "GatedRepo", "gated"),
         (404, "EntryNotFound", "has no config.json"),
-        (500, "", "HTTP 500"),
+        (500, "", "a fault of its own (HTTP 500)"),
+        (429, "", "too many requests from here (HTTP 429)"),
     ],
 )
 def test_every_refusal_is_a_sentence(server: Hub, status: int, code: str, words: str) -> None:
@@ -165,6 +166,37 @@ def test_a_mirror_without_what_names_a_version_is_said(server: Hub, missing: str
     del server.headers[missing]
     sentence = refused("someone/tiny")
     assert "ETag and the commit" in sentence
+    assert "within" not in sentence
+
+
+@pytest.mark.parametrize("name", ["ETag", "X-Repo-Commit"])
+@pytest.mark.parametrize("value", ["../../../evil", "..", "/evil", "a" * 300])
+def test_what_names_a_version_leads_nowhere_else(server: Hub, name: str, value: str) -> None:
+    """The client makes files of its cache of them: `../../../evil` would be written outside of it."""
+    server.headers[name] = f'"{value}"' if name == "ETag" else value
+    assert "that no hub sends" in refused("someone/tiny")
+    assert not any(line.startswith("GET") for line in server.asked)
+
+
+def test_what_the_hub_says_of_a_repository_it_gives_to_nobody_is_said(server: Hub) -> None:
+    server.status, server.headers = 403, {"X-Error-Message": "Access to this resource is disabled."}
+    assert "(HTTP 403: Access to this resource is disabled.)" in refused("someone/tiny")
+
+
+def test_a_line_that_breaks_off_is_not_a_slow_one(monkeypatch: pytest.MonkeyPatch, server: Hub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+
+        def hang_up() -> None:
+            for _ in range(8):
+                try:
+                    listening.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        sentence = refused("someone/tiny")
+    assert "broke off its answer" in sentence
     assert "within" not in sentence
 
 

@@ -10,10 +10,12 @@ import pytest
 from exported import ROOT, counted, printed
 from tiny_models import save_tiny_model
 
+from peftcalc.advice.cards import REPEAT_HEADS
 from peftcalc.counting.count import count
 from peftcalc.memory.options import CHOICES
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
 from peftcalc.models.catalogue import catalogue, catalogue_shapes
+from peftcalc.recipes.python_code import SHARED_HEADS
 from peftcalc.recipes.training_script import (
     BITSANDBYTES,
     OPTIMIZERS,
@@ -119,6 +121,56 @@ def test_every_setting_stands_in_the_script():
     ):
         assert line in text
     assert "gradient_checkpointing" not in training_script(LoRA(rank=4))
+
+
+LLAMA_8B = "meta-llama/Llama-3.1-8B"
+ON_AN_OLD_CARD = "if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "condition"),
+    [
+        (LLAMA_8B, {}, "if OLD_CARD:"),
+        (
+            LLAMA_8B,
+            {"dtype": "float16"},
+            ON_AN_OLD_CARD,
+        ),
+        (LLAMA_8B, {"dtype": "bfloat16"}, None),
+        (LLAMA_8B, {"attention": "eager"}, None),
+        ("openai-community/gpt2", {}, None),
+    ],
+)
+def test_shared_heads_are_repeated_on_old_cards(model, settings, condition):
+    text = training_script(LoRA(rank=4), model, TrainingSettings(**settings))
+    found = re.search(rf"^(if .*:)  # .*\n    {re.escape(REPEAT_HEADS)}$", text, flags=re.MULTILINE)
+    assert (found and found[1]) == condition
+    assert (SHARED_HEADS in text) == (condition is not None)
+    if condition:
+        assert text.index(SHARED_HEADS) < text.index(REPEAT_HEADS) < text.index(".from_pretrained(")
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_transformers_repeats_keys_and_values_where_it_is_told_to(monkeypatch, repeated):
+    """The line of the script, run: torch's attention is then asked with as many heads of keys as of queries."""
+    import torch
+    from transformers.integrations import sdpa_attention
+
+    monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa)  # set back afterwards
+    if repeated:
+        exec(REPEAT_HEADS, {"sdpa_attention": sdpa_attention})
+    asked: dict[str, object] = {}
+
+    def attention(query, key, value, enable_gqa=False, **_):
+        asked.update(heads=(key.shape[1], value.shape[1]), enable_gqa=enable_gqa)
+        return torch.zeros_like(query)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+    layer = torch.nn.Module()
+    layer.num_key_value_groups = 4  # type: ignore[assignment]
+    query, key = torch.zeros(1, 8, 3, 16), torch.zeros(1, 2, 3, 16)
+    sdpa_attention.sdpa_attention_forward(layer, query, key, key, None)
+    assert asked == ({"heads": (8, 8), "enable_gqa": False} if repeated else {"heads": (2, 2), "enable_gqa": True})
 
 
 def test_model_and_data_are_the_first_two_constants():

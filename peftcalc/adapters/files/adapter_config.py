@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcalc.methods import DoRA, LoRA, QDoRA, QLoRA
 from peftcalc.methods.starts import from_peft
-from peftcalc.outside_files import check_nesting, read_bounded
+from peftcalc.outside_files import check_content, read_bounded
 
 MAX_BYTES = 5_000_000
 """The longest files, which list every module of a large model, have some tens of kilobytes."""
@@ -115,7 +115,7 @@ def read_object(path: Path) -> dict[str, Any]:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not readable JSON: {error}") from None
-    check_nesting(value if isinstance(value, dict) else {}, path.name)
+    check_content(value if isinstance(value, dict) else {}, path.name)
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} must hold names and values, got a {type(value).__name__}")
     return value

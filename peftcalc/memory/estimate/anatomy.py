@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from peftcalc.memory.kernels import shares_heads
 from peftcalc.memory.model_config import first, is_parallel, is_rotary, language_config, sliding_share, sliding_window
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
 
@@ -121,6 +122,13 @@ class Anatomy:
     """Share of the layers whose attention slides."""
     unknown: tuple[str, ...]
     """Linear layers inside the layers whose part is not known."""
+
+    @property
+    def shares_heads(self) -> bool:
+        """True when transformers hands a kernel fewer heads of keys than of queries, unless there is a mask."""
+        fused = not (self.written_out or self.broadcasts)
+        widths = (block.query // max(block.heads, 1) for block in self.attentions if block.key < block.query)
+        return fused and any(shares_heads(False, width) for width in widths)
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,8 @@ from peftcalc.units import gib
 def _kernel_notes(setting: StepSetup) -> Iterable[str]:
     """Where attention does not run as the option's name promises."""
     options, card = setting.options, setting.options.chosen_card
+    if card and (said := card.precision_note(options.dtype)):
+        yield said
     where = f" on {card.name}" if card else ""
     if "math" in setting.kernels and options.kernel == "auto":
         held = "float32" if setting.precision.attention == 4 else options.dtype

@@ -46,7 +46,9 @@ def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[s
 
 def step_notes(model_class: Any, settings: Any, options: MemoryOptions) -> tuple[str, ...]:
     """What a reader must know of a traced step: a sequence beyond the context, what stood in for what."""
-    notes = []
+    card = options.chosen_card
+    said = card.precision_note(options.dtype) if card else ""
+    notes = [f"{said}."] if said else []
     context = getattr(settings.get_text_config(), "max_position_embeddings", None)
     if isinstance(context, int) and options.sequence > context:
         notes.append(f"The sequence of {options.sequence:,} tokens is beyond the model's context of {context:,}.")

@@ -11,6 +11,7 @@ hooks are put there once and look at a number of their own thread.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -35,9 +36,10 @@ class _Ended(BaseException):
 
 
 class _Work:
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         self.registered = 0
         self.end = time.thread_time() + MOST_SECONDS
+        self.patience, self.until = patience, time.monotonic() + patience
         self.reason = ""
 
     def count(self) -> None:
@@ -45,8 +47,13 @@ class _Work:
         self.registered += 1
         if self.registered > MOST_REGISTERED:
             self._stop(f"has more than {MOST_REGISTERED:,} modules and parameters, the limit")
-        if self.registered % _EVERY == 0 and time.thread_time() > self.end:
-            self._stop(f"takes longer to build than {MOST_SECONDS:g} s, the limit")
+        if self.registered % _EVERY == 0:
+            for limit, reached in (
+                (MOST_SECONDS, time.thread_time() > self.end),
+                (self.patience, time.monotonic() > self.until),
+            ):
+                if reached:
+                    self._stop(f"takes longer to build than {limit:g} s, the limit")
 
     def _stop(self, reason: str) -> None:
         self.reason = reason
@@ -54,11 +61,12 @@ class _Work:
 
 
 @contextlib.contextmanager
-def bounded(what: str) -> Iterator[None]:
+def bounded(what: str, patience: float = math.inf) -> Iterator[None]:
     """Within it, this thread builds no more than a model can have, and asks the net for nothing.
 
     Args:
         what: the beginning of the sentence: "the model of this config".
+        patience: seconds that whoever waits for it has, whatever else the machine is doing.
 
     Raises:
         ValueError: one of the limits above was reached, or a request was made (it was refused, not sent).
@@ -67,7 +75,7 @@ def bounded(what: str) -> Iterator[None]:
         yield
         return
     _install()
-    _here.work = work = _Work()
+    _here.work = work = _Work(patience)
     try:
         with closed_network() as asked:
             try:

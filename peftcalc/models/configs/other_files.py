@@ -75,17 +75,22 @@ def refuse_other_json(config: Any) -> None:
             raise ValueError(sentence.format(**quoted))
 
 
+def _a(what: str) -> str:
+    """With its article."""
+    return f"an {what}" if what[:1] in "aeiou" else f"a {what}"
+
+
 def other_file(head: bytes, size: int, what: str) -> str | None:
     """What a file is that begins with `head` and cannot be JSON; None when it may be."""
     if _is_safetensors(head, size):
-        return f"this is a safetensors file with weights, not a {what}; give the {what} that stands beside it"
+        return f"this is a safetensors file with weights, not {_a(what)}; give the {what} that stands beside it"
     text = head.lstrip().lower()
     for beginning, kind in _BY_HEAD:
         if head.startswith(beginning) or text.startswith(beginning):
             do = f" give the {what}" if kind.endswith(", or") else f"; give the {what} that stands beside it"
             if beginning == b"GGUF":
                 do = f"; give the {what} of the model that it was converted from"
-            return f"this is {kind}{'' if kind.endswith(', or') else f', not a {what}'}{do}"
+            return f"this is {kind}{'' if kind.endswith(', or') else f', not {_a(what)}'}{do}"
     return None
 
 

@@ -134,8 +134,6 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
 
 def _notes(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> list[str]:
     notes = [note for f in fits for note in f.estimate.notes]
-    if setup.options["dtype"] == "bfloat16" and not setup.card.bfloat16:
-        notes.append(f"{setup.card.name} has no bfloat16: choose float16, which takes the same bytes")
     if not timed:
         notes.append(f"how long a step takes is not estimated for this model on {setup.card.name}")
     left_out = " and ".join(METHODS[name].label for name in setup.refused)
