@@ -11,6 +11,8 @@ from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.ui import live, page
 from peftcalc.ui.components.mount import set_state
+from peftcalc.ui.history import shown
+from peftcalc.ui.history.keeper import keeper
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.controls import Wish
 from peftcalc.ui.train.results import note
@@ -67,7 +69,10 @@ def _train(wish: Wish | None, until: int | None = None) -> None:
         return
     st.session_state[RACE] = RaceResults(wish.race)
     set_state(LOOK, {name: value for name, value in st.session_state.get("_look", {}).items() if name == "method"})
-    live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
+    shown.forget_link()
+    job = live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
+    if job is not None:
+        keeper().watch(job, wish.race)
 
 
 def _step(job: Job | None, wish: Wish | None) -> None:
