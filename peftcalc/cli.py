@@ -28,6 +28,8 @@ COMMANDS = (
     "train",
     "sweep",
     "adapter",
+    "history",
+    "classroom",
     "app",
 )
 

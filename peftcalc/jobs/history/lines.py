@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from peftcalc.jobs.history.database import HistoryError
@@ -37,7 +38,7 @@ def imported(history: History, lines: Iterable[str]) -> tuple[int, int]:
         ValueError: a line is no run, with its number, or the file cannot be written; what came before it is kept.
     """
     new = there = 0
-    waiting: list[Any] = []
+    waiting: list[Future[None]] = []
     known = {run.id for run in history.runs(1_000_000)}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -50,8 +51,8 @@ def imported(history: History, lines: Iterable[str]) -> tuple[int, int]:
         waiting.append(history.keep(run, records))
         new += 1
         if len(waiting) >= AT_ONCE:
-            _wait(history, waiting)
-    _wait(history, waiting)
+            wait(history, waiting)
+    wait(history, waiting)
     return new, there
 
 
@@ -72,7 +73,12 @@ def _read(number: int, line: str) -> tuple[KeptRun, list[dict[str, Any]]]:
         raise ValueError(f"line {number} must be a run as `history export` writes it: {error}") from None
 
 
-def _wait(history: History, waiting: list[Any]) -> None:
+def wait(history: History, waiting: list[Future[None]]) -> None:
+    """Until all of it is written.
+
+    Raises:
+        HistoryError: it was not within half a minute.
+    """
     try:
         for future in waiting:
             future.result(30)
