@@ -1,4 +1,4 @@
-"""What a command trains goes into the user's history; where that cannot be, one line says so and the command goes on."""
+"""What a command trains goes into the user's history; where that cannot be, one line says so."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch", type=number, default=None, help="default: the task's")
     parser.add_argument("--out", type=Path, default=None, help="file that gets a line of JSON for every finished run")
     parser.add_argument("--resume", action="store_true", help="go on with the runs that --out does not hold yet")
-    parser.add_argument("--plot", type=Path, default=None, help="picture of loss against trained parameters (.svg, .png)")
+    parser.add_argument("--plot", type=Path, default=None, help="file of the Pareto picture: .svg or .png")
     add_history(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""One classroom: its seats, its question, where it was sent, its grid and its board, in memory and in the history's file.
+"""One classroom: its seats, question, orders, grid and board, in memory and in the history's file.
 
 Every look of thirty visitors reads memory alone, and `version` says whether anything has changed. A change is written
 by the history's thread; a server that starts again finds the classroom as it was (`Room.restored`).
@@ -46,6 +46,7 @@ class Room:
         self._locked = locked
         self._state = State()
         self._seen: dict[str, float] = {}
+        self._followed: dict[str, int] = {}
         self._results: list[dict[str, Any]] = []
         self._lock = threading.RLock()
 
@@ -183,6 +184,21 @@ class Room:
         """What this seat was given of the grid; whoever comes late is given the next."""
         seat, grid = self._state.seats.get(mark(token)), self._state.grid
         return dict(grid[seat.number % len(grid)]) if seat is not None and grid else {}
+
+    def newest_order(self, token: str, seen: int | None) -> Order | None:
+        """Where the visitor is to go now; None when nothing is new.
+
+        Args:
+            token: of the visitor.
+            seen: the number of the last order that this tab has followed; None for a tab that was just opened, which
+                stays where another tab of the visitor, or itself before a reload, has followed already.
+        """
+        order, own = self._state.order, mark(token)
+        last = self._followed.get(own, 0) if seen is None else seen
+        if order is None or order.number <= last:
+            return None
+        self._followed[own] = order.number
+        return order
 
     # What is known
 

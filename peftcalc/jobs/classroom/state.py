@@ -68,7 +68,9 @@ def state_of(values: Mapping[str, Any]) -> State:
         seats={mark: Seat(**seat) for mark, seat in values["seats"].items()},
         lesson=values["lesson"],
         part=values["part"],
-        question=None if question is None else Question(question["key"], tuple(question["options"]), question["revealed"]),
+        question=None
+        if question is None
+        else Question(question["key"], tuple(question["options"]), question["revealed"]),
         answers=values["answers"],
         order=None if order is None else Order(**order),
         orders=values["orders"],

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftcalc.jobs.history.database import HistoryError, explained, open_for_reading
+from peftcalc.jobs.history.database import explained, open_for_reading
 from peftcalc.jobs.history.kept_run import KeptRun, KeptState, packed, unpacked
 from peftcalc.jobs.history.place import history_path
 from peftcalc.jobs.history.writer import Writer
@@ -217,9 +217,7 @@ def _prune(connection: sqlite3.Connection, days: float, count: int, most_bytes: 
 def _read(row: Sequence[Any]) -> KeptRun:
     *values, lease = row
     run = KeptRun(*values)
-    run = replace(
-        run, settings=json.loads(values[7]), results=json.loads(values[8]), versions=json.loads(values[9])
-    )
+    run = replace(run, settings=json.loads(values[7]), results=json.loads(values[8]), versions=json.loads(values[9]))
     if run.state == "running" and lease < time.time():
         return replace(run, state="interrupted", ended=lease)
     return run

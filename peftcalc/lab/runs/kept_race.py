@@ -20,7 +20,9 @@ RACE = "race"
 def race_of(settings: RunSettings) -> Race:
     """One run as a race of one method and one seed; of the method its rank, alpha and dropout."""
     method = settings.method
-    adapter = {"rank": method.rank, "alpha": method.alpha, "dropout": method.dropout} if isinstance(method, LoRA) else {}
+    adapter = (
+        {"rank": method.rank, "alpha": method.alpha, "dropout": method.dropout} if isinstance(method, LoRA) else {}
+    )
     return Race(
         task=settings.task,
         methods=(method.name,),

@@ -130,4 +130,3 @@ def _row(run: KeptRun) -> dict[str, str | float | None]:
         "From": run.source,
         "Open": run.link or None,
     }
-

@@ -61,7 +61,8 @@ CHANGE = ClassLesson(
             "Only lengths",
             11,
             "Press Train with the method, rank and seed that you were given, and look at the board.",
-            "The experiment of the class: LoRA and DoRA at ranks 1, 4 and 16, five seeds. Prediction first. On the board "
+            "The experiment of the class: LoRA and DoRA at ranks 1, 4 and 16, five seeds. Prediction first. On the "
+            "board "
             "take the view by method: rank against loss.",
             "DoRA is at zero at every rank; LoRA is above nine tenths at rank 1 and still above a half at 4.",
             "A DoRA run above zero: was its rate or its number of steps changed? Ask for its link, and run it again.",
@@ -103,8 +104,10 @@ CHANGE = ClassLesson(
             "Press Train with the method and the seed that you were given. Watch the intervals on the board.",
             "Handwritten digits, turned: Full, LoRA and DoRA at rank 4, ten seeds each. Ask after three runs who is "
             "ahead, and again after thirty. Write both answers on the wall. Close with: what would you report?",
-            "With few runs the order may change with every result; with ten seeds intervals are a third as wide as with three.",
-            "Intervals that still overlap are the result: this task does not tell these methods apart, and that is said.",
+            "With few runs the order may change with every result; with ten seeds intervals are a third as wide as "
+            "with three.",
+            "Intervals that still overlap are the result: this task does not tell these methods apart, and that is "
+            "said.",
             None,
             "train",
             {"task": "digits", "shift": "rotated", "rank": 4, "alpha": 8, **ONE_RUN},

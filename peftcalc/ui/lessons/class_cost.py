@@ -33,16 +33,15 @@ ALL_OF_IT = Prediction(
 TWO_STRIPS = Prediction(
     "LoRA of rank 8 on every linear layer of the same model: which share of its numbers is trained?",
     ("about 10 %", "about 2.5 %", "about 0.25 %"),
-    lambda: _nearest(
-        count(MODEL, LoRA(rank=8)).percent, {10: "about 10 %", 2.5: "about 2.5 %", 0.25: "about 0.25 %"}
-    ),
+    lambda: _nearest(count(MODEL, LoRA(rank=8)).percent, {10: "about 10 %", 2.5: "about 2.5 %", 0.25: "about 0.25 %"}),
     "A matrix of d × k numbers is moved by r · (d + k): for 4,096 × 4,096 at rank 8 by 65,536 of 16.8 million.",
 )
 WHAT_IS_LEFT = Prediction(
     "The frozen weights still lie there in 16 bits. With LoRA the step needs 19 GiB; with the base in 4 bits …",
     ("about 5 GiB", "about 13 GiB", "still 19 GiB"),
     lambda: _nearest(_peak(QLoRA(rank=16)), {5: "about 5 GiB", 13: "about 13 GiB", 19: "still 19 GiB"}),
-    "Only the linear layers are stored in 4 bits. Embeddings and head stay, in float32, and the step's own tensors too.",
+    "Only the linear layers are stored in 4 bits. Embeddings and head stay, in float32, and the step's own tensors "
+    "too.",
 )
 WHICH_RANK = Prediction(
     "A matrix must change by an update of rank 4 with four equally strong directions. LoRA of rank 2 leaves …",
@@ -56,14 +55,16 @@ WHICH_RANK = Prediction(
 COST = ClassLesson(
     "cost",
     "What does fine-tuning cost?",
-    "Learners can say why a model that fits cannot be fine-tuned, what LoRA trains instead, and how its rank is chosen.",
+    "Learners can say why a model that fits cannot be fine-tuned, what LoRA trains instead, and how its rank is "
+    "chosen.",
     "A projector, a laptop or telephone each, no knowledge but what a matrix product is.",
     (
         LessonPart(
             "All of it",
             8,
             "Look at the first scene: press and hold the matrix. Then predict.",
-            "Ask who has a graphics card, and how large its memory is. Show scene 1: every cell moves, and beside every "
+            "Ask who has a graphics card, and how large its memory is. Show scene 1: every cell moves, and beside "
+            "every "
             "weight lie a gradient and two moments. Then ask the prediction, reveal it, and send everybody to Memory: "
             "the bar of Full, part by part.",
             "Most say 15 or 30 GiB. It is about 75: no card below 80 GiB will do.",
@@ -76,8 +77,10 @@ COST = ClassLesson(
             "Two strips",
             9,
             "Move the rank, and watch the number of trained parameters of a real model.",
-            "Draw W and beside it the strips B and A. Count aloud for 5 × 5 and rank 1: 10 instead of 25. Then ask: does "
-            "the share grow or fall with the size of the matrix? Prediction, reveal, then Parameters with the real model.",
+            "Draw W and beside it the strips B and A. Count aloud for 5 × 5 and rank 1: 10 instead of 25. Then ask: "
+            "does "
+            "the share grow or fall with the size of the matrix? Prediction, reveal, then Parameters with the real "
+            "model.",
             "About 0.26 %: 21 million of 8 billion. Doubling the rank doubles it.",
             "Who says 2.5 % has often counted one matrix only: the share falls as the matrix grows.",
             TWO_STRIPS,
@@ -100,11 +103,13 @@ COST = ClassLesson(
             "Which rank is enough?",
             14,
             "Press Train with the rank and the seed that you were given. Then look at the board.",
-            "The experiment of the class: one matrix, an update of rank 4, ranks 1, 2, 4 and 8, eight seeds. Prediction "
+            "The experiment of the class: one matrix, an update of rank 4, ranks 1, 2, 4 and 8, eight seeds. "
+            "Prediction "
             "first; then deal out the grid. While runs come in, open the board: loss against trained parameters.",
             "Three quarters of the error are left at rank 1, a half at 2, nothing at 4, and at 8 nothing more is won: "
             "the front ends at rank 4.",
-            "A run that ends above the others at its rank has a different learning rate or fewer steps: ask for its link.",
+            "A run that ends above the others at its rank has a different learning rate or fewer steps: ask for its "
+            "link.",
             WHICH_RANK,
             "train",
             {"task": "rank", "methods": ["lora"], "alpha": 16, "spectrum": "equal", **ONE_RUN},
