@@ -73,7 +73,8 @@ class Writer:
         beaten = 0.0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._ready(), self.every)
+                rest = self._rests_until - time.monotonic() if self._waiting else 0.0
+                self._changed.wait_for(lambda: self._closing or self._ready(), rest if rest > 0 else self.every)
                 batch = list(self._waiting) if self._closing or time.monotonic() >= self._rests_until else []
                 closing = self._closing
             due = time.monotonic() - beaten >= self.every and time.monotonic() >= self._rests_until

@@ -21,6 +21,7 @@ from peftcalc.ui.classroom import here
 
 EVERY = 1.0
 """Seconds between two looks; the keeper hears of a run's end within half a second."""
+COST_NAMES = {"trainable": "trained parameters", "peak_bytes": "memory"}
 VIEWS = ("loss against cost", "by method")
 EXAMPLES = ("magnitude", "magnitude-rank-1")
 """Stored runs that stand in for a class."""
@@ -31,7 +32,7 @@ def board() -> None:
     room = here.open_room()
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         view = state.choice("View", VIEWS, "view", VIEWS[0])
-        cost = state.choice("Cost", tuple(COSTS), "cost", "trainable", lambda name: COSTS[name].partition(" at ")[0])
+        cost = state.choice("Cost", tuple(COSTS), "cost", "trainable", COST_NAMES.__getitem__)
         if room is not None and here.is_teacher():
             with st.popover("Clear", type="tertiary"):
                 st.button("Clear the board for everybody", on_click=room.clear_board, key="clear-board")

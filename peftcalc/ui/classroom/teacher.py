@@ -90,7 +90,7 @@ def _look(room: Room) -> None:
     if found is None:
         _way_in(room)
         return
-    st.markdown(f"### {found[2].title}")
+    st.subheader(found[2].title, anchor=False)
     st.markdown(found[2].task)
     if prediction is not None and question is not None:
         st.markdown(f"#### {prediction.question}")
@@ -108,14 +108,14 @@ def _look(room: Room) -> None:
 def _way_in(room: Room) -> None:
     """The address, as a square and in letters."""
     link = here.link()
-    with st.container(horizontal=True, gap="large", vertical_alignment="center"):
-        square = _square(link) if link else ""
-        if square:
-            st.image(square, width=260, alt=f"QR code of {link}")
-        with st.container(width=420):
-            st.markdown(f"## {room.name}")
-            st.code(link or "the address of this page", language=None, wrap_lines=True)
-            st.markdown(f"**{room.present}** here, {len(room.seats)} seats taken")
+    left, right = st.columns([0.4, 0.6], gap="medium", vertical_alignment="center")
+    square = _square(link) if link else ""
+    if square:
+        left.image(square, width="stretch", alt=f"QR code of {link}")
+    with right:
+        st.header(room.name, anchor=False)
+        st.code(link or "the address of this page", language=None, wrap_lines=True)
+        st.markdown(f"**{room.present}** here, {len(room.seats)} seats taken")
 
 
 @lru_cache(maxsize=4)

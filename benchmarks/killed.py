@@ -1,0 +1,122 @@
+"""kill -9 at random moments with thirty runs in hand: what was acknowledged is there, and nothing says "running".
+
+    python benchmarks/killed.py [--times 50] [--runs 30] [--json]
+
+A process begins runs and adds records to them; what its history has acknowledged it tells on a pipe. It is killed after
+a random time. A second process opens the file: its integrity is checked, every acknowledged record must be there, and
+half a minute later (the clock of the leases is moved on, nobody waits) no dead run may be said to run. `open` is the time
+from the second process's first line to its list of runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from peftcalc.jobs.history.history import History
+from peftcalc.jobs.history.kept_run import new_run
+
+HALF_A_MINUTE = 30.0
+LOOKS = [{"matrix": "layer.0", "values": list(range(200))}]
+
+
+def work(path: Path, runs: int) -> None:
+    """Begin, add, end and begin anew, until somebody kills this process."""
+    history = History(path)
+    kept = [new_run("race", "app", f"run {number}", {"number": number}) for number in range(runs)]
+    told = [0] * runs
+    for run in kept:
+        history.begin(run).result(30)
+    print("begun", flush=True)
+    step = 0
+    while True:
+        step += 1
+        asked = [(run, history.add(run.id, [{"step": step, "look": LOOKS}])) for run in kept]
+        for number, (run, future) in enumerate(asked):
+            future.result(30)
+            told[number] = step
+            print(f"{run.id} {step}", flush=True)
+        if step % 20 == 0:
+            history.end(kept[step // 20 % runs].id, "done", [{"validation": 0.5}]).result(30)
+
+
+def one_round(path: Path, runs: int, chance: random.Random) -> dict[str, object]:
+    """Work, be killed, and look."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--work", str(path), "--runs", str(runs)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(chance.uniform(0.05, 1.0))
+    process.kill()
+    acknowledged: dict[str, int] = {}
+    for line in process.stdout.read().split("\n")[:-1]:  # the last line may be cut off
+        name, _, step = line.partition(" ")
+        acknowledged[name] = int(step)
+    process.wait()
+    return look(path, acknowledged)
+
+
+def look(path: Path, acknowledged: dict[str, int]) -> dict[str, object]:
+    """What the next process finds."""
+    begun = time.perf_counter()
+    history = History(path)
+    listed = history.runs(10_000)
+    opened = time.perf_counter() - begun
+    connection = sqlite3.connect(path)
+    integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    connection.close()
+    lost = 0
+    for name, step in acknowledged.items():
+        lost += {record["step"] for record in history.records(name)} < set(range(1, step + 1))
+    later = time.time() + HALF_A_MINUTE
+    with mock.patch("time.time", lambda: later):
+        running = sum(run.state == "running" for run in history.runs(10_000))
+    history.close()
+    return {
+        "acknowledged": sum(acknowledged.values()),
+        "lost": lost,
+        "integrity": integrity,
+        "running": running,
+        "runs": len(listed),
+        "open_seconds": opened,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--work", type=Path, default=None, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work is not None:
+        work(arguments.work, arguments.runs)
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = (arguments.folder or Path(folder)) / "history.sqlite"
+        rounds = [one_round(path, arguments.runs, chance) for _ in range(arguments.times)]
+    if arguments.json:
+        print(json.dumps({"rounds": rounds}))
+        return
+    lost = sum(int(str(one["lost"])) for one in rounds)
+    told = sum(int(str(one["acknowledged"])) for one in rounds)
+    whole = sum(one["integrity"] == "ok" for one in rounds)
+    slowest = max(float(str(one["open_seconds"])) for one in rounds)
+    print(f"{len(rounds)} kills, {told:,} acknowledged records: {lost} runs lost some; {whole} databases whole;")
+    print(f"{sum(int(str(one['running'])) for one in rounds)} dead runs said to run half a minute later; ", end="")
+    print(f"opened again in at most {slowest:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
