@@ -4,8 +4,7 @@
 
 A process begins runs and adds records to them; what its history has acknowledged it tells on a pipe. It is killed after
 a random time. A second process opens the file: its integrity is checked, every acknowledged record must be there, and
-half a minute later (the clock of the leases is moved on, nobody waits) no dead run may be said to run. `open` is the time
-from the second process's first line to its list of runs.
+half a minute later (the clock of the leases is moved on, nobody waits) no dead run may be said to run.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def look(path: Path, acknowledged: dict[str, int]) -> dict[str, object]:
     for name, step in acknowledged.items():
         lost += {record["step"] for record in history.records(name)} < set(range(1, step + 1))
     later = time.time() + HALF_A_MINUTE
-    with mock.patch("time.time", lambda: later):
+    with mock.patch("time.time", return_value=later):
         running = sum(run.state == "running" for run in history.runs(10_000))
     history.close()
     return {

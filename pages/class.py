@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page, sections
 from peftcalc.ui.classroom import here, student, teacher
 from peftcalc.ui.classroom.board import board
@@ -19,20 +22,25 @@ def main() -> None:
     room = here.open_room()
     if room is None:
         without_a_classroom()
-    elif here.is_teacher():
-        sections.show({"lesson": lambda: teacher.lead(room), "board": board, "teacher's notes": notes})
+    else:
+        sections.show({"lesson": partial(the_lesson, room), "board": board, "notes": notes})
+
+
+def the_lesson(room: Room) -> None:
+    """For the teacher, for who sits in it, and for who comes to the door."""
+    if here.is_teacher():
+        teacher.lead(room)
     elif here.seat() is not None:
-        sections.show({"lesson": lambda: student.sit(room), "board": board, "plan": notes})
+        student.sit(room)
     else:
         student.join(room)
-        sections.show({"board": board, "plan": notes})
 
 
 def without_a_classroom() -> None:
     """How one begins; and what a board and a lesson look like."""
     if here.room() is not None:
         st.info("The classroom of this server is over: one lasts a day.", icon=":material/schedule:")
-    sections.show({"board": board, "teacher's notes": notes, "begin a class": begin})
+    sections.show({"board": board, "notes": notes, "begin a class": begin})
 
 
 def begin() -> None:

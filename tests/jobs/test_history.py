@@ -130,7 +130,9 @@ def trouble(path: Path, kind: str) -> None:
         path.mkdir()
 
 
-@pytest.mark.parametrize(("kind", "says"), [("damaged", "damaged"), ("newer", "newer version"), ("folder", "cannot be")])
+@pytest.mark.parametrize(
+    ("kind", "says"), [("damaged", "damaged"), ("newer", "newer version"), ("folder", "cannot be")]
+)
 def test_a_file_that_cannot_be_used_is_a_sentence_and_stays_as_it_is(tmp_path: Path, kind: str, says: str):
     path = tmp_path / "history.sqlite"
     trouble(path, kind)

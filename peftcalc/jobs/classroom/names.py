@@ -67,9 +67,9 @@ def nickname(text: str) -> str:
     >>> nickname("  Ada \\n <b>L.</b>  ")
     'Ada <b>L.</b>'
     """
-    shown = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c)[0] not in "CM" or c == " ")
-    plain = " ".join("".join(" " if c.isspace() else c for c in shown).split())
-    return plain[:LONGEST_NICKNAME]
+    spaced = " ".join(unicodedata.normalize("NFC", text).split())
+    shown = "".join(c for c in spaced if unicodedata.category(c)[0] not in "CM")  # no control, no pile of accents
+    return " ".join(shown.split())[:LONGEST_NICKNAME].strip()
 
 
 def distinct(name: str, others: set[str]) -> str:

@@ -51,7 +51,7 @@ class Keeper:
         self.history = history
         self._watched: list[Watched] = []
         self._new: list[Watched] = []
-        self._lock = threading.Lock()
+        self._lock, self._round = threading.Lock(), threading.Lock()
         self._rounds = 0
         self._wake = threading.Event()
         self._closing = False
@@ -77,17 +77,18 @@ class Keeper:
 
     def look(self) -> None:
         """One round over all jobs."""
-        with self._lock:
-            self._watched += self._new
-            self._new = []
-        self._rounds += 1
-        for one in list(self._watched):
-            ended = not one.job.alive  # before its records are read: none comes after
-            if ended or self._rounds % CHUNK == 0:
-                self._write(one)
-            if ended:
-                self._watched.remove(one)
-                self._end(one)
+        with self._round:
+            with self._lock:
+                self._watched += self._new
+                self._new = []
+            self._rounds += 1
+            for one in list(self._watched):
+                ended = not one.job.alive  # before its records are read: none comes after
+                if ended or self._rounds % CHUNK == 0:
+                    self._write(one)
+                if ended:
+                    self._watched.remove(one)
+                    self._end(one)
 
     def close(self) -> None:
         """End the thread; what is known is written."""
