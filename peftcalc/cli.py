@@ -29,7 +29,6 @@ COMMANDS = (
     "sweep",
     "adapter",
     "history",
-    "classroom",
     "app",
 )
 

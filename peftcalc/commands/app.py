@@ -1,4 +1,4 @@
-"""`peftcalc app`: start the browser app; with `--classroom` for a class in the same network."""
+"""`peftcalc app`: start the browser app, with `--classroom` for a class; `peftcalc classroom key` for a lost key."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="for a class: print address, QR code and the teacher's key; NAME such as elm-42 goes on with that one",
     )
     parser.set_defaults(run=run)
+    classroom = commands.add_parser("classroom", help="a new teacher's key for a classroom that goes on")
+    key = classroom.add_subparsers(dest="act", metavar="key", required=True).add_parser("key", help="make a new key")
+    key.add_argument("name", nargs="?", help="the classroom's name; default: the one that was made last")
+    classroom.set_defaults(run=new_key)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -59,6 +63,26 @@ def _classroom(arguments: argparse.Namespace) -> dict[str, str]:
     link = f"http://{network_address()}:{arguments.port}/class?room={name}"
     print(f"\nClassroom {name}\n\n  {link}\n\n{_square(link)}\nThe teacher's key: {key}\n{kept}.\n", flush=True)
     return {names.ROOM_VARIABLE: name, names.LOCK_VARIABLE: names.lock(key), names.LINK_VARIABLE: link}
+
+
+def new_key(arguments: argparse.Namespace) -> None:
+    """Another key for a teacher who has lost the first; the old one opens nothing any more."""
+    from peftcalc.jobs.classroom import names
+    from peftcalc.jobs.classroom.register import found, latest, room_row
+    from peftcalc.jobs.history.history import History
+
+    history = History.here()
+    if history is None:
+        raise ValueError("a key is kept in the history, and PEFTCALC_HISTORY is off: start the app again for another")
+    try:
+        name = names.room_name(arguments.name) if arguments.name else latest(history)
+        if name is None or room_row(history, name) is None:
+            raise ValueError("there is no such classroom: python -m peftcalc app --classroom makes one")
+        key = names.new_key()
+        found(history, name, names.lock(key))
+    finally:
+        history.close()
+    print(f"the key of {name}: {key}")
 
 
 def network_address() -> str:

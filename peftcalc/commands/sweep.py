@@ -137,9 +137,9 @@ def _draw(results: SweepResults, path: Path) -> None:
     Raises:
         ValueError: the file cannot be written, or its ending is no format.
     """
-    figure = results.plot().figure
+    figure = results.plot().get_figure(root=True)
     try:
-        figure.savefig(path)
+        figure.savefig(path)  # pyright: ignore[reportOptionalMemberAccess]
     except OSError as error:
         raise ValueError(f"--plot must be a file that can be written, got {str(path)!r} ({error.strerror})") from None
 

@@ -73,7 +73,7 @@ def test_whoever_has_opted_out_is_told(monkeypatch, capsys):
 def test_a_new_key_for_a_classroom_that_is_there(kept: Path, capsys):
     from peftcalc.jobs.classroom import names
     from peftcalc.jobs.classroom.register import found
-    from peftcalc.jobs.classroom.room import Room
+    from peftcalc.jobs.classroom.restored import restored
     from peftcalc.jobs.history.history import History
 
     assert main(["classroom", "key"]) == 2
@@ -82,7 +82,7 @@ def test_a_new_key_for_a_classroom_that_is_there(kept: Path, capsys):
     capsys.readouterr()
     assert main(["classroom", "key"]) == 0
     key = capsys.readouterr().out.split()[-1]
-    assert Room.restored("elm-42", "", history).is_key(key)
+    assert restored("elm-42", "", history).is_key(key)
     history.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from peftcalc.jobs.classroom import names
 from peftcalc.jobs.classroom import room as module
 from peftcalc.jobs.classroom.register import DAY, found, latest
+from peftcalc.jobs.classroom.restored import restored
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import KeptRun
@@ -107,7 +108,7 @@ def test_a_full_classroom_and_one_whose_day_is_over(room: Room, monkeypatch: pyt
 
 def test_the_next_server_finds_it_as_it_was(history: History):
     found(history, "elm-42", names.lock("key"))
-    room = Room.restored("elm-42", names.lock("key"), history)
+    room = restored("elm-42", names.lock("key"), history)
     room.join("a", "Ada")
     room.begin("cost")
     room.ask("cost-0", ("yes", "no"))
@@ -115,7 +116,7 @@ def test_the_next_server_finds_it_as_it_was(history: History):
     room.send("train", {"task": "rank"}, GRID)
     now = time.time()
     history.keep(KeptRun("r", "race", "app", "", "done", now, now + 1, results=[{"v": 1}], room="elm-42")).result(WAIT)
-    again = Room.restored("elm-42", "", history)
+    again = restored("elm-42", "", history)
     assert again._state == room._state
     assert again.results == [{"v": 1}]
     assert again.answered("a") == "yes"
@@ -127,7 +128,7 @@ def test_the_next_server_finds_it_as_it_was(history: History):
 
 def test_a_lost_key_is_replaced_from_the_terminal(history: History):
     found(history, "elm-42", names.lock("old"))
-    room = Room.restored("elm-42", names.lock("old"), history)
+    room = restored("elm-42", names.lock("old"), history)
     assert room.is_key(" OLD ")
     assert not room.is_key("")
     found(history, "elm-42", names.lock("new"))

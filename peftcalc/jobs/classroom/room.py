@@ -1,7 +1,7 @@
 """One classroom: its seats, question, orders, grid and board, in memory and in the history's file.
 
 Every look of thirty visitors reads memory alone, and `version` says whether anything has changed. A change is written
-by the history's thread; a server that starts again finds the classroom as it was (`Room.restored`).
+by the history's thread; a server that starts again finds the classroom as it was (`restored`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any
 
 from peftcalc.jobs.classroom import names
 from peftcalc.jobs.classroom.register import DAY, room_row, write_state
-from peftcalc.jobs.classroom.state import Order, Question, Seat, State, mark, state_of
+from peftcalc.jobs.classroom.state import Order, Question, Seat, State, mark
 from peftcalc.jobs.history.database import HistoryError
 from peftcalc.jobs.history.history import History
 
 PRESENT = 30.0
 """Seconds since the last look for which somebody counts as there."""
-MOST_SEATS = 300
-MOST_RESULTS = 5_000
+MOST_SEATS, MOST_RESULTS = 300, 5_000
 
 
 class Room:
@@ -34,9 +33,12 @@ class Room:
         locked: of the teacher's key.
         history: where it is written; None for nowhere.
         made: when it began, of `time.time`.
+        state: as it was before.
     """
 
-    def __init__(self, name: str, locked: str, history: History | None, made: float | None = None) -> None:
+    def __init__(
+        self, name: str, locked: str, history: History | None, made: float | None = None, state: State | None = None
+    ) -> None:
         self.name, self.history = name, history
         self.made = time.time() if made is None else made
         self.version = 0
@@ -44,7 +46,7 @@ class Room:
         self.results_version = 0
         """Counts changes of the board."""
         self._locked = locked
-        self._state = State()
+        self._state = state or State()
         self._seen: dict[str, float] = {}
         self._followed: dict[str, int] = {}
         self._results: list[dict[str, Any]] = []
@@ -271,22 +273,6 @@ class Room:
         except HistoryError:
             found = None
         return found[2] if found else self._locked
-
-    @staticmethod
-    def restored(name: str, locked: str, history: History | None) -> Room:
-        """The classroom of this name as it was, with the board of its runs; a new one where there is none."""
-        try:
-            found = None if history is None else room_row(history, name)
-            if history is None or found is None:
-                return Room(name, locked, history)
-            room = Room(name, locked, history, found[0])
-            room._state = state_of(json.loads(found[1]))
-            for run in reversed(history.runs(MOST_RESULTS, room=name)):
-                if run.ended is not None and run.begun >= room.made:
-                    room.add(run.results, run.ended)
-            return room
-        except (HistoryError, KeyError, TypeError, AttributeError):
-            return Room(name, locked, history)
 
 
 def _begin(state: State, lesson: str) -> None:

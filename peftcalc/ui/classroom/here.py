@@ -12,6 +12,7 @@ import secrets
 import streamlit as st
 
 from peftcalc.jobs.classroom import names
+from peftcalc.jobs.classroom.restored import restored
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.classroom.state import Seat
 from peftcalc.jobs.job import Job
@@ -28,7 +29,7 @@ LONGEST_TOKEN = 40
 def room() -> Room | None:
     """That of this server; None where it was started without one."""
     name, locked = os.environ.get(names.ROOM_VARIABLE, ""), os.environ.get(names.LOCK_VARIABLE, "")
-    return Room.restored(name, locked, keeper().history) if name and locked else None
+    return restored(name, locked, keeper().history) if name and locked else None
 
 
 def open_room() -> Room | None:
