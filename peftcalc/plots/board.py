@@ -69,7 +69,7 @@ def _row(cell: Cell, cost: str) -> dict[str, Any]:
     half = half if math.isfinite(half) else 0.0
     value = getattr(cell, cost)
     return {
-        "text": cell.label,
+        "text": cell.label.replace("_", " "),
         "method": METHODS[cell.method.name].label,
         "rank": str(cell.method.rank) if isinstance(cell.method, LoRA) else "all",
         "order": cell.method.rank if isinstance(cell.method, LoRA) else 10**6,
@@ -105,7 +105,7 @@ def _front(axis: str, unit: str) -> Spec:
     front = layer(
         "front", {"type": "line", "strokeDash": [4, 3], "style": "ink", "opacity": 0.7}, x=x, y=y, order=order
     )
-    marks = [{"data": {"name": "cells"}, **one} for one in _points(x, unit, MARKS_ON_TOP)]
+    marks = [{"data": {"name": "cells"}, **one} for one in _points(x, unit, {**MARKS_ON_TOP, "columns": 3})]
     return {
         "description": "Held-out loss against cost, a mark for each combination; a dashed line joins those that "
         "nothing beats.",
@@ -121,7 +121,7 @@ def _methods(unit: str) -> Spec:
         "data": {"name": "cells"},
         "facet": name("method", None, sort=[METHODS[one].label for one in METHODS], header={"labelFontSize": 14}),
         "columns": 5,
-        "spec": {"width": 150, "height": 260, "layer": _points(x, unit, None)},
+        "spec": {"width": 180, "height": 260, "layer": _points(x, unit, None)},
     }
 
 

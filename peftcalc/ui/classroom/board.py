@@ -13,7 +13,7 @@ from peftcalc.jobs.classroom.room import Room
 from peftcalc.lab.runs.kept_race import race_results
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.lab.sweeps.finished import FinishedRun
-from peftcalc.lab.sweeps.results import SweepResults
+from peftcalc.lab.sweeps.results import Cell, SweepResults
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.plots.board import COSTS, board_front_chart, board_methods_chart
 from peftcalc.ui import page, show, state
@@ -83,6 +83,11 @@ def _example() -> SweepResults:
     return SweepResults(tuple(FinishedRun.from_dict(one) for race in races for one in race_results(race)))
 
 
+def _label(cell: Cell) -> str:
+    """Its settings, in words."""
+    return cell.label.replace("_", " ")
+
+
 def _draw(results: SweepResults, view: str, cost: str, task: str) -> None:
     unit = TASKS[task].unit
     cells = [cell for cell in results.cells() if math.isfinite(cell.validation.mean)]
@@ -91,14 +96,13 @@ def _draw(results: SweepResults, view: str, cost: str, task: str) -> None:
         st.markdown("Every run so far has diverged: a lower learning rate would help.")
         return
     best, front = cells[0], results.pareto(cost)
-    said = (
-        f"{TASKS[task].title}: {len(results.runs)} runs, {len(cells)} settings. Lowest: {best.label}, {best.validation}"
-    )
+    counts = f"{len(results.runs)} runs, {len(cells)} settings"
+    said = f"{TASKS[task].title}: {counts}. Lowest: {_label(best)}, {best.validation}"
     if view == VIEWS[1]:
         show.chart(board_methods_chart(results, unit), f"Loss by rank, a panel a method. {said}.", key="board-methods")
     else:
         show.chart(board_front_chart(results, cost, unit), f"Loss against cost. {said}.", key="board-front")
     st.markdown(
-        f"{page.escape(said)}. Nothing beats in both: {page.escape('; '.join(cell.label for cell in front))}."
+        f"{page.escape(said)}. Nothing beats in both: {page.escape('; '.join(map(_label, front)))}."
         + (f" {diverged} diverged and are left out." if diverged else "")
     )
