@@ -94,6 +94,19 @@ def test_a_link_with_a_seat_is_the_same_learner_and_one_without_is_nobody(room: 
         assert ("_seat" in page.run().session_state) == known
 
 
+def test_a_reload_on_the_page_to_which_all_were_sent_has_its_settings_again(room: Room, monkeypatch):
+    monkeypatch.setattr(follow, "_look", lambda path: None)
+    room.join("a-token")
+    room.send("train", {"task": "rank"}, [{"rank": 1}])
+    for path, expected in (("train", ("rank", 1)), ("memory", (None, None))):
+        script = f"from peftcalc.ui.classroom import follow\nfollow.frame('{path}')"
+        page = AppTest.from_string(script, default_timeout=120)
+        page.query_params["seat"] = "a-token"
+        page.run()
+        assert not page.exception
+        assert tuple(page.session_state[k] if k in page.session_state else None for k in ("task", "rank")) == expected
+
+
 def test_what_is_sent_goes_to_pages_and_controls_that_there_are():
     paths = {entry.path for entry in PAGES}
     for lesson in LESSONS.values():

@@ -13,6 +13,8 @@ from peftcalc.jobs.classroom import names
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
+THE_TASK_IS_CHOSEN = """() => [...document.querySelectorAll('[data-testid=stSelectbox]')].some(
+  e => [e.innerText, ...[...e.querySelectorAll('input')].map(i => i.value)].join().includes('An update of known rank'))"""
 KEY = "abcd-efgh-jkmn"
 
 
@@ -55,9 +57,10 @@ def test_a_teacher_leads_and_a_learner_follows(browser, class_url: str):
     teaches.get_by_role("button", name="Deal out the grid: Train").click()
     learns.get_by_text("Yours: rank 1, seed 0").wait_for()
     learns.wait_for_url("**/train?**", timeout=TIMEOUT)
-    learns.get_by_text("An update of known rank").first.wait_for()
+    learns.wait_for_function(THE_TASK_IS_CHOSEN)
     learns.reload()
     learns.get_by_text("Yours: rank 1, seed 0").wait_for()
+    learns.wait_for_function(THE_TASK_IS_CHOSEN)
     assert "/train" in learns.url, "a reload keeps the seat, and stays where the learner is"
     assert teacher.errors == []
     assert learner.errors == []

@@ -18,7 +18,7 @@ from peftcalc.jobs.history.database import HistoryError, explained, open_for_wri
 Act = Callable[[sqlite3.Connection], None]
 """What is to be written."""
 
-MOST_WAITING = 5_000
+MOST_WAITING = 2_000
 """Acts that wait for the file; the oldest is given up for one more."""
 AGAIN = 1.0
 """Seconds to the next try when something was in the way, and …"""
@@ -98,6 +98,8 @@ class Writer:
             self.problem = str(error)
             self._rests_until = time.monotonic() + (AGAIN_LASTING if error.lasting else AGAIN)
             self._connection = None
+            if error.lasting:  # what waits would wait for somebody who may never come
+                self._give_up(error)
             return
         self.problem = ""
         with self._changed:
@@ -107,6 +109,12 @@ class Writer:
             if not future.done():  # given up meanwhile, but written
                 error = failed.get(id(future))
                 future.set_exception(error) if error else future.set_result(None)
+
+    def _give_up(self, error: HistoryError) -> None:
+        with self._changed:
+            waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            future.set_exception(error)
 
     def _write(self, batch: list[tuple[Act, Future[None]]]) -> dict[int, Exception]:
         """All of it in one transaction; what is wrong with one act alone does not hinder the others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from peftcalc.jobs.classroom.room import Room
@@ -20,11 +22,24 @@ _ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
 def frame(path: str) -> None:
     """Before the page at this address runs."""
     here.carry_seat()
-    sent = st.session_state.pop(_SENT, None)
+    sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
         st.fragment(_look, run_every=EVERY)(path)
+
+
+def _where_it_was(path: str) -> dict[str, Any]:
+    """For a tab that was just opened, or loaded again, on the page to which everybody was sent: its settings."""
+    found, seat = here.open_room(), here.seat()
+    if found is None or seat is None or _ORDER in st.session_state:
+        return {}
+    order = found.order
+    if order is None or order.page != path:
+        return {}
+    found.newest_order(here.token(), None)
+    st.session_state[_ORDER] = order.number
+    return {**order.parameters, **found.part_of_grid(here.token())}
 
 
 def _look(path: str) -> None:
