@@ -14,7 +14,8 @@ from peftcalc.jobs.classroom import names
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 THE_TASK_IS_CHOSEN = """() => [...document.querySelectorAll('[data-testid=stSelectbox]')].some(
-  e => [e.innerText, ...[...e.querySelectorAll('input')].map(i => i.value)].join().includes('An update of known rank'))"""
+  box => [box.innerText, ...[...box.querySelectorAll('input')].map(input => input.value)].join()
+    .includes('An update of known rank'))"""
 KEY = "abcd-efgh-jkmn"
 
 
