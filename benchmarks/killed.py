@@ -32,7 +32,6 @@ def work(path: Path, runs: int) -> None:
     """Begin, add, end and begin anew, until somebody kills this process."""
     history = History(path)
     kept = [new_run("race", "app", f"run {number}", {"number": number}) for number in range(runs)]
-    told = [0] * runs
     for run in kept:
         history.begin(run).result(30)
     print("begun", flush=True)
@@ -40,12 +39,14 @@ def work(path: Path, runs: int) -> None:
     while True:
         step += 1
         asked = [(run, history.add(run.id, [{"step": step, "look": LOOKS}])) for run in kept]
-        for number, (run, future) in enumerate(asked):
+        for run, future in asked:
             future.result(30)
-            told[number] = step
             print(f"{run.id} {step}", flush=True)
         if step % 20 == 0:
-            history.end(kept[step // 20 % runs].id, "done", [{"validation": 0.5}]).result(30)
+            number = step // 20 % runs
+            history.end(kept[number].id, "done", [{"validation": 0.5}]).result(30)
+            kept[number] = new_run("race", "app", f"run {number}", {"number": number})
+            history.begin(kept[number]).result(30)
 
 
 def one_round(path: Path, runs: int, chance: random.Random) -> dict[str, object]:
@@ -58,15 +59,17 @@ def one_round(path: Path, runs: int, chance: random.Random) -> dict[str, object]
     time.sleep(chance.uniform(0.05, 1.0))
     process.kill()
     acknowledged: dict[str, int] = {}
+    first: dict[str, int] = {}
     for line in process.stdout.read().split("\n")[:-1]:  # the last line may be cut off
         name, _, step = line.partition(" ")
         acknowledged[name] = int(step)
+        first.setdefault(name, int(step))
     process.wait()
-    return look(path, acknowledged)
+    return look(path, first, acknowledged)
 
 
-def look(path: Path, acknowledged: dict[str, int]) -> dict[str, object]:
-    """What the next process finds."""
+def look(path: Path, first: dict[str, int], acknowledged: dict[str, int]) -> dict[str, object]:
+    """What the next process finds, of each run the records from the first acknowledged one to the last."""
     begun = time.perf_counter()
     history = History(path)
     listed = history.runs(10_000)
@@ -76,13 +79,14 @@ def look(path: Path, acknowledged: dict[str, int]) -> dict[str, object]:
     connection.close()
     lost = 0
     for name, step in acknowledged.items():
-        lost += {record["step"] for record in history.records(name)} < set(range(1, step + 1))
+        there = [record["step"] for record in history.records(name)]
+        lost += not there or there != list(range(there[0], there[-1] + 1)) or there[-1] < step or there[0] > first[name]
     later = time.time() + HALF_A_MINUTE
     with mock.patch("time.time", return_value=later):
         running = sum(run.state == "running" for run in history.runs(10_000))
     history.close()
     return {
-        "acknowledged": sum(acknowledged.values()),
+        "acknowledged": sum(step - first[name] + 1 for name, step in acknowledged.items()),
         "lost": lost,
         "integrity": integrity,
         "running": running,

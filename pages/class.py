@@ -17,7 +17,7 @@ from peftcalc.ui.pages import entry_at
 def main() -> None:
     page.open_page(
         entry_at("class").question,
-        "A class predicts together, runs one experiment together, and looks at one board.",
+        "" if page.projector() else "A class predicts together, runs one experiment together, and looks at one board.",
     )
     room = here.open_room()
     if room is None:

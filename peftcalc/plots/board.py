@@ -109,7 +109,7 @@ def _front(axis: str, unit: str) -> Spec:
     return {
         "description": "Held-out loss against cost, a mark for each combination; a dashed line joins those that "
         "nothing beats.",
-        "height": 330,
+        "height": 320,
         "layer": [front, *marks],
     }
 
