@@ -28,9 +28,10 @@ from peftcalc.advice.advise import advise
 from peftcalc.counting.count import count
 from peftcalc.counting.one_matrix_gap import one_matrix_gap
 from peftcalc.memory.cards import gpu, gpus
-from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.fit import FIVE_METHODS, fit, largest_models, most_peak, refusals
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.fit import FIVE_METHODS, fit, largest_models, refusals
 from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched
+from peftcalc.memory.needed import room
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.memory.simulate.simulate import simulate_memory
 from peftcalc.methods import DoRA, Full, LoRA, Method, QDoRA, QLoRA
@@ -138,9 +139,9 @@ def calls(name: str) -> Iterator[tuple[str, Callable[[int], object]]]:
     def nine_searched(sequence: int) -> None:
         for method, card in itertools.product(methods, CARDS):
             peak = partial(estimate_memory, model, method, checkpointing=True)
-            fits = partial(operator.ge, most_peak(gpu(card)))
-            searched(lambda n, peak=peak, fits=fits: fits(peak(n, sequence).total), MOST_BATCH)
-            searched(lambda n, peak=peak, fits=fits: fits(peak(1, n).total), MOST_SEQUENCE)
+            fits = partial(operator.ge, room(gpu(card)))
+            searched(lambda n, peak=peak, fits=fits: fits(_blocks(peak(n, sequence))), MOST_BATCH)
+            searched(lambda n, peak=peak, fits=fits: fits(_blocks(peak(1, n))), MOST_SEQUENCE)
 
     yield "an estimate, another sequence", lambda turn: estimate_memory(model, chosen, 1, 1000 + turn)
     yield "an estimate, another rank", lambda turn: estimate_memory(model, LoRA(rank=1 + turn), 1, 2048)
@@ -156,6 +157,11 @@ def calls(name: str) -> Iterator[tuple[str, Callable[[int], object]]]:
     yield "serving, as a table", lambda turn: serving_table(model, LoRA(rank=2 + turn))
     yield "the cards, as a table", lambda turn: gpus()
     yield "largest models, another sequence", lambda turn: largest_models(CARDS, FIVE_METHODS, sequence=700 + turn)
+
+
+def _blocks(estimate: MemoryEstimate) -> int:
+    """What a step needs at most, beside the context."""
+    return estimate.apart_bytes + estimate.upcast_bytes
 
 
 def timed(names: tuple[str, ...], turns: int = 5) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def running_app(script: str = "app.py") -> Iterator[tuple[str, int]]:
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={"PEFTCALC_HISTORY": "off", **os.environ},
     )
     url = f"http://127.0.0.1:{port}"
     try:

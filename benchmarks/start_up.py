@@ -23,7 +23,7 @@ from classroom import BARE
 from classroom_client import Visitor
 from served_app import memory_bytes, process_seconds, running_app
 
-PAGES = ("", "parameters", "memory", "choose", "train", "rank", "dora", "quantization")
+PAGES = ("", "parameters", "memory", "choose", "train", "rank", "dora", "quantization", "class")
 
 
 async def open_page(url: str, page: str) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.lab.stored_runs import stored_run
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.lab.tasks.task import Task
-from peftcalc.ui import live, page, state
+from peftcalc.ui import live, page, show, state
+from peftcalc.ui.history import shown
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.pages import entry_at
@@ -30,12 +30,14 @@ def main() -> None:
         "Press **Train**: the methods learn one task side by side, on this server. Until then you see a stored run.",
     )
     st.fragment(the_controls)()
+    shown.note()
     playground.show()
     the_ending()
     lessons.show_presets(LESSON, "train")
     lessons.show_prediction(LESSON, "train")
     lessons.show_try_this(LESSON, "train")
     explain(TASKS[st.session_state.get("task", controls.DEFAULT_TASK)])
+    show.folded("Kept runs", "history", shown.section)
     state.link_notes()
 
 
@@ -62,11 +64,12 @@ def the_ending() -> None:
     job, board = live.current(buttons.SLOT), playground.own_board()
     if job is not None and not job.alive:
         live.ending(job)
-    task = board.race.task if board is not None else stored_run(playground.stored_name()).race.task
+    other = playground.stand_in()
+    task = (board or other.board).race.task
     if task in WHY:
         st.markdown(WHY[task])
     if board is None:
-        results.results(stored_run(playground.stored_name()).board)
+        results.results(other.board)
     elif job is not None and not job.alive:
         results.results(board, job)
 

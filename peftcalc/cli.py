@@ -29,6 +29,7 @@ COMMANDS = (
     "train",
     "sweep",
     "adapter",
+    "history",
     "app",
 )
 

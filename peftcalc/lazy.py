@@ -76,7 +76,7 @@ UPSTAIRS = {
 INSTALL = {
     **dict.fromkeys(("torch", "transformers", "peft", "bitsandbytes", "sklearn"), "'peftcalc[lab]'"),
     **dict.fromkeys(("gguf", "accelerate"), "'peftcalc[llm]'"),
-    **dict.fromkeys(("streamlit", "altair"), "'peftcalc[app]'"),
+    **dict.fromkeys(("streamlit", "altair", "segno"), "'peftcalc[app]'"),
     "matplotlib": "'peftcalc[notebook]'",
     **{package: package for package in ("numpy", "pandas", "safetensors", "huggingface_hub")},
 }

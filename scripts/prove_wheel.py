@@ -288,7 +288,7 @@ def run(command: list[str], **variables: str) -> None:
 def surroundings() -> dict[str, str]:
     """The environment variables of a stranger: nothing leads to the repository, and nothing asks the hub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PEFTCALC_HISTORY": "off"}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ def _unbounded() -> Iterator[None]:
     """A job that is done in the test's own process must not bound that process, and all that it starts, for good."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounded_memory, "_bytes_before", lambda: None)
+        patch.setenv("PEFTCALC_HISTORY", "off")  # nor of what it starts: no test writes into anybody's home
         yield
 
 

@@ -9,9 +9,10 @@ from peftcalc import units
 from peftcalc.advice.cards import REPEAT_HEADS, Choice
 from peftcalc.advice.wishes import Plan, Wish
 from peftcalc.evidence.accuracy import COMMONSENSE, WIKISQL_BY_RANK
-from peftcalc.memory.fit import Fit, needed
+from peftcalc.memory.fit import Fit
 from peftcalc.memory.kernels import SOURCE
 from peftcalc.memory.largest import step
+from peftcalc.memory.needed import needed_for
 from peftcalc.memory.serving.tasks import serving
 from peftcalc.methods import ALL_LINEAR, METHODS, LoRA, Method
 from peftcalc.models.shapes import ModelShapes
@@ -90,7 +91,8 @@ def kernel_reasons(chosen: Fit) -> Iterator[Reason]:
     if "math" not in alone.kernels:  # a mask: transformers repeats them by itself
         return
     same, needs = alone.peak == chosen.step.peak, units.gib(chosen.needed.expected_bytes)
-    without = f"{chosen.method.label} needs {units.gib(needed(alone.peak).expected_bytes)}; so it needs {needs}"
+    least = needed_for(alone.held, alone.upcast, chosen.gpu).expected_bytes
+    without = f"{chosen.method.label} needs {units.gib(least)}; so it needs {needs}"
     yield Reason(
         f"What does the {chosen.gpu.name} ask for?",
         f"Keys and values repeated for every query head, and float16: `{REPEAT_HEADS}`.",

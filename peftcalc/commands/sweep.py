@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, number, print_json, print_table
 from peftcalc.commands.interruption import Interruption, interruptions
+from peftcalc.commands.keeping import Keeping, add_history, keeping
+from peftcalc.jobs.history.kept_run import new_run
 from peftcalc.methods import METHODS, make_method
 from peftcalc.methods.starts import STARTS
 from peftcalc.units import count, gib, seconds
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from peftcalc.lab.sweeps.results import SweepResults
 
 BAR = 24
+SWEEP = "sweep"
+"""The kind of a kept sweep: its records are finished runs."""
 
 
 def add(commands: Any) -> None:
@@ -39,6 +43,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch", type=number, default=None, help="default: the task's")
     parser.add_argument("--out", type=Path, default=None, help="file that gets a line of JSON for every finished run")
     parser.add_argument("--resume", action="store_true", help="go on with the runs that --out does not hold yet")
+    parser.add_argument("--plot", type=Path, default=None, help="file of the Pareto picture: .svg or .png")
+    add_history(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -56,16 +62,22 @@ def run(arguments: argparse.Namespace) -> int:
     asked = {one.to_code() for one in grid_settings(arguments.task, grid, arguments.seeds)}
     stored = read_finished(out) if out is not None and arguments.resume and out.exists() else []
     done = [one for one in stored if one.settings.to_code() in asked]
+    kept = keeping(arguments, new_run(SWEEP, "sweep", _title(arguments, len(asked)), _settings(arguments)))
     with interruptions() as interruption:
         try:
             if out is not None:
                 write_finished(out, stored)
-            _train(arguments, grid, done, interruption)
+            kept.begin()
+            kept.add([one.as_dict() for one in done])
+            _train(arguments, grid, done, interruption, kept)
         except KeyboardInterrupt:
             pass
         except OSError as error:
             raise ValueError(f"--out must be a file that can be written, got {str(out)!r} ({error.strerror})") from None
+    kept.end("done" if len(done) == len(asked) else "stopped", [{**one.as_dict(), "losses": []} for one in done])
     results = SweepResults.of(done)
+    if arguments.plot is not None and done:
+        _draw(results, arguments.plot)
     if arguments.json:
         print_json(_report(arguments.task, results))
     elif done:
@@ -78,9 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(
-    arguments: argparse.Namespace, grid: dict[str, Any], done: list[FinishedRun], interruption: Interruption
+    arguments: argparse.Namespace,
+    grid: dict[str, Any],
+    done: list[FinishedRun],
+    interruption: Interruption,
+    kept: Keeping,
 ) -> None:
-    """Add every run that is not done yet to `done`, and to the file."""
+    """Add every run that is not done yet to `done`, to the history, and to the file."""
     from peftcalc.lab.sweeps.finished import line_of
     from peftcalc.lab.sweeps.sweep import sweep
 
@@ -96,9 +112,36 @@ def _train(
         file = stack.enter_context(arguments.out.open("a", encoding="utf-8")) if arguments.out is not None else None
         for one in new:
             done.append(one)
+            kept.add([one.as_dict()])
             if file is not None:
                 file.write(line_of(one))
                 file.flush()
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as it was typed."""
+    names = ("task", "methods", "rank", "alpha", "lr", "lr_ratio", "init", "freeze_a", "seeds", "steps", "batch")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _title(arguments: argparse.Namespace, count: int) -> str:
+    """One line for a list."""
+    methods = ", ".join(METHODS[name].label if name in METHODS else name for name in arguments.methods)
+    ranks = ", ".join(map(str, arguments.rank))
+    return f"{arguments.task}: {methods}, rank {ranks}, {arguments.seeds} seeds: {count} runs"
+
+
+def _draw(results: SweepResults, path: Path) -> None:
+    """The front as a picture.
+
+    Raises:
+        ValueError: the file cannot be written, or its ending is no format.
+    """
+    figure = results.plot().get_figure(root=True)
+    try:
+        figure.savefig(path)  # pyright: ignore[reportOptionalMemberAccess]
+    except OSError as error:
+        raise ValueError(f"--plot must be a file that can be written, got {str(path)!r} ({error.strerror})") from None
 
 
 def _grid(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
 from peftcalc.commands.interruption import Interruption, interruptions
+from peftcalc.commands.keeping import add_history, keeping
+from peftcalc.jobs.history.kept_run import new_run
+from peftcalc.lab.race_results import RaceResults
+from peftcalc.lab.record_json import record_to_json
 from peftcalc.lab.records import StepRecord
+from peftcalc.lab.runs.kept_race import RACE, keepable, race_link, race_of, race_results, race_title
 from peftcalc.methods import LoRA
 from peftcalc.units import count, gib, seconds
 
@@ -40,6 +45,7 @@ def add(commands: Any) -> None:
     deciding = {name: parser.get_default(name) for name in vars(parser.parse_args([]))}
     parser.add_argument("--out", type=Path, default=None, help="folder for records.jsonl and the adapter")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out where it ended")
+    add_history(parser)
     add_json(parser)
     parser.set_defaults(run=run, deciding=deciding)
 
@@ -80,6 +86,7 @@ def _train(arguments: argparse.Namespace, training: Run, folder: RunFolder | Non
         ended = bool(records) and (records[-1].step == records[-1].steps or records[-1].stopped is not None)
         if folder is not None:
             _keep_the_last(training, folder, ended, with_state=not broken_off)
+    _into_history(arguments, training, records, ended)
     if arguments.json and records:
         print_json(_report(training, records, arguments.out))
     if not ended:
@@ -92,6 +99,20 @@ def _train(arguments: argparse.Namespace, training: Run, folder: RunFolder | Non
     if stopped := records[-1].stopped:
         raise ValueError(f"{stopped}; {folder.kept()}" if folder is not None else stopped)
     return 0
+
+
+def _into_history(arguments: argparse.Namespace, training: Run, records: list[StepRecord], ended: bool) -> None:
+    """The run with its records, as the app keeps a race."""
+    if not records:
+        return
+    race = race_of(training.settings)
+    name, board = race.runs()[0]["run"], RaceResults(race)
+    told = keepable(race.task, [record_to_json(record, name) for record in records])
+    board.read(told)
+    kept = keeping(arguments, new_run(RACE, "train", race_title(race), race.as_dict(), race_link(race)))
+    kept.begin()
+    kept.add(told)
+    kept.end("done" if ended else "stopped", race_results(board))
 
 
 def _keep_the_last(training: Run, folder: RunFolder, ended: bool, with_state: bool) -> None:

@@ -1,1 +1,1 @@
-"""Work for many visitors: one fair line, worker processes, limits. It knows no kind of work: rooms offer theirs."""
+"""Work for many visitors: one fair line, worker processes, limits, a history, a classroom. It knows no kind of work."""

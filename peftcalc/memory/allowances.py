@@ -60,7 +60,7 @@ def reserved_allowance(peak: int, unshared: int | None = None, upcast: int = 0) 
         peak: bytes allocated at the peak.
         unshared: `unshared_bytes` of a step; None where one part alone comes and goes, as in serving: then a share of
             the peak.
-        upcast: bytes that loading freed (`estimate.loading.upcast_bytes`), of which a quarter stays of no use.
+        upcast: bytes that loading freed (`estimate.study.upcast_bytes`), of which a quarter stays of no use.
 
     >>> reserved_allowance(1000, unshared=300, upcast=400).expected_bytes
     400

@@ -10,6 +10,7 @@ A job lives in its session's slot and nowhere else: no link leads to another vis
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,13 +18,18 @@ from typing import Any
 import streamlit as st
 
 from peftcalc import units
+from peftcalc.jobs.classroom.names import ROOM_VARIABLE
 from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
+from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.worker_process import worker_command
 from peftcalc.ui.page import escape
 
 ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
 """What visitors may ask the workers for: each module's `KINDS`."""
+
+CLASS_LIMITS = Limits(jobs_of_visitor=1, waiting=400, parked=2, running=90.0, paused=300.0)
+"""Of a server with a classroom: thirty want to run at once."""
 
 EVERY = 1.0
 """Seconds between two looks at a running job."""
@@ -32,7 +38,8 @@ EVERY = 1.0
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
 def queue() -> JobQueue:
     """The one queue of this server; its workers start with the first page that asks for it."""
-    return JobQueue(worker_command(*ROOMS_WITH_WORK))
+    limits = CLASS_LIMITS if os.environ.get(ROOM_VARIABLE) else None
+    return JobQueue(worker_command(*ROOMS_WITH_WORK), limits=limits)
 
 
 def visitor() -> str:

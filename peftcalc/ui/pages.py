@@ -58,6 +58,7 @@ PAGES = (
         "Laboratory",
         "What do four bits lose?",
     ),
+    PageEntry("class.py", "class", "Class", ":material/groups:", "Class", "What do thirty see together?"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from peftcalc.ui import shell, state
+from peftcalc.ui.classroom import follow
 from peftcalc.ui.pages import PAGES, as_page, entry_at
 
 shell.frame()
@@ -14,4 +15,5 @@ page = st.navigation(
 )
 shell.dress(entry_at(page.url_path).tab)
 state.arrive(page.url_path)
+follow.frame(page.url_path)
 page.run()

@@ -19,6 +19,8 @@ from peftcalc.ui.page import NOTES_PLACE, escape
 T = TypeVar("T")
 TRAVELLING = ("model", "model-hub", "gpu", "method")
 """Keys of what is chosen once: these controls show on every page what the visitor chose on the page before."""
+PERSONAL = ("seat",)
+"""Keys of the address that a link for others leaves out."""
 _CHOSEN = "_chosen"
 _ARRIVING = "_arriving"
 _AT = "_at"
@@ -159,6 +161,14 @@ def set_controls(parameters: dict[str, Any]) -> None:
             st.session_state[key] = value
 
 
+def place(parameters: Mapping[str, Any]) -> None:
+    """Before a page runs: its controls show these values, also where the visitor has chosen others before."""
+    arriving = st.session_state.get(_ARRIVING, {})
+    for key in parameters:
+        arriving.pop(key, None)
+    set_controls(dict(parameters))
+
+
 def link_notes() -> None:
     """After the page's controls: say at its top which values of the link fell back, until their control is moved."""
     notes = st.session_state.get(_NOTES, {})
@@ -236,5 +246,6 @@ def keep_known(key: str, options: Sequence[Any]) -> None:
 def link() -> str:
     """The address that restores this page's controls."""
     address = (st.context.url or "").partition("?")[0]
-    query = urlencode({key: st.query_params.get_all(key) for key in st.query_params}, doseq=True)
+    shared = [key for key in st.query_params if key not in PERSONAL]
+    query = urlencode({key: st.query_params.get_all(key) for key in shared}, doseq=True)
     return f"{address}?{query}" if query else address

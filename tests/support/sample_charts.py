@@ -11,6 +11,9 @@ from peftcalc import DoRA, LoRA, QLoRA
 from peftcalc.evidence.quality import OTHER, pareto, quality_runs
 from peftcalc.evidence.rows import evidence_rows
 from peftcalc.geometry.spectrum import rank_of
+from peftcalc.lab.run_settings import run_settings
+from peftcalc.lab.sweeps.finished import FinishedRun
+from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.records import MemoryBreakdown, MemoryTrace, TimelinePoint
@@ -18,6 +21,7 @@ from peftcalc.memory.serving.estimate import estimate_serving
 from peftcalc.memory.serving.tasks import serving_table
 from peftcalc.plots import (
     adapter,
+    board,
     direction,
     memory,
     parameters,
@@ -37,7 +41,29 @@ RANKS = [1, 2, 4, 8, 16, 32, 64]
 def sample_charts() -> dict[str, Callable[[], Chart]]:
     """What makes each chart anew, with the rows of a real page."""
     generator = np.random.default_rng(0)
-    return {**_of_counting(), **_of_memory(), **_of_ranks(generator), **_of_bits(generator), **_of_learning(generator)}
+    return {
+        **_of_counting(),
+        **_of_memory(),
+        **_of_ranks(generator),
+        **_of_bits(generator),
+        **_of_learning(generator),
+    } | _of_boards()
+
+
+def _of_boards() -> dict[str, Callable[[], Chart]]:
+    runs = [
+        FinishedRun(
+            run_settings("rank", method, seed=seed), (), 1.0, 0.5 - 0.1 * seed, {}, 128 * (seed + 1), 2**21, 0.1
+        )
+        for method in (LoRA(rank=1), DoRA(rank=4))
+        for seed in (0, 1)
+    ]
+    results = SweepResults(tuple(runs))
+    return {
+        "board_front_chart": lambda: board.board_front_chart(results, "trainable", "nats"),
+        "board_methods_chart": lambda: board.board_methods_chart(results, "nats"),
+        "answers_chart": lambda: board.answers_chart({"half": 3, "double": 1}, "half"),
+    }
 
 
 def _of_counting() -> dict[str, Callable[[], Chart]]:

@@ -13,10 +13,9 @@ from typing import Any
 
 from peftcalc.counting.count import known_method
 from peftcalc.memory.allowances import reserved_allowance
-from peftcalc.memory.estimate.loading import upcast_bytes
 from peftcalc.memory.estimate.moments import moments_of
 from peftcalc.memory.estimate.notes import estimate_notes
-from peftcalc.memory.estimate.study import studied
+from peftcalc.memory.estimate.study import studied, upcast_bytes
 from peftcalc.memory.estimate.terms import Term
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import PARTS, MemoryBreakdown

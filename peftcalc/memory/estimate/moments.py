@@ -26,7 +26,14 @@ from peftcalc.memory.estimate.terms import (
     QLORA,
     Term,
 )
-from peftcalc.memory.estimate.transients import backward_work, dequantized, down_work, forward_work, norm_of_sum
+from peftcalc.memory.estimate.transients import (
+    backward_work,
+    dequantized,
+    down_work,
+    forward_work,
+    norm_of_sum,
+    tied_gradient,
+)
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.shapes import ModelShapes
@@ -109,6 +116,7 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     root = update_term(method, precision, options, tensors)
     early = () if options.gradients_stay else (True, False)
     of_a_layer, outside = [one_update(method, precision, options, tensors, inside) for inside in early] or [(), ()]
+    tied = tied_gradient(setting, model)
     return _Standing(
         resting=(*weights, optimizer_term(counted, method, precision, options, tensors), own),
         gathered=tuple(gathered(model, setting)),
@@ -119,7 +127,7 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
         root=sharded_buffer(root, options),
         of_a_layer=of_a_layer,
         outside=outside,
-        tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", _tied(model, setting), AUTOGRAD),
+        tied=Term("temporary_buffers", "second gradient of tied embeddings", "e·V·h", tied, AUTOGRAD),
         cached=cached_copies(setting),
         norm=norm_of_sum(setting),
         dense=dequantized(setting, model),
@@ -271,12 +279,3 @@ def _mask(setting: StepSetup) -> Term:
     size = setting.precision.stream if setting.written_out else 1 if reads else 0
     total = size * options.batch * options.sequence * options.sequence
     return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)
-
-
-def _tied(model: ModelShapes, setting: StepSetup) -> int:
-    """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
-    head = next((g for g in model.groups if g.template == model.output_embedding), None)
-    is_tied = head is not None and any(tensor.tied_to for tensor in head.tensors)
-    if setting.method.has_adapter or not is_tied:
-        return 0
-    return setting.body.vocabulary * setting.body.width * setting.precision.weight

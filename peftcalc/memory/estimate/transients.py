@@ -135,3 +135,12 @@ def _attention_work(setting: StepSetup) -> int:
             gradients = precision.attention * (block.query + block.key + block.value + shared)
             works.append(4 * block.heads * (width + 1) + gradients - freed)
     return max(works)
+
+
+def tied_gradient(setting: StepSetup, model: ModelShapes) -> int:
+    """Bytes of a tied embedding's gradient from the other end of the model, before the two are added."""
+    head = next((g for g in model.groups if g.template == model.output_embedding), None)
+    is_tied = head is not None and any(tensor.tied_to for tensor in head.tensors)
+    if setting.method.has_adapter or not is_tied:
+        return 0
+    return setting.body.vocabulary * setting.body.width * setting.precision.weight

@@ -10,7 +10,9 @@ from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.ui import live, page
+from peftcalc.ui.classroom import here
 from peftcalc.ui.components.mount import set_state
+from peftcalc.ui.history import shown
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.controls import Wish
 from peftcalc.ui.train.results import note
@@ -68,7 +70,10 @@ def _train(wish: Wish | None, until: int | None = None) -> None:
         return
     st.session_state[RACE] = RaceResults(wish.race)
     set_state(LOOK, {name: value for name, value in st.session_state.get("_look", {}).items() if name == "method"})
-    live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
+    shown.forget_link()
+    job = live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
+    if job is not None:
+        here.keep(job, wish.race)
 
 
 def _step(job: Job | None, wish: Wish | None) -> None:

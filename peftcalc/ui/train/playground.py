@@ -6,6 +6,7 @@ begins, pauses or ends, the whole page runs once, for its buttons and for what i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from peftcalc.lab.stored_runs import stored_names, stored_run
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.ui import live
 from peftcalc.ui.components.weights import Told, weights, whole_race
+from peftcalc.ui.history import shown
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.buttons import LOOK, RACE, SLOT
 from peftcalc.ui.train.controls import DEFAULT_TASK
@@ -47,6 +49,24 @@ def own_board() -> RaceResults | None:
         return None
     board.read(job.records)
     return board if board.begun else None
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A race that is shown as long as there is none of one's own."""
+
+    board: RaceResults
+    name: str
+    status: str
+
+
+def stand_in() -> StandIn:
+    """The kept race that the link names, or a stored one of the chosen task."""
+    kept = shown.kept_race()
+    if kept is not None:
+        return StandIn(kept.board, f"kept {kept.run.id}", kept.status)
+    name = stored_name()
+    return StandIn(stored_run(name).board, f"stored {name}", _made(name))
 
 
 def stored_name() -> str:
@@ -80,9 +100,10 @@ def _look() -> None:
 def _data(job: Job | None, whole: bool) -> dict[str, Any]:
     board = own_board()
     if job is None or board is None:
-        name = stored_name()
-        waiting = f"{live.standing(job)} · meanwhile a stored run" if job is not None and job.alive else ""
-        return {**_stored(name), "status": waiting or _made(name)}
+        other = stand_in()
+        kind = other.name.partition(" ")[0]
+        waiting = f"{live.standing(job)} · meanwhile a {kind} run" if job is not None and job.alive else ""
+        return {**_whole(other.board, other.name), "status": waiting or other.status}
     run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
     told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
     st.session_state[_TOLD] = told
@@ -96,5 +117,5 @@ def _made(name: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _stored(name: str) -> dict[str, Any]:
-    return whole_race(stored_run(name).board, f"stored {name}", "")
+def _whole(board: RaceResults, name: str) -> dict[str, Any]:
+    return whole_race(board, name, "")

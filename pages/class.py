@@ -1,0 +1,55 @@
+"""What do thirty see together? A lesson that a teacher leads, a board of all runs, and the notes for it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from peftcalc.jobs.classroom.room import Room
+from peftcalc.ui import page, sections
+from peftcalc.ui.classroom import here, student, teacher
+from peftcalc.ui.classroom.board import board
+from peftcalc.ui.classroom.notes import notes
+from peftcalc.ui.pages import entry_at
+
+
+def main() -> None:
+    page.open_page(
+        entry_at("class").question,
+        "" if page.projector() else "A class predicts together, runs one experiment together, and looks at one board.",
+    )
+    room = here.open_room()
+    if room is None:
+        without_a_classroom()
+    else:
+        sections.show({"lesson": partial(the_lesson, room), "board": board, "notes": notes})
+
+
+def the_lesson(room: Room) -> None:
+    """For the teacher, for who sits in it, and for who comes to the door."""
+    if here.is_teacher():
+        teacher.lead(room)
+    elif here.seat() is not None:
+        student.sit(room)
+    else:
+        student.join(room)
+
+
+def without_a_classroom() -> None:
+    """How one begins; and what a board and a lesson look like."""
+    if here.room() is not None:
+        st.info("The classroom of this server is over: one lasts a day.", icon=":material/schedule:")
+    sections.show({"board": board, "notes": notes, "begin a class": begin})
+
+
+def begin() -> None:
+    st.markdown("On the teacher's machine, in the network of the class:")
+    st.code("python -m peftcalc app --classroom", language="bash")
+    st.markdown(
+        "It prints the link to join by, its QR code and the teacher's key. The class lasts a day; nobody needs an "
+        "account, a nickname is optional, and answers are counted without names."
+    )
+
+
+main()

@@ -1,0 +1,77 @@
+"""On every page of whoever sits in the classroom: where everybody is sent to, one goes; and one line that says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from peftcalc.jobs.classroom.room import Room
+from peftcalc.ui import page, state
+from peftcalc.ui.classroom import here
+from peftcalc.ui.lessons.class_lesson import in_words
+from peftcalc.ui.pages import as_page, entry_at
+
+EVERY = 1.5
+"""Seconds between two looks."""
+CLASS = "class"
+"""The address of the classroom's own page."""
+_ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
+
+
+def frame(path: str) -> None:
+    """Before the page at this address runs."""
+    here.carry_seat()
+    sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
+    if sent:
+        state.place(sent)
+    if here.seat() is not None or here.is_teacher():
+        st.fragment(_look, run_every=EVERY)(path)
+
+
+def _where_it_was(path: str) -> dict[str, Any]:
+    """For a tab that was just opened, or loaded again, on the page to which everybody was sent: its settings."""
+    found, seat = here.open_room(), here.seat()
+    if found is None or seat is None or _ORDER in st.session_state:
+        return {}
+    order = found.order
+    if order is None or order.page != path:
+        return {}
+    found.newest_order(here.token(), None)
+    st.session_state[_ORDER] = order.number
+    return {**order.parameters, **found.part_of_grid(here.token())}
+
+
+def _look(path: str) -> None:
+    found, seat = here.open_room(), here.seat()
+    if found is None:
+        return
+    if seat is not None and not here.is_teacher():
+        _go(found, path)
+    if path != CLASS:
+        _bar(found)
+
+
+def _go(found: Room, path: str) -> None:
+    """To the page of the latest order, once; and to the classroom when a question is open."""
+    order = found.newest_order(here.token(), st.session_state.get(_ORDER))
+    if order is not None:
+        st.session_state[_ORDER] = order.number
+        st.session_state[_SENT] = {**order.parameters, **found.part_of_grid(here.token())}
+        st.switch_page(as_page(entry_at(order.page)))
+    st.session_state.setdefault(_ORDER, found.order.number if found.order is not None else 0)
+    question = found.question
+    if question is None or question.revealed or path == CLASS or found.answered(here.token()) is not None:
+        return
+    if st.session_state.get(_CALLED) != question.key:
+        st.session_state[_CALLED] = question.key
+        st.switch_page(as_page(entry_at(CLASS)))
+
+
+def _bar(found: Room) -> None:
+    """One line: the classroom, what one was given of the grid, and the way back."""
+    given = found.part_of_grid(here.token())
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="class-bar"):
+        st.page_link(as_page(entry_at(CLASS)), label=f"Class {found.name}", icon=":material/groups:")
+        if given and found.order is not None:
+            st.markdown(f"Yours: **{page.escape(in_words(given))}**")

@@ -1,0 +1,144 @@
+"""A classroom: seats, one answer each, a grid that is dealt out, a board, a key; found again by the next server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peftcalc.jobs.classroom import names
+from peftcalc.jobs.classroom import room as module
+from peftcalc.jobs.classroom.register import DAY, found, latest
+from peftcalc.jobs.classroom.restored import restored
+from peftcalc.jobs.classroom.room import Room
+from peftcalc.jobs.history.history import History
+from peftcalc.jobs.history.kept_run import KeptRun
+
+WAIT = 30
+GRID = [{"rank": 1}, {"rank": 4}]
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    kept = History(tmp_path / "history.sqlite")
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room("elm-42", names.lock("key"), None)
+
+
+def test_everybody_answers_once_and_nobody_after_the_answer_is_shown(room: Room):
+    for token in "abc":
+        room.join(token)
+    assert room.counts() == {}
+    room.ask("cost-0", ("yes", "no"))
+    assert room.answer("a", "yes")
+    assert not room.answer("a", "no")
+    assert not room.answer("b", "perhaps")
+    assert not room.answer("stranger", "yes")
+    assert room.counts() == {"yes": 1, "no": 0}
+    room.reveal()
+    assert not room.answer("b", "no")
+    assert (room.answered("a"), room.answered("b")) == ("yes", None)
+    room.turn_to(1)
+    assert room.question is None
+
+
+def test_equal_nicknames_are_told_apart_and_a_reload_keeps_its_seat(room: Room):
+    assert [room.join(token, "Ada").nickname for token in "ab"] == ["Ada", "Ada 2"]
+    assert room.join("a", "Ada") == room.seat("a")
+    assert [seat.number for seat in room.seats] == [0, 1]
+    assert room.seat("stranger") is None
+    room.hide(1)
+    assert [seat.hidden for seat in room.seats] == [False, True]
+
+
+def test_a_nickname_is_one_bounded_line_of_text():
+    assert names.nickname("  a\tb\u202e\u0000 " + "x" * 99) == "a b " + "x" * 20
+    assert names.nickname("<script>") == "<script>", "it is text; whoever shows it escapes it"
+    assert names.nickname("\u200b\n") == ""
+
+
+def test_the_grid_is_dealt_out_in_turn_also_to_who_comes_late(room: Room):
+    for token in "ab":
+        room.join(token)
+    room.send("train", {"task": "rank"}, GRID)
+    room.join("late")
+    assert [room.part_of_grid(token) for token in ("a", "b", "late", "stranger")] == [*GRID, GRID[0], {}]
+
+
+def test_an_order_is_followed_once_by_each_tab(room: Room):
+    room.join("a")
+    assert room.newest_order("a", None) is None
+    room.send("train", {})
+    first = room.newest_order("a", 0)
+    assert first is not None
+    assert first.page == "train"
+    assert room.newest_order("a", first.number) is None
+    assert room.newest_order("a", None) is None, "a reload stays where it is"
+    room.join("late")
+    assert room.newest_order("late", None) == first, "who comes late goes where the others are"
+
+
+def test_the_board_takes_what_ended_after_it_was_cleared(room: Room):
+    version = room.results_version
+    room.add([{"validation": 0.5}])
+    assert room.results == [{"validation": 0.5}]
+    assert room.results_version > version
+    room.clear_board()
+    assert room.results == []
+    room.add([{"validation": 1.0}], ended=time.time() - 60)
+    assert room.results == []
+
+
+def test_a_full_classroom_and_one_whose_day_is_over(room: Room, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MOST_SEATS", 1)
+    room.join("a")
+    room.join("a", "again")
+    with pytest.raises(ValueError, match="full"):
+        room.join("b")
+    assert not room.expired
+    assert Room("elm-42", "", None, made=time.time() - DAY - 1).expired
+
+
+def test_the_next_server_finds_it_as_it_was(history: History):
+    found(history, "elm-42", names.lock("key"))
+    room = restored("elm-42", names.lock("key"), history)
+    room.join("a", "Ada")
+    room.begin("cost")
+    room.ask("cost-0", ("yes", "no"))
+    room.answer("a", "yes")
+    room.send("train", {"task": "rank"}, GRID)
+    now = time.time()
+    history.keep(KeptRun("r", "race", "app", "", "done", now, now + 1, results=[{"v": 1}], room="elm-42")).result(WAIT)
+    again = restored("elm-42", "", history)
+    assert again._state == room._state
+    assert again.results == [{"v": 1}]
+    assert again.answered("a") == "yes"
+    assert latest(history) == "elm-42"
+    with history.reading() as connection:
+        text = connection.execute("SELECT state FROM rooms").fetchone()[0]
+    assert '"a"' not in text, "a token is kept as its mark"
+
+
+def test_a_lost_key_is_replaced_from_the_terminal(history: History):
+    found(history, "elm-42", names.lock("old"))
+    room = restored("elm-42", names.lock("old"), history)
+    assert room.is_key(" OLD ")
+    assert not room.is_key("")
+    found(history, "elm-42", names.lock("new"))
+    assert room.is_key("new")
+    assert not room.is_key("old")
+    assert Room("elm-42", names.lock("key"), None).is_key("key"), "without a history the server's own"
+    assert not Room("elm-42", "", None).is_key("")
+
+
+@pytest.mark.parametrize("text", ["", "elm", "elm-1", "../x-42", "ELM 42", "elm-42; DROP"])
+def test_what_is_no_name_of_a_classroom(text: str):
+    with pytest.raises(ValueError, match="word and a number"):
+        names.room_name(text)
