@@ -216,8 +216,7 @@ def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False)
 
 def _outside(model: ModelShapes) -> int:
     """Parameters of the head, whose gradient comes first."""
-    head = next((group for group in model.groups if group.template == model.output_embedding), None)
-    return sum(tensor.numel for tensor in head.tensors) if head else 0
+    return sum(t.numel for group in model.groups if group.template == model.output_embedding for t in group.tensors)
 
 
 def _kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
