@@ -55,10 +55,10 @@ class Needed:
 def needed(peak: int) -> Needed:
     """The card's bytes for tensors of which one part alone comes and goes, as in serving: a share more is reserved."""
     reserve, context = reserved_allowance(peak), context_allowance()
-    sizes = [
+    low, expected, high = (
         peak + getattr(reserve, name) + getattr(context, name) for name in ("low_bytes", "expected_bytes", "high_bytes")
-    ]
-    return Needed(peak, *sizes, peak + reserve.expected_bytes, sizes[1], sizes[0], sizes[2])
+    )
+    return Needed(peak, low, expected, high, peak + reserve.expected_bytes, expected, low, high)
 
 
 def needed_by(result: MemoryEstimate | MemoryTrace, card: Gpu | None = None) -> Needed:

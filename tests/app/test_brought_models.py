@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from drawers import pulled
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.jobs.job_queue import JobQueue
@@ -42,7 +43,7 @@ def opened(queue, monkeypatch) -> AppTest:
     kept = background.Kept()
     monkeypatch.setattr(background, "queue", lambda: queue)
     monkeypatch.setattr(background, "kept", lambda: kept)
-    return AppTest.from_function(page, default_timeout=60).run()
+    return pulled(AppTest.from_function(page, default_timeout=60)).run()
 
 
 def until(condition, seconds=60.0):

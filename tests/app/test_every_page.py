@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from drawers import pulled
 from streamlit.testing.v1 import AppTest
 
 import peftcalc.ui.lessons
@@ -25,7 +26,7 @@ def opened(entry, **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / entry.file), default_timeout=SECONDS)
     for key, value in query.items():
         page.query_params[key] = value
-    return page.run()
+    return pulled(page).run()
 
 
 def lessons() -> list[tuple[str, Lesson]]:

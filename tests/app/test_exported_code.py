@@ -48,9 +48,9 @@ ON_BY_DEFAULT = ("autocast", "adapters_float32", "kbit_upcast", "padding", "keep
 MEMORY_CONTROLS |= dict.fromkeys(ON_BY_DEFAULT, "false")
 NEED_ANOTHER = {"gpus": {"sharding": "zero3"}, "sharding": {"gpus": "4"}, "padding": {"batch": "4"}}
 """What must stand beside a control for it to change anything."""
-DRAWN_ELSEWHERE = {"tokens", "price", "model-hub", "memory-guess"}
+DRAWN_ELSEWHERE = {"tokens", "price", "model-hub", "memory-guess", "section"}
 """Controls that change what no snippet shows: hours and money, a guess, a model by name on the hub."""
-OPEN = {"terms": "true", "code": "true"}
+OPEN = {"section": "the step", "terms": "true", "code": "true"}
 """The boxes of the page that are drawn when they are opened."""
 
 
@@ -79,7 +79,7 @@ def test_memorys_code_follows_each_control(exports, control):
 
 
 def test_every_control_of_the_memory_page_is_among_those_that_are_moved(exports):
-    page = exports.open("memory")
+    page = exports.open("memory", section="the step")
     kinds = ("select_slider", "selectbox", "toggle", "button_group", "number_input", "text_input")
     keys = {widget.key for kind in kinds for widget in page.get(kind) if widget.key}
     assert len(keys) > 20

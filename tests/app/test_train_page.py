@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from drawers import pulled
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.jobs.job_queue import JobQueue
@@ -43,7 +44,7 @@ def open_page(**query) -> AppTest:
     test = AppTest.from_file(str(ROOT / "pages/train.py"), default_timeout=120)
     for key, value in query.items():
         test.query_params[key] = value
-    return test.run()
+    return pulled(test).run()
 
 
 def until(condition, seconds=60.0):

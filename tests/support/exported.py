@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from drawers import pulled
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.ui import take_away
@@ -66,7 +68,7 @@ class Exports:
             test.session_state[f"fold-{fold}"] = True
         for key in opened:
             test.session_state[key] = True
-        test.run()
+        pulled(test).run()
         for label in [tab.label for tab in test.tabs if tab.label in SCRIPTS]:
             test.session_state[take_away.TABS] = label
             test.run()
@@ -77,7 +79,7 @@ class Exports:
     @staticmethod
     def _keeping(draw: Callable[..., None], kept: dict[str, Any], at: int) -> Callable[..., None]:
         def keep(content: Any, name: str, *more: Any, **named: Any) -> None:
-            kept[name] = content
+            kept[name] = pd.DataFrame(content) if isinstance(content, list) else content
             draw(content, name, *more, **named)
 
         return keep

@@ -10,7 +10,7 @@ from typing import Any
 from peftcalc.jobs.history.database import HistoryError
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import MOST_RECORD_BYTES, KeptRun
-from peftcalc.outside_files import check_nesting
+from peftcalc.outside_files import check_content
 from peftcalc.units import for_json
 
 AT_ONCE = 50
@@ -61,7 +61,7 @@ def _read(number: int, line: str) -> tuple[KeptRun, list[dict[str, Any]]]:
         if len(line) > MOST_RECORD_BYTES:
             raise ValueError(f"it has {len(line):,} characters; at most {MOST_RECORD_BYTES:,} are read")
         values = json.loads(line)
-        check_nesting(values, "it")
+        check_content(values, "it")
         if not isinstance(values, dict):
             raise ValueError("it is no object")
         records = values.pop("records", [])

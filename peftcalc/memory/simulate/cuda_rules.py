@@ -65,7 +65,7 @@ class CudaRules(TorchFunctionMode):
         if func is functional.dropout:
             return _dropout(*args, **kwargs)
         if func is functional.softmax and _is_fused_softmax(args, kwargs):
-            return torch._softmax(args[0], kwargs["dim"], True)
+            return torch.ops.aten._softmax.default(args[0], kwargs["dim"], True)
         if func in self.float32 and torch.is_autocast_enabled("cpu"):
             args = tuple(_as_float32(value) for value in args)
             kwargs = {name: _as_float32(value) for name, value in kwargs.items()}

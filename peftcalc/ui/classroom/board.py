@@ -31,7 +31,7 @@ def board() -> None:
     """The picture, its choices, and the teacher's button that clears it."""
     room = here.open_room()
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        shown = {"label_visibility": "collapsed" if page.projector() else "visible"}
+        shown: dict[str, Any] = {"label_visibility": "collapsed" if page.projector() else "visible"}
         view = state.choice("View", VIEWS, "view", VIEWS[0], **shown)
         cost = state.choice("Cost", tuple(COSTS), "cost", "trainable", COST_NAMES.__getitem__, **shown)
         if room is not None and here.is_teacher():

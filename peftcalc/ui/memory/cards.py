@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -63,7 +64,7 @@ def _colours(frame: pd.DataFrame, verdicts: list[list[str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=frame.index, columns=frame.columns)
 
 
-def _spoken(fits: dict[str, list[Fit]]) -> str:
+def _spoken(fits: Mapping[str, Sequence[Fit]]) -> str:
     return ", ".join(f"{one.method.label} on {name}" for name, row in fits.items() for one in row if one.fits) or "none"
 
 
@@ -75,7 +76,7 @@ def _take() -> None:
         st.session_state[CHOSEN] = True
 
 
-def _as_csv(fits: dict[str, list[Fit]]) -> pd.DataFrame:
+def _as_csv(fits: Mapping[str, Sequence[Fit]]) -> pd.DataFrame:
     rows = [
         {
             "gpu": name,
