@@ -119,7 +119,7 @@ def test_without_streamlit_the_app_says_in_one_line_how_to_install_it(
 
 def test_the_app_starts_beside_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("subprocess.call", lambda command, cwd: started.append((command[1:], cwd)) or 0)
+    monkeypatch.setattr("subprocess.call", lambda command, cwd, env=None: started.append((command[1:], cwd)) or 0)
     with pytest.raises(SystemExit):
         main(["app", "--port", "8600"])
     assert started == [(["-m", "streamlit", "run", "app.py", "--server.port", "8600"], ROOT)]

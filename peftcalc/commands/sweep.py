@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, number, print_json, print_table
-from peftcalc.commands.interruption import Interruption, interruptions
-from peftcalc.commands.keeping import Keeping, add_history, keeping
+from peftcalc.commands.running.interruption import Interruption, interruptions
+from peftcalc.commands.running.keeping import Keeping, add_history, keeping
 from peftcalc.jobs.history.kept_run import new_run
 from peftcalc.methods import METHODS, make_method
 from peftcalc.methods.starts import STARTS

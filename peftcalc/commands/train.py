@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, add_method, method_from, number, print_json, print_table
-from peftcalc.commands.interruption import Interruption, interruptions
-from peftcalc.commands.keeping import add_history, keeping
+from peftcalc.commands.running.interruption import Interruption, interruptions
+from peftcalc.commands.running.keeping import add_history, keeping
 from peftcalc.jobs.history.kept_run import new_run
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.record_json import record_to_json

@@ -39,7 +39,7 @@ def axolotl_yaml(method: Method, model: ModelShapes | Any = None, settings: Trai
     Raises:
         ValueError: another kind of model, or an option of the method that Axolotl has no key for.
 
-    >>> print(axolotl_yaml(LoRA(rank=4)).splitlines()[2])
+    >>> print(next(line for line in axolotl_yaml(LoRA(rank=4)).splitlines() if not line.startswith("#")))
     base_model: "HuggingFaceTB/SmolLM2-135M"
     """
     chosen, source = settings or TrainingSettings(), model_source(model)

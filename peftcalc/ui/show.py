@@ -123,7 +123,8 @@ def _for_the_browser(rows: pd.DataFrame | Rows) -> Any:
         return rows
     import pyarrow
 
-    return pyarrow.Table.from_pylist(list(rows))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pyarrow.table({name: [row.get(name) for row in rows] for name in names})
 
 
 def download_csv(rows: pd.DataFrame | Rows, name: str, label: str = "CSV") -> None:

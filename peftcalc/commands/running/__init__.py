@@ -1,0 +1,1 @@
+"""What commands share that train: what an interruption does, and what the history keeps."""
