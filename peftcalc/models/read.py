@@ -115,13 +115,14 @@ def _has_stack(tensors: tuple[Tensor, ...]) -> bool:
 
 
 def _geometry(part: Any, kind: str) -> tuple[int, int, tuple[int, ...], int]:
-    """Input width, output width, kernel and groups."""
+    """Input width, output width, kernel and groups: of the weight itself, since a config may make widths by arithmetic
+    of torch, and what a module then keeps as its width is a tensor without a value (`inkling_mm_model`)."""
     if kind == "linear":
-        return part.in_features, part.out_features, (), 1
+        return part.weight.shape[1], part.weight.shape[0], (), 1
     if kind == "conv1d":
         return part.weight.shape[0], part.weight.shape[1], (), 1
     if kind == "embedding":
-        return part.num_embeddings, part.embedding_dim, (), 1
+        return part.weight.shape[0], part.weight.shape[1], (), 1
     if kind in ("conv1d_nn", "conv2d", "conv3d"):
         return part.in_channels, part.out_channels, tuple(part.kernel_size), part.groups
     if kind == "attention":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def test_a_quantized_base_by_hand() -> None:
     assert trace.breakdown.base_weights == codes + rest
 
 
+@cache
 def peak(method: Any = None, **options: Any) -> int:
     return simulate_memory(TINY, method or LoRA(rank=4), **({"batch": 2, "sequence": 64} | options)).peak
 

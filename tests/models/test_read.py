@@ -80,6 +80,18 @@ def test_conv1d_of_gpt2_has_its_widths_the_right_way_round() -> None:
     assert (group.in_features, group.out_features, group.tensors[0].shape) == (4, 12, (4, 12))
 
 
+def test_widths_that_a_config_made_by_torch_are_read_from_the_weight() -> None:
+    """`inkling_mm_model` does; on the meta device such a width has no value, and no record can be written of it."""
+    with torch.device("meta"):
+        module = nn.ModuleDict({"linear": nn.Linear(3, 4), "table": nn.Embedding(5, 6)})
+        module["linear"].in_features = module["table"].embedding_dim = torch.tensor(7)
+    linear, table = read_module(module).groups
+    assert [(type(group.in_features), group.in_features, group.out_features) for group in (linear, table)] == [
+        (int, 3, 4),
+        (int, 5, 6),
+    ]
+
+
 def test_a_module_used_twice_is_one_module() -> None:
     shared = nn.Linear(4, 4)
     assert read_module(nn.ModuleDict({"first": shared, "second": shared})).total == 20
