@@ -15,7 +15,10 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 QUICK = {"01_count", "02_quantize"}
 MOST_BYTES = 250_000
-FEWER_SEEDS = {"07_findings": {"seeds=10": "seeds=2", "seeds=3": "seeds=1"}}
+LESS = {
+    "03_finetune": {"seeds=(0, 1))": "seeds=(0, 1), steps=20)"},
+    "07_findings": {"seeds=10": "seeds=2", "seeds=3": "seeds=1"},
+}
 """What runs with less in the tests, by lesson: the saved outputs are of the whole."""
 
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
@@ -82,8 +85,8 @@ def test_it_runs_from_a_clean_state(path):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-            for whole, fewer in FEWER_SEEDS.get(path.stem, {}).items():
-                cell.source = cell.source.replace(whole, fewer)
+            for whole, less in LESS.get(path.stem, {}).items():
+                cell.source = cell.source.replace(whole, less)
     NotebookClient(
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     ).execute()
