@@ -50,7 +50,7 @@ NEED_ANOTHER = {"gpus": {"sharding": "zero3"}, "sharding": {"gpus": "4"}, "paddi
 """What must stand beside a control for it to change anything."""
 DRAWN_ELSEWHERE = {"tokens", "price", "model-hub", "memory-guess", "section"}
 """Controls that change what no snippet shows: hours and money, a guess, a model by name on the hub."""
-OPEN = {"section": "the step", "terms": "true", "code": "true"}
+OPEN = {"section": "the step", "table": "true", "terms": "true", "code": "true"}
 """The boxes of the page that are drawn when they are opened."""
 
 

@@ -17,7 +17,7 @@ LLAMA = "meta-llama/Llama-3.1-8B"
 
 def opened(**query: str) -> AppTest:
     test = AppTest.from_file(PAGE, default_timeout=120)
-    for key, value in query.items():
+    for key, value in {"table": "true", **query}.items():
         test.query_params[key] = value
     test.run()
     assert not test.exception

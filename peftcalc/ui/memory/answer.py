@@ -67,11 +67,15 @@ def _timed(
 
 
 def draw(setup: Setup, fits: list[Fit]) -> None:
-    """The picture, and below it the same as a table."""
+    """The picture, and folded below it the same as a table, whose largest sizes are solved for when it is opened."""
     timed = times(setup)
     with st.container(key="answer-memory"):
         _bars(setup, fits, timed)
-    _table(setup, fits, timed)
+    _said_of_all(setup, fits, timed)
+    table = page.folded("As a table: what it needs, what nvidia-smi will show, the largest batch and sequence", "table")
+    if table:
+        with table:
+            _table(setup, fits, timed)
     for note in dict.fromkeys(_notes(setup, fits, timed)):
         st.info(page.escape(note), icon=":material/info:")
 
@@ -92,6 +96,13 @@ def _said(one: Fit, timed: dict[str, Timed]) -> str:
     mark = f"{plots.MARKS[one.verdict]} {one.verdict}"
     time = timed.get(one.method.label)
     return f"{mark} · {time.hours} h" if time and one.fits else mark
+
+
+def _said_of_all(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        page.badge("estimated", "in closed form")
+        hours = f"Hours for {setup.tokens:,} tokens." if timed else ""
+        st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}. {hours}")
 
 
 def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
@@ -115,14 +126,11 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
                 row["money"] = f"{time.run.money:,.2f} ({time.run.low_money:,.2f} to {time.run.high_money:,.2f})"
         rows.append(row)
     grouped = dict.fromkeys(("largest batch", "longest sequence"), "localized")
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        page.badge("estimated", "in closed form")
-        hours = f"Hours for {setup.tokens:,} tokens; in brackets the range in which a measurement is expected."
-        st.caption(f"Attention kernel: {fits[0].estimate.kernel or 'none'}. {hours if timed else ''}")
     st.caption(
         "**Does it fit?** From what its tensors and the CUDA context need at least to what they need if no block of "
         "the allocator is used twice: between the two it is tight. **What will nvidia-smi show?** What the allocator "
-        "reserves where there is room, and the context; nine of ten measured runs lie within 10 %."
+        "reserves where there is room, and the context; nine of ten measured runs lie within 10 %. Hours in brackets: "
+        "the range in which a measurement is expected."
     )
     show.table(
         rows,
