@@ -92,6 +92,14 @@ def test_widths_that_a_config_made_by_torch_are_read_from_the_weight() -> None:
     ]
 
 
+def test_a_model_whose_getter_of_embeddings_raises_has_none() -> None:
+    with torch.device("meta"):
+        module = transformers.PoolFormerForImageClassification(transformers.PoolFormerConfig(num_encoder_blocks=0))
+    with pytest.raises(IndexError):
+        module.get_input_embeddings()
+    assert read_module(module).input_embedding is None
+
+
 def test_a_module_used_twice_is_one_module() -> None:
     shared = nn.Linear(4, 4)
     assert read_module(nn.ModuleDict({"first": shared, "second": shared})).total == 20
