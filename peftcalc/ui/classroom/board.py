@@ -86,7 +86,7 @@ def _example() -> SweepResults:
 
 def _label(cell: Cell) -> str:
     """Its settings, in words."""
-    return cell.label.replace("_", " ")
+    return cell.label.replace("_", " ").replace("()", "")
 
 
 def _draw(results: SweepResults, view: str, cost: str, task: str) -> None:
@@ -104,6 +104,6 @@ def _draw(results: SweepResults, view: str, cost: str, task: str) -> None:
     else:
         show.chart(board_front_chart(results, cost, unit), f"Loss against cost. {said}.", key="board-front")
     st.markdown(
-        f"{page.escape(said)}. Nothing beats in both: {page.escape('; '.join(map(_label, front)))}."
+        f"{page.escape(said)}. On the front: {page.escape('; '.join(map(_label, front)))}."
         + (f" {diverged} diverged and are left out." if diverged else "")
     )
