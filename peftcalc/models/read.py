@@ -124,9 +124,11 @@ def _geometry(part: Any, kind: str) -> tuple[int, int, tuple[int, ...], int]:
     if kind == "embedding":
         return part.weight.shape[0], part.weight.shape[1], (), 1
     if kind in ("conv1d_nn", "conv2d", "conv3d"):
-        return part.in_channels, part.out_channels, tuple(part.kernel_size), part.groups
+        out_channels, in_a_group, *kernel = part.weight.shape
+        return in_a_group * part.groups, out_channels, tuple(kernel), part.groups
     if kind == "attention":
-        return part.embed_dim, 3 * part.embed_dim, (), 1
+        width = part.out_proj.weight.shape[0]
+        return width, 3 * width, (), 1
     return 0, 0, (), 1
 
 

@@ -83,13 +83,27 @@ def test_conv1d_of_gpt2_has_its_widths_the_right_way_round() -> None:
 def test_widths_that_a_config_made_by_torch_are_read_from_the_weight() -> None:
     """`inkling_mm_model` does; on the meta device such a width has no value, and no record can be written of it."""
     with torch.device("meta"):
-        module = nn.ModuleDict({"linear": nn.Linear(3, 4), "table": nn.Embedding(5, 6)})
+        module = nn.ModuleDict(
+            {
+                "linear": nn.Linear(3, 4),
+                "table": nn.Embedding(5, 6),
+                "image": nn.Conv2d(8, 10, (3, 5), groups=2),
+                "attention": nn.MultiheadAttention(8, 2),
+            }
+        )
         module["linear"].in_features = module["table"].embedding_dim = torch.tensor(7)
-    linear, table = read_module(module).groups
-    assert [(type(group.in_features), group.in_features, group.out_features) for group in (linear, table)] == [
-        (int, 3, 4),
-        (int, 5, 6),
-    ]
+        module["image"].in_channels = module["attention"].embed_dim = torch.tensor(7)
+        module["image"].kernel_size = (torch.tensor(7), 5)
+    found = {group.template: group for group in read_module(module).groups}
+    widths = {name: (group.in_features, group.out_features) for name, group in found.items()}
+    assert {name: widths[name] for name in module} == {
+        "linear": (3, 4),
+        "table": (5, 6),
+        "image": (8, 10),
+        "attention": (8, 24),
+    }
+    assert found["image"].kernel == (3, 5)
+    assert all(type(number) is int for pair in widths.values() for number in pair)
 
 
 def test_a_model_whose_getter_of_embeddings_raises_has_none() -> None:
