@@ -115,7 +115,7 @@ def test_the_guess_moves_the_model_too():
 
 
 def test_the_precision_is_the_cards_own_until_one_is_chosen():
-    """No note where nobody chose bfloat16; the figures are those of `fit`, which takes the card's half precision too."""
+    """No note where nobody chose bfloat16 on a card that has none."""
     notes = {}
     for query in ({}, {"dtype": "bfloat16"}):
         test = opened(gpu="T4", model="meta-llama/Llama-3.2-1B", **query)

@@ -19,6 +19,7 @@ from peftcalc.models.catalogue import catalogue_ids
 
 EXAMPLES = 50
 TRANSFORMERS = [name for name in catalogue_ids() if "mamba" not in name.lower()]
+KINDS = st.sampled_from((Full, LoRA, DoRA, QLoRA, QDoRA))
 PAIRS = {LoRA: DoRA, QLoRA: QDoRA}
 SMALL = st.sampled_from((1, 2, 3, 8, 32))
 TOKENS = st.sampled_from((1, 64, 1000, 1024, 1025, 4096, 9000))
@@ -42,9 +43,7 @@ def estimate(name: str, method: Method, batch: int, sequence: int, options: dict
 
 
 @many
-@given(
-    name=NAMES, kind=st.sampled_from((Full, LoRA, DoRA, QLoRA, QDoRA)), batch=SMALL, sequence=TOKENS, options=OPTIONS
-)
+@given(name=NAMES, kind=KINDS, batch=SMALL, sequence=TOKENS, options=OPTIONS)
 def test_parts_add_up_and_more_tokens_never_need_less(name, kind, batch, sequence, options):
     method = kind()
     one = estimate(name, method, batch, sequence, options)
@@ -67,7 +66,7 @@ def test_a_higher_rank_and_a_magnitude_never_need_less(name, kind, rank, batch, 
 @many
 @given(
     name=NAMES,
-    kind=st.sampled_from((Full, LoRA, DoRA, QLoRA, QDoRA)),
+    kind=KINDS,
     gpus=st.sampled_from((2, 3, 4, 7, 8)),
     sharding=st.sampled_from(list(CHOICES["sharding"])),
     sequence=TOKENS,
@@ -83,7 +82,7 @@ def test_from_two_gpus_on_more_never_need_more(name, kind, gpus, sharding, seque
 
 
 @many
-@given(name=NAMES, kind=st.sampled_from((Full, LoRA, DoRA, QLoRA, QDoRA)), card=st.sampled_from(all_gpus()),
+@given(name=NAMES, kind=KINDS, card=st.sampled_from(all_gpus()),
        batch=SMALL, sequence=TOKENS, options=OPTIONS)  # fmt: skip
 def test_nothing_fits_that_is_larger_than_the_card(name, kind, card, batch, sequence, options):
     try:

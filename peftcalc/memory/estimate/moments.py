@@ -99,7 +99,7 @@ def moments_of(known: Study, options: MemoryOptions) -> Moments:
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    found = [sharded(moment, options) for moment in _moments(standing, setting)]
+    found = [sharded(moment, options) for moment in _moments(standing, known.setup(known.heard(options)), options)]
     return Moments(tuple(found[:-2]), tuple(found[-2:]), setting, beside(standing.gathered, options))
 
 
@@ -154,7 +154,7 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     )
 
 
-def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
+def _moments(standing: _Standing, setting: StepSetup, of_head: MemoryOptions) -> list[Moment]:
     """The moments among which the peak is, each with its terms; and last the two of parts that share no block.
 
     A block that held logits is seldom of the size that attention asks for next: the last two have all that comes and
@@ -167,8 +167,8 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     layers = saved_in_layers(setting)
     mask = _mask(setting)
     saved = [*_kept(layers, setting), *before_head(setting), mask]
-    forward, backward = head_moments(body, precision, options, not setting.method.has_adapter)
-    held = held_logits(body, precision, options)
+    forward, backward = head_moments(body, precision, of_head, not setting.method.has_adapter)
+    held = held_logits(body, precision, of_head)
     open_after = [cached] if options.autocast_scope == "step" else []
     ways = _ways(standing, setting)
     work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
