@@ -33,6 +33,8 @@ ADDED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("fitcheck-llm", '"attention": "sdpa"', {"kernel": "efficient"}),
     # transformers 4.48: experts with linear layers of their own, and its loss; Granite's own loss copies less
     ("refs/a100_80gb.csv", '"loss": "standard"', {"loss": "shifted", "experts": "4bit"}),
+    # QLoRA runs that leave the preparation to TRL, which casts the norms alone
+    ("refs/a100_80gb.csv", '"kbit_upcast": true', {"preparation": "trl_norms"}),
     # the loop of the runs keeps autocast open over the backward pass
     ("2603.22276", "", {"autocast_scope": "step"}),
 )

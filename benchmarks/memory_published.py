@@ -13,16 +13,18 @@ import statistics
 import sys
 
 from peftcalc.evidence.published import SETUPS, Measurement, published
-from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimate_memory
+from peftcalc.memory.records import MemoryTrace
 from peftcalc.memory.simulate.simulate import simulate_memory
 
 
-def predictions(row: Measurement, simulate: bool) -> dict[str, int]:
-    """Peaks of allocated bytes by way of prediction."""
-    peaks = {"estimate": estimate_memory(row.model, row.method, row.batch, row.sequence, **row.options).total}
+def predictions(row: Measurement, simulate: bool) -> dict[str, MemoryEstimate | MemoryTrace]:
+    """Answers by way of prediction."""
+    asked = (row.model, row.method, row.batch, row.sequence)
+    answers: dict[str, MemoryEstimate | MemoryTrace] = {"estimate": estimate_memory(*asked, **row.options)}
     if simulate:
-        peaks["simulation"] = simulate_memory(row.model, row.method, row.batch, row.sequence, **row.options).peak
-    return peaks
+        answers["simulation"] = simulate_memory(*asked, **row.options)
+    return answers
 
 
 def main() -> None:
@@ -36,15 +38,15 @@ def main() -> None:
         if arguments.setup and row.setup != arguments.setup:
             continue
         try:
-            peaks = predictions(row, not arguments.estimate_only)
+            answers = predictions(row, not arguments.estimate_only)
         except ValueError as error:
             print(f"left out: {row.id}: {error}", file=sys.stderr)
             continue
         shown = []
-        for way, peak in peaks.items():
-            error = row.error(peak)
+        for way, answer in answers.items():
+            error = row.error(answer)
             errors.setdefault((row.setup, way), []).append(error)
-            shown.append(f"{way} {row.predict(peak) / 1e9:6.2f} GB {error:+6.1%}")
+            shown.append(f"{way} {row.predict(answer) / 1e9:6.2f} GB {error:+6.1%}")
         print(f"{row.id:34} measured {row.measured_bytes / 1e9:6.2f} GB  {'  '.join(shown)}  {row.setup}", flush=True)
     print()
     for (setup, way), values in errors.items():

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from peftcalc.memory.allowances import context_allowance, reserved_allowance
+from peftcalc.memory.estimate.closed_form import MemoryEstimate
+from peftcalc.memory.needed import needed_by
+from peftcalc.memory.records import MemoryTrace
 from peftcalc.methods import Method, make_method
 
 TABLE = Path(__file__).parent / "data" / "published.csv"
@@ -49,18 +51,18 @@ class Measurement:
     source: str
     note: str
 
-    def predict(self, peak: int) -> int:
-        """The same quantity as was measured, from the peak of allocated bytes.
+    def predict(self, answer: MemoryEstimate | MemoryTrace) -> int:
+        """The same quantity as was measured, from what was estimated or simulated.
 
-        The allocator's expected reserve is added, and where the quantity is not named (it is then most likely what
-        nvidia-smi showed) the CUDA context's too.
+        What the allocator is expected to reserve is added, and where the quantity is not named (it is then most likely
+        what nvidia-smi showed) the CUDA context too (`peftcalc.memory.needed`).
         """
-        reserved = peak + reserved_allowance(peak).expected_bytes
-        return reserved + (context_allowance().expected_bytes if self.quantity == "not named" else 0)
+        needs = needed_by(answer)
+        return needs.shown_bytes if self.quantity == "not named" else needs.reserved_bytes
 
-    def error(self, peak: int) -> float:
+    def error(self, answer: MemoryEstimate | MemoryTrace) -> float:
         """Relative error of the prediction; 0 within the rounding of the printed figure."""
-        difference = self.predict(peak) - self.measured_bytes
+        difference = self.predict(answer) - self.measured_bytes
         return 0.0 if abs(difference) <= self.rounding_bytes / 2 else difference / self.measured_bytes
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ALLOCATED = "allocated"
 RESERVED = "reserved"
 RESERVE = "how much of its blocks the allocator shares was fitted to these reserves, each left out in turn 3 to 4 % off"
-CALIBRATED = "the allocator's expected reserve was set with these five runs of PEFT"
+CALIBRATED = "the share that is added for the allocator in serving was set with these five runs of PEFT"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _of_measured(row: Measured) -> EvidenceRow:
 
 
 def _of_published(row: Measurement) -> EvidenceRow:
-    peak = estimate_memory(row_model(row.model), row.method, row.batch, row.sequence, **row.options).total
+    answer = estimate_memory(row_model(row.model), row.method, row.batch, row.sequence, **row.options)
     used = CALIBRATED if row.id.startswith("peft-") else ""
     return EvidenceRow(
         **_about(row, row.method),
@@ -122,8 +122,8 @@ def _of_published(row: Measurement) -> EvidenceRow:
         gpus=1,
         quantity=RESERVED if row.quantity == "max_memory_reserved" else row.quantity,
         measured_bytes=row.measured_bytes,
-        estimated_bytes=row.predict(peak),
-        error_percent=100 * row.error(peak),
+        estimated_bytes=row.predict(answer),
+        error_percent=100 * row.error(answer),
         used_for_calibration=bool(used),
         used_for=used,
         note=row.note,

@@ -51,9 +51,7 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     Autocast has no effect in float32. `float32_masters` concerns full fine-tuning only. A 4-bit layer answers in the
     type of its input, so norms that answer in float32 make float32 hidden states: norms cast by `kbit_upcast` or TRL's
     older preparation, and under autocast every LayerNorm, since that is on autocast's float32 list. The products of
-    GPTQ and AWQ are torch's own, which autocast casts; peft leaves a GPTQ model as it is. Over a divided 4-bit base the
-    hidden states between layers are taken as float32: inferred from Llama-2-70B on two A100s (fms-acceleration), not
-    read.
+    GPTQ and AWQ are torch's own, which autocast casts; peft leaves a GPTQ model as it is.
 
     Args:
         method, options: the set-up.
@@ -65,11 +63,10 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     prepared = options.preparation if method.quantized else "peft"
     upcast = method.quantized and options.kbit_upcast and prepared == "peft" and options.base_format != "gptq"
     float_norms = upcast or prepared == "trl_norms"
-    divided = options.gpus > 1 and options.sharding == "zero3"
     follows = method.quantized and not (autocast and options.base_format in ("gptq", "awq"))
     answers_in_float32 = follows and (float_norms or (autocast and layer_norms))
     weight = 4 if masters or upcast else dtype
-    stream = 4 if answers_in_float32 or float_norms or (divided and method.quantized) else weight
+    stream = 4 if answers_in_float32 or float_norms else weight
     product = 4 if answers_in_float32 else dtype if autocast else weight
     adapter = 4 if options.adapters_float32 and prepared == "peft" else dtype
     return Precision(

@@ -112,3 +112,13 @@ def test_the_guess_moves_the_model_too():
     assert not test.exception
     assert test.selectbox(key="model").value == LLAMA
     assert test.toggle(key="checkpointing").value is False
+
+
+def test_the_precision_is_the_cards_own_until_one_is_chosen():
+    """No note where nobody chose bfloat16 on a card that has none."""
+    notes = {}
+    for query in ({}, {"dtype": "bfloat16"}):
+        test = opened(gpu="T4", model="meta-llama/Llama-3.2-1B", **query)
+        notes[query.get("dtype", "")] = [text.value for text in (*test.caption, *test.info, *test.warning)]
+    assert not any("choose float16" in text for text in notes[""])
+    assert any("choose float16" in text for text in notes["bfloat16"])

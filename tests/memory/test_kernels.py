@@ -152,14 +152,19 @@ MEASURED = [
     ("mistralai/Mixtral-8x7B-v0.1", QLoRA(rank=16, dropout=0.1, targets=QKVO), 8, 4096,
      FMS | {"experts": "4bit", "loss": "shifted"}, 48_770_183_680, 0.02),
     ("mistralai/Mistral-7B-v0.1", LoRA(rank=16, dropout=0.1, targets=QKVO), 8, 4096,
-     FMS | {"autocast": False, "loss": "shifted"}, 38_742_912_512, 0.01),
+     FMS | {"autocast": False, "loss": "shifted"}, 38_742_912_512, 0.001),
     # autocast open over the backward pass; arXiv:2603.22276
     ("Qwen/Qwen3-8B", DoRA(rank=384), 1, 4096, DORA, 31_820_219_936, 0.005),
     # two GPUs; the update of full fine-tuning is 5 · 2 · N / 2 bytes (issue 17: 33.74 GiB)
     ("mistralai/Mistral-7B-v0.1", Full(), 1, 4096, FMS | {"gpus": 2, "sharding": "zero3", "autocast": False},
      33.74 * 2**30, 0.002),
+    # inputs and gradients that FSDP's hooks hold, one layer and the root unit gathered, scales whole
     ("meta-llama/Llama-2-70b-hf", QLoRA(rank=16, dropout=0.1, targets=QKVO), 2, 4096,
-     FMS | {"gpus": 2, "sharding": "zero3"}, 46_685_287_936, 0.03),
+     FMS | {"gpus": 2, "sharding": "zero3"}, 46_685_287_936, 0.001),
+    ("mistralai/Mistral-7B-v0.1", QLoRA(rank=16, dropout=0.1, targets=QKVO), 2, 4096,
+     FMS | {"gpus": 2, "sharding": "zero3"}, 8.78 * 2**30, 0.001),
+    ("mistralai/Mistral-7B-v0.1", LoRA(rank=16, dropout=0.1, targets=QKVO), 4, 4096,
+     FMS | {"gpus": 2, "sharding": "zero3", "autocast": False}, 21_959_827_968, 0.001),
 ]
 # fmt: on
 
@@ -226,3 +231,52 @@ def test_one_of_several_gpus_gathers_the_root_unit_and_nothing_in_the_update():
     root = {term.name: term.bytes for term in loss.terms}["embeddings, last norm and head, gathered"]
     assert root == 2 * (2 * 512 * 256 + 256)
     assert two.total >= four.total
+
+
+def test_what_is_gathered_when_and_what_hooks_hold():
+    """No layer under the loss, one when its backward pass begins and at the first layer, two at the last."""
+    options = {**PLAIN, "sharding": "zero3", "checkpointing": True}
+    method = LoRA(rank=4)
+    one, two = (dict(estimate_memory(TINY, method, 1, 1024, gpus=gpus, **options).moments) for gpus in (1, 2))
+    parts = estimate_memory(TINY, method, 1, 1024, checkpointing=True, **PLAIN)
+    standing = (parts.base_weights + parts.adapters + parts.optimizer_states) / 2
+    layer = 2 * (2 * 256 * 256 + 2 * 64 * 256 + 3 * 256 * 512 + 2 * 256)
+    root = 2 * (2 * 512 * 256 + 256)
+    grown = {name: two[name] - one[name] + standing - root for name in one}
+    assert grown["loss, forward"] == pytest.approx(0, abs=4)
+    assert grown["loss"] == pytest.approx(layer, abs=4)
+    assert grown["last layer"] == pytest.approx(2 * layer, abs=4)
+    hooks = 2 * 3 * 1024 * 256 * 2  # input and gradient of three of four layers
+    gradients = 3 / 4 * parts.adapters / 2  # as large as what is trained
+    assert grown["first layer"] == pytest.approx(layer + hooks - gradients, abs=4)
+    full = estimate_memory(TINY, Full(), 1, 1024, gpus=2, **options)
+    assert not any("hooks" in term.name for term in full.terms)
+
+
+def test_scales_of_a_divided_base_lie_whole_on_every_gpu():
+    whole, divided = (
+        estimate_memory(TINY, QLoRA(rank=4), 1, 8, kbit_upcast=False, **PLAIN, **options)
+        for options in ({}, {"gpus": 4, "sharding": "zero3"})
+    )
+    assert divided.quantization_constants == whole.quantization_constants
+    assert divided.base_weights == pytest.approx(whole.base_weights / 4, abs=4)
+
+
+def test_several_gpus_need_nccls_buffers_and_two_units_more():
+    one, ddp, two = (
+        estimate_memory(TINY, LoRA(rank=4), 1, 256, **PLAIN, **options)
+        for options in ({}, {"gpus": 2}, {"gpus": 2, "sharding": "zero3"})
+    )
+    assert ddp.unshared_bytes - one.unshared_bytes == ddp.apart_bytes - one.apart_bytes == 2**30
+    layer = 2 * (2 * 256 * 256 + 2 * 64 * 256 + 3 * 256 * 512 + 2 * 256)
+    assert two.unshared_bytes >= 2**30 + 2 * layer
+
+
+def test_a_model_holds_its_last_hidden_states_under_the_loss():
+    """Beside logits, their copy and log-probabilities; a head that is trained keeps them anyway."""
+    held = [
+        dict(estimate_memory(TINY, LoRA(rank=4), 1, tokens, checkpointing=True, **PLAIN).moments)["loss, forward"]
+        for tokens in (1024, 2048)
+    ]
+    inputs, norm, hidden = 4 * 2 * 256, 4 * 256, 2 * 256
+    assert held[1] - held[0] == 1024 * (inputs + norm + hidden + 10 * 512)

@@ -23,7 +23,7 @@ MLP_HIDDEN = "MLP hidden"
 OTHER = "other"
 
 _READS = (
-    (HEADS, r"(o_proj|out_proj|out_lin|Attention\.o|self_attention\.dense|attention\.dense|output_proj)$"),
+    (HEADS, r"(o_proj|out_proj|out_lin|\w*Attention\.o|self_attention\.dense|attention\.dense|output_proj)$"),
     (HEADS, r"(attn\.c_proj|attention\.output\.dense)$"),
     (ATTENTION_INPUT, r"(q|k|v|query|key|value|qkv)(_proj|_lin)?$"),
     (ATTENTION_INPUT, r"(query_key_value|Wqkv|c_attn|q_a_proj|kv_a_proj_with_mqa)$"),

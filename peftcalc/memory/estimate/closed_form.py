@@ -43,7 +43,7 @@ class MemoryEstimate(MemoryBreakdown):
     notes: tuple[str, ...] = ()
     """What a reader must know: where the formulas are less certain, a sequence beyond the model's context."""
     unshared_bytes: int = 0
-    """Bytes of blocks that one part of the step leaves and no other is expected to use."""
+    """Bytes of blocks that one part of the step leaves and no other is expected to use; NCCL's on several GPUs too."""
     apart_bytes: int = 0
     """Bytes if the parts that come and go within the step shared no block; at least the peak."""
     upcast_bytes: int = 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.anatomy import Anatomy
-from peftcalc.memory.estimate.terms import LIGER, LIGER_CHUNK, LOSS, Term
+from peftcalc.memory.estimate.step_setup import StepSetup
+from peftcalc.memory.estimate.terms import AUTOGRAD, FORWARD, LIGER, LIGER_CHUNK, LOSS, Term
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 
@@ -56,6 +58,34 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
     formula = f"{each} · {count} · V + a·h·T"
     term = _term("log-probabilities and their gradients", formula, each * words * positions + gradients, LIGER)
     return term, Head(term, "forward")
+
+
+def before_head(setting: StepSetup) -> list[Term]:
+    """The last norm's input, what a trained head keeps of its own, and the head's weight where autocast casts it."""
+    body, precision, tokens = setting.body, setting.precision, setting.options.tokens
+    if not body.vocabulary:
+        return []
+    fused = any(is_layer_norm(group) for group in body.norms)
+    size = (4 if not fused or precision.autocast else precision.stream) * body.width
+    size += precision.stream * body.width * (1 if fused else 2) if not setting.method.has_adapter else 0
+    terms = [Term("saved_activations", "the last norm and the head's input", "T · 4·h", size * tokens, AUTOGRAD)]
+    if precision.autocast and precision.weight == 4:
+        cast = precision.dtype * body.vocabulary * body.width
+        terms.append(Term("saved_activations", "the head's weight, cast by autocast", "e · V·h", cast, AUTOGRAD))
+    return terms
+
+
+def last_hidden(setting: StepSetup) -> list[Term]:
+    """The last hidden states, which the model's forward function holds until it returns; a trained head keeps them."""
+    if not (setting.body.vocabulary and setting.method.has_adapter):
+        return []
+    size = setting.precision.stream * setting.body.width * setting.options.tokens
+    return [Term("temporary_buffers", "the last hidden states, in the model's hands", "a·h·T", size, FORWARD)]
+
+
+def hidden_gradient(setting: StepSetup) -> Term:
+    size = setting.precision.stream * setting.body.width * setting.options.tokens
+    return Term("temporary_buffers", "gradient of the last hidden states", "a·h·T", size, AUTOGRAD)
 
 
 def loss_block(body: Anatomy, options: MemoryOptions) -> int:

@@ -114,7 +114,7 @@ def shard(size: int, part: str, options: MemoryOptions) -> int:
     >>> shard(100, "optimizer_states", MemoryOptions(gpus=4, sharding="zero1"))
     25
     """
-    stages = {"optimizer_states": 1, "gradients": 2, "base_weights": 3, "quantization_constants": 3, "adapters": 3}
+    stages = {"optimizer_states": 1, "gradients": 2, "base_weights": 3, "adapters": 3}
     stage = 0 if options.sharding == "ddp" else _SHARDED_FROM[options.sharding]
     divided = options.gpus > 1 and part in stages and stage >= stages[part]
     return -(-size // options.gpus) if divided else size

@@ -7,11 +7,27 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.memory.allowances import unshared_bytes
-from peftcalc.memory.estimate.activations import cached_copies, is_layer_norm, saved_in_layers
-from peftcalc.memory.estimate.head import head_moments, held_logits, loss_block
+from peftcalc.memory.estimate.activations import cached_copies, saved_in_layers
+from peftcalc.memory.estimate.head import (
+    before_head,
+    head_moments,
+    held_logits,
+    hidden_gradient,
+    last_hidden,
+    loss_block,
+)
 from peftcalc.memory.estimate.model_state import adapter_term, gradient_term, weight_terms
 from peftcalc.memory.estimate.optimizers import one_update, optimizer_term, trained_tensors, update_term
-from peftcalc.memory.estimate.sharding import Moment, gathered, sharded, sharded_buffer, whole_gradients
+from peftcalc.memory.estimate.sharding import (
+    Gathered,
+    Moment,
+    beside,
+    gathered,
+    held_by_hooks,
+    sharded,
+    sharded_buffer,
+    whole_gradients,
+)
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
 from peftcalc.memory.estimate.study import Study
@@ -61,17 +77,21 @@ class Moments:
     """As many bytes as blocks can take: saved activations, logits and temporary buffers, each at its own highest."""
     setting: StepSetup
     """What they were computed from."""
+    beside: int = 0
+    """Bytes of what several GPUs need to work together (`sharding.beside`)."""
 
     def sizes(self) -> list[Any]:
-        """The bytes of all; batch or sequence may be a `Size`."""
-        return [moment.total for moment in (*self.real, *self.apart)]
+        """The bytes of all, and of what blocks take at most; batch or sequence may be a `Size`."""
+        sizes = [moment.total for moment in (*self.real, *self.apart)]
+        return [*sizes, *(size + self.beside for size in sizes)] if self.beside else sizes
 
     def held(self) -> Held:
         """How blocks hold the step."""
         peak, most = max(moment.total for moment in self.real), max(self.sizes())
         written_out = not {"eager", "math"}.isdisjoint(self.setting.kernels)
         logits = loss_block(self.setting.body, self.setting.options)
-        return Held(peak, most, unshared_bytes(peak, most, logits, written_out))
+        unshared = unshared_bytes(peak, most - self.beside, logits, written_out)
+        return Held(peak, most, unshared + self.beside)
 
 
 def moments_of(known: Study, options: MemoryOptions) -> Moments:
@@ -79,8 +99,8 @@ def moments_of(known: Study, options: MemoryOptions) -> Moments:
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    found = [sharded(moment, options) for moment in _moments(standing, setting)]
-    return Moments(tuple(found[:-2]), tuple(found[-2:]), setting)
+    found = [sharded(moment, options) for moment in _moments(standing, known.setup(known.heard(options)), options)]
+    return Moments(tuple(found[:-2]), tuple(found[-2:]), setting, beside(standing.gathered, options))
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,7 @@ class _Standing:
 
     resting: tuple[Term, ...]
     """Weights, adapters, optimizer states, workspaces."""
-    gathered: tuple[Term, ...]
+    gathered: Gathered
     gradients: Term
     whole_gradients: tuple[Term, ...]
     head_gradient: tuple[Term, ...]
@@ -119,7 +139,7 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     tied = tied_gradient(setting, model)
     return _Standing(
         resting=(*weights, optimizer_term(counted, method, precision, options, tensors), own),
-        gathered=tuple(gathered(model, setting)),
+        gathered=gathered(model, setting),
         gradients=gradients,
         whole_gradients=tuple(whole_gradients(model, setting)),
         head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
@@ -134,7 +154,7 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     )
 
 
-def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
+def _moments(standing: _Standing, setting: StepSetup, of_head: MemoryOptions) -> list[Moment]:
     """The moments among which the peak is, each with its terms; and last the two of parts that share no block.
 
     A block that held logits is seldom of the size that attention asks for next: the last two have all that comes and
@@ -142,13 +162,13 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     """
     options, body, precision = setting.options, setting.body, setting.precision
     resting, gradients, cached = standing.resting, standing.gradients, standing.cached
-    state = (*resting, *standing.gathered)
+    before, fetched, state = ((*resting, *standing.gathered.with_layers(layers)) for layers in (0, 1, 2))
     earlier = (gradients,) if options.accumulation > 1 else ()
     layers = saved_in_layers(setting)
     mask = _mask(setting)
-    saved = [*_kept(layers, setting), *_final(setting), mask]
-    forward, backward = head_moments(body, precision, options, not setting.method.has_adapter)
-    held = held_logits(body, precision, options)
+    saved = [*_kept(layers, setting), *before_head(setting), mask]
+    forward, backward = head_moments(body, precision, of_head, not setting.method.has_adapter)
+    held = held_logits(body, precision, of_head)
     open_after = [cached] if options.autocast_scope == "step" else []
     ways = _ways(standing, setting)
     work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
@@ -156,7 +176,7 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
     again = one if options.checkpointing else []
     head_gradient = () if earlier else standing.head_gradient
     nearly_all = earlier or standing.nearly_all
-    layer = [*standing.whole_gradients, held]
+    layer, behind = [*standing.whole_gradients, held], held_by_hooks(setting)
     if not options.gradients_stay:
         head_gradient = standing.head_gradient if standing.tied.bytes else ()
         nearly_all = head_gradient
@@ -166,28 +186,23 @@ def _moments(standing: _Standing, setting: StepSetup) -> list[Moment]:
         Moment("update", "optimizer", (*resting, gradients, standing.root, held)),
     ]
     if not options.gradients_stay:
-        at_once = [] if standing.tied.bytes else [*saved, _hidden_gradient(setting), *standing.outside]
+        at_once = [] if standing.tied.bytes else [*saved, hidden_gradient(setting), *standing.outside]
         ends = [
             Moment("update of the head", "backward", (*state, *at_once, held)),
             Moment("update of a layer's weight", "backward", (*last, *standing.of_a_layer)),
             Moment("end of the backward pass", "backward", (*resting, *standing.outside, standing.tied, held)),
         ]
-    apart = (*state, *earlier, *saved, *again, *open_after, *standing.whole_gradients, *work)
+    apart = (*state, *earlier, *(behind or saved), *again, *open_after, *standing.whole_gradients, *work)
     return [
-        Moment("loss, forward", "forward", (*state, *earlier, *saved, forward, cached)),
-        Moment("loss", backward.phase, (*state, *earlier, *saved, backward.term, held, *open_after)),
+        Moment("loss, forward", "forward", (*before, *earlier, *saved, *last_hidden(setting), forward, cached)),
+        Moment("loss", backward.phase, (*fetched, *earlier, *saved, backward.term, held, *open_after)),
         Moment("last layer, again", "backward", (*last, *ways[-1], *open_after)),
         Moment("last layer", "backward", (*last, *work)),
-        Moment("first layer", "backward", (*state, *nearly_all, *one, *work, mask, *layer)),
+        Moment("first layer", "backward", (*fetched, *nearly_all, *behind, *one, *work, mask, *layer)),
         *ends,
         Moment("forward logits apart", "forward", (*apart, forward)),
         Moment("backward logits apart", "backward", (*apart, backward.term, held)),
     ]
-
-
-def _hidden_gradient(setting: StepSetup) -> Term:
-    size = setting.precision.stream * setting.body.width * setting.options.tokens
-    return Term("temporary_buffers", "gradient of the last hidden states", "a·h·T", size, AUTOGRAD)
 
 
 def _ways(standing: _Standing, setting: StepSetup) -> list[list[Term]]:
@@ -254,21 +269,6 @@ def _at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
         )
         for s in layers
     ]
-
-
-def _final(setting: StepSetup) -> list[Term]:
-    """The last norm's input, what a trained head keeps of its own, and the head's weight where autocast casts it."""
-    body, precision, tokens = setting.body, setting.precision, setting.options.tokens
-    if not body.vocabulary:
-        return []
-    fused = any(is_layer_norm(group) for group in body.norms)
-    size = (4 if not fused or precision.autocast else precision.stream) * body.width
-    size += precision.stream * body.width * (1 if fused else 2) if not setting.method.has_adapter else 0
-    terms = [Term("saved_activations", "the last norm and the head's input", "T · 4·h", size * tokens, AUTOGRAD)]
-    if precision.autocast and precision.weight == 4:
-        cast = precision.dtype * body.vocabulary * body.width
-        terms.append(Term("saved_activations", "the head's weight, cast by autocast", "e · V·h", cast, AUTOGRAD))
-    return terms
 
 
 def _mask(setting: StepSetup) -> Term:

@@ -61,8 +61,8 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
     if positions := model.config.get("max_source_positions"):
         yield (
-            f"the encoder hears {positions:,} positions, whatever the sequence; here it is taken to hear as many as "
-            "the decoder reads: simulate_memory knows both"
+            f"the encoder hears {positions:,} positions, whatever the sequence; layers are counted at the mean of both "
+            "stacks: simulate_memory knows each"
         )
     elif model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
         yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"

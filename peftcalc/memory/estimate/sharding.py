@@ -1,9 +1,10 @@
 """What one of several GPUs holds: its share of what is divided, and the units that are gathered while they work.
 
-Under ZeRO stage 3 and FSDP a layer is a unit, gathered for its own work while the next is fetched; what lies outside
-the layers (embeddings, last norm, head) is the root unit, gathered from the first use to the end of the backward pass.
-In the update nothing is gathered, and the optimizer's buffers are as divided as its states. (ZeRO paper,
-arXiv:1910.02054, section 5; PyTorch FSDP paper, arXiv:2304.11277, sections 3.2 and 4.)
+Under ZeRO stage 3 and FSDP a layer is a unit, gathered for its own work; in the backward pass the next is fetched
+meanwhile, from the loss on. What lies outside the layers (embeddings, last norm, head) is the root unit, gathered from
+the first use to the end of the backward pass. In the update nothing is gathered, and the optimizer's buffers are as
+divided as its states. (ZeRO paper, arXiv:1910.02054, section 5; PyTorch FSDP paper, arXiv:2304.11277, sections 3.2, 4.)
+Scales of a quantized base are no parameters and lie whole on every GPU (bitsandbytes, `QuantState`).
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.model_state import shard
 from peftcalc.memory.estimate.sizes import total_of
 from peftcalc.memory.estimate.step_setup import StepSetup
-from peftcalc.memory.estimate.terms import ZERO, Term
+from peftcalc.memory.estimate.terms import FSDP_HOOKS, ZERO, Term
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.units import GIB
 
-_FOUR_BITS = 0.516
-"""Bytes of a weight in bitsandbytes' 4 bits with its doubly quantized scales."""
+_FOUR_BITS = 0.5
+"""Bytes of a weight in bitsandbytes' 4 bits; its scales are not divided, and so not gathered."""
 
-_CONSTANTS = 0.06
-"""What scales and zero points add to the codes of other formats, at most."""
+
+COLLECTIVES = GIB
+"""Buffers and channels of NCCL, and its part of the CUDA context."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +60,54 @@ def sharded_buffer(buffer: Term, options: MemoryOptions) -> Term:
     return Term(buffer.part, buffer.name, formula, divided, buffer.source)
 
 
-def gathered(model: ModelShapes, setting: StepSetup) -> list[Term]:
-    """With divided weights: two layers, the one at work and the next, and the root unit throughout."""
+@dataclass(frozen=True)
+class Gathered:
+    """Whole weights on a GPU that has a share of them otherwise: the root unit throughout, and a few layers."""
+
+    root: tuple[Term, ...] = ()
+    layer_bytes: float = 0.0
+
+    def with_layers(self, count: int) -> tuple[Term, ...]:
+        """The root unit, and this many layers."""
+        size, name = round(count * self.layer_bytes), "weights of the layer at work and the next, gathered"
+        return (*self.root, Term("temporary_buffers", name, f"{count} · e · N/L", size, ZERO)) if size else self.root
+
+
+def gathered(model: ModelShapes, setting: StepSetup) -> Gathered:
+    """What is gathered where weights are divided."""
     if not _divides(setting, "zero3"):
-        return []
+        return Gathered()
     inside, outside = _units(model, setting)
     stored = FORMATS.get(setting.options.base_format)
     each = setting.precision.weight
     if setting.method.quantized:
-        each = stored.bits / 8 * (1 + _CONSTANTS) if stored else _FOUR_BITS
-    root = round(setting.precision.weight * outside)
-    return [
-        Term("temporary_buffers", "weights of two layers, gathered", "2 · e · N/L", round(2 * inside * each), ZERO),
-        Term("temporary_buffers", "embeddings, last norm and head, gathered", "e · N_root", root, ZERO),
-    ]
+        each = stored.bits / 8 if stored else _FOUR_BITS
+    name, size = "embeddings, last norm and head, gathered", round(setting.precision.weight * outside)
+    return Gathered((Term("temporary_buffers", name, "e · N_root", size, ZERO),), inside * each)
+
+
+def beside(units: Gathered, options: MemoryOptions) -> int:
+    """Bytes on a card of several that no tensor of the step accounts for: buffers of NCCL, and units fetched ahead.
+
+    FSDP gathers on a stream of its own, whose blocks no other uses, and lets two gathers run ahead
+    (`limit_all_gathers`). What NCCL holds for two A100s was read from three measured rows; it is a judgement elsewhere.
+    """
+    return (COLLECTIVES + round(2 * units.layer_bytes)) if options.gpus > 1 else 0
+
+
+def held_by_hooks(setting: StepSetup) -> tuple[Term, ...]:
+    """Input and gradient of every layer that was computed again, until the backward pass is over.
+
+    FSDP divides the frozen weights of a layer again when the gradients of its inputs are there, for which it has a hook
+    on them. The hook holds the input's node of autograd, the node the input, and the input its gradient; the hooks go
+    when the backward pass ends. Found in torch's code with three measured rows in sight (two A100s).
+    """
+    options = setting.options
+    if not (_divides(setting, "zero3") and setting.method.has_adapter and options.checkpointing):
+        return ()
+    size = 2 * setting.precision.stream * setting.body.width * options.tokens * (setting.body.layers - 1)
+    name = "inputs of the layers behind and their gradients, which hooks of FSDP hold"
+    return (Term("saved_activations", name, "2 · (L−1) · T · a·h", size, FSDP_HOOKS),)
 
 
 def whole_gradients(model: ModelShapes, setting: StepSetup) -> list[Term]:

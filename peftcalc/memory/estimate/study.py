@@ -34,6 +34,18 @@ class Study:
             self.body, self.method, self.counted.parts, precision_of(self.method, options, self._fused_norms), options
         )
 
+    def heard(self, options: MemoryOptions) -> MemoryOptions:
+        """The options with the positions that a layer sees on the average.
+
+        Whisper's encoder hears its own number of them, whatever the sequence, which is that of the decoder alone.
+        """
+        config = self.model.config
+        if not (positions := config.get("max_source_positions")):
+            return options
+        above, below = (config[f"{stack}_layers"] for stack in ("encoder", "decoder"))
+        mean = round((above * positions + below * options.sequence) / (above + below))
+        return options.resized(options.batch, mean)
+
     @cached_property
     def _fused_norms(self) -> bool:
         return any(is_layer_norm(group) for group in self.body.norms)

@@ -11,6 +11,8 @@ from peftcalc.ui.drawer import Drawer
 CHUNKS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 ACCUMULATION = (1, 2, 4, 8, 16)
+OWN = "auto"
+OF_THE_CARD = "The card's own half precision: bfloat16 where it has it, float16 otherwise."
 WORDS = {
     "dtype": "Precision of the weights",
     "attention": "Attention",
@@ -41,7 +43,7 @@ def checkpointing_control() -> bool:
 
 
 def other_controls(drawer: Drawer) -> dict[str, Any]:
-    """All other options of `MemoryOptions` but batch, sequence and card."""
+    """All other options of `MemoryOptions` but batch, sequence and card; no `dtype` means each card's own."""
     default = MemoryOptions()
     chosen: dict[str, Any] = {}
     if drawer.open:
@@ -49,8 +51,11 @@ def other_controls(drawer: Drawer) -> dict[str, Any]:
     for name, values in CHOICES.items():
         if name == "kernels":  # stands beside hours and money
             continue
-        sentences = "\n\n".join(f"**{value}**: {sentence}" for value, sentence in values.items())
-        chosen[name] = drawer.menu(WORDS[name], list(values), name, getattr(default, name), help=sentences)
+        known, first = (values, getattr(default, name)) if name != "dtype" else ({OWN: OF_THE_CARD, **values}, OWN)
+        sentences = "\n\n".join(f"**{value}**: {sentence}" for value, sentence in known.items())
+        chosen[name] = drawer.menu(WORDS[name], list(known), name, first, help=sentences)
+    if chosen["dtype"] == OWN:
+        del chosen["dtype"]
     chosen["gpus"] = drawer.slider("GPUs", GPUS, "gpus", default.gpus)
     chosen["accumulation"] = drawer.slider("Batches before an update", ACCUMULATION, "accumulation", 1)
     chosen["chunk_size"] = drawer.slider("Positions in a chunk of the loss", CHUNKS, "chunk_size", default.chunk_size)

@@ -58,8 +58,9 @@ def _terms(chosen: Fit) -> None:
 
 
 def _parameters(setup: Setup, name: str) -> dict[str, Any]:
-    """What a worker is asked to simulate."""
-    sizes = {"rank": setup.rank, "batch": setup.batch, "sequence": setup.sequence, "options": setup.options}
+    """What a worker is asked to simulate: the step on the chosen card."""
+    options = {**setup.options, "card": setup.card.name}
+    sizes = {"rank": setup.rank, "batch": setup.batch, "sequence": setup.sequence, "options": options}
     return {**sizes, "model": _model_key(setup.shapes), "method": name}
 
 
