@@ -13,7 +13,7 @@ from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race import Race
-from peftcalc.lab.runs.kept_race import keepable, race_link, race_results
+from peftcalc.lab.runs.kept_race import KeepableRace, keepable, race_link, race_results
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.ui.classroom import follow, here
 from peftcalc.ui.classroom.lessons import LESSONS
@@ -160,7 +160,7 @@ def test_the_keeper_keeps_a_race_while_it_goes_on_and_tells_the_board_at_its_end
     race, records = told("magnitude-rank-1")
     job, heard = Job("ada", "finetune", [{}]), []
     keeper = Keeper(history)
-    run = keeper.watch(job, race, "elm-42", lambda run, results: heard.extend(results))
+    run = keeper.watch(job, KeepableRace(race), "elm-42", lambda run, results: heard.extend(results))
     job.state = "running"
     job.records += records[:50]
     for _ in range(8):
@@ -189,7 +189,7 @@ def test_what_a_visitor_pasted_is_never_kept(history: History):
     ]
     job.state = "done"
     keeper = Keeper(history)
-    keeper.watch(job, race)
+    keeper.watch(job, KeepableRace(race))
     keeper.look()
     keeper.close()
     assert b"secret" not in history.path.read_bytes()
@@ -204,7 +204,7 @@ def test_a_kept_race_is_shown_again_by_its_link(history: History, monkeypatch: p
 
     race, records = told("magnitude-rank-1")
     keeper, job = Keeper(history), Job("ada", "finetune", [{}])
-    run = keeper.watch(job, race)
+    run = keeper.watch(job, KeepableRace(race))
     job.records += records
     job.state = "done"
     keeper.look()
