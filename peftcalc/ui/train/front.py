@@ -42,7 +42,7 @@ def picture(results: SweepResults, view: str, cost: str, key: str) -> None:
         st.markdown("Every run so far has diverged: a lower learning rate would help.")
         return
     best, front = cells[0], results.pareto(cost)
-    counts = f"{len(results.runs)} runs, {len(cells)} settings"
+    counts = f"{len(results.runs)} runs, {len(cells)} setting{'s' if len(cells) > 1 else ''}"
     said = f"{task.title}: {counts}. Lowest: {_label(best)}, {best.validation}"
     if view == VIEWS[1]:
         chart, name, what = board_methods_chart(results, task.unit), "methods", "Loss by rank, a panel a method"

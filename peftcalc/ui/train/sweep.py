@@ -116,6 +116,9 @@ def _look(view: str, cost: str) -> None:
     if job is not None and job.alive:
         live.queue().touch(job)
         st.progress(job.progress, _standing(job, results))
+        if not results.runs:
+            results, said = _stored()
+            note(page.escape(f"meanwhile a {said}"))
     else:
         note(page.escape(said))
     if results.runs:
