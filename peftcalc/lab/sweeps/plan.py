@@ -163,6 +163,7 @@ class SweepTold:
         self.plan, self._settings = plan, plan.named()
         self._looks: dict[str, list[Mapping[str, Any]]] = {}
         self._ended: dict[str, FinishedRun] = {}
+        self._results: SweepResults | None = None
         self._read = 0
 
     def read(self, messages: Sequence[Mapping[str, Any]]) -> None:
@@ -173,12 +174,15 @@ class SweepTold:
             looks.append(message)
             if message.get("stopped") or message["step"] == self._settings[name].steps:
                 self._ended[name] = _finished(self._settings[name], looks)
+                self._results = None
         self._read = max(self._read, len(messages))
 
     @property
     def results(self) -> SweepResults:
-        """The runs that have ended."""
-        return SweepResults(tuple(self._ended.values()))
+        """The runs that have ended; the same object until one more has."""
+        if self._results is None:
+            self._results = SweepResults(tuple(self._ended.values()))
+        return self._results
 
 
 def _finished(settings: RunSettings, looks: Sequence[Mapping[str, Any]]) -> FinishedRun:

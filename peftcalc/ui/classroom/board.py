@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
@@ -39,7 +41,9 @@ def board() -> None:
 
 
 def _look(room: Room, view: str, cost: str) -> None:
-    tasks = _by_task(room, room.results_version)
+    if here.open_room() is not room:  # its day is over
+        st.rerun()
+    tasks = _boards.setdefault(room, Board()).by_task(room)
     if not tasks:
         st.markdown("#### The board is empty")
         st.markdown("Every run that somebody of this classroom finishes on **Train** appears here by itself.")
@@ -53,16 +57,38 @@ def _look(room: Room, view: str, cost: str) -> None:
     front.picture(tasks.get(task, tasks[names[0]]), view, cost, "board")
 
 
-@lru_cache(maxsize=4)
-def _by_task(room: Room, version: int) -> dict[str, SweepResults]:
-    """The results by task, that with the most runs first; read anew when there are more."""
-    del version
-    found: dict[str, list[FinishedRun]] = {}
-    for values in room.results:
-        run = _run(values)
-        if run is not None:
-            found.setdefault(run.settings.task, []).append(run)
-    return {name: SweepResults(tuple(found[name])) for name in sorted(found, key=lambda name: -len(found[name]))}
+class Board:
+    """The results of a classroom as runs: each is read once, whoever looks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = -1
+        self._read: list[dict[str, Any]] = []
+        self._runs: dict[str, list[FinishedRun]] = {}
+        self._tasks: dict[str, SweepResults] = {}
+
+    def by_task(self, room: Room) -> dict[str, SweepResults]:
+        """By task, that with the most runs first."""
+        with self._lock:
+            version = room.results_version
+            if version != self._version:
+                self._take(room.results)
+                self._version = version
+            return self._tasks
+
+    def _take(self, results: list[dict[str, Any]]) -> None:
+        if self._read and (not results or results[0] is not self._read[0]):  # it was cleared
+            self._read, self._runs = [], {}
+        for values in results[len(self._read) :]:
+            run = _run(values)
+            if run is not None:
+                self._runs.setdefault(run.settings.task, []).append(run)
+        self._read = results
+        names = sorted(self._runs, key=lambda name: -len(self._runs[name]))
+        self._tasks = {name: SweepResults(tuple(self._runs[name])) for name in names}
+
+
+_boards: WeakKeyDictionary[Room, Board] = WeakKeyDictionary()
 
 
 def _run(values: dict[str, Any]) -> FinishedRun | None:
