@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from peftcalc.jobs.job import Job, JobPart
-from peftcalc.jobs.worker_process import WorkerProcess
+from peftcalc.jobs.worker_process import Starter, WorkerProcess
 
 STARTS = 3
 """Workers that end before they are ready, in a row, until there is a pause before the next."""
@@ -43,16 +43,16 @@ class Crew:
 
     Args:
         count: how many.
-        command: how one is started.
+        start: how one is started.
         hear: called with what each of them says.
     """
 
-    def __init__(self, count: int, command: Sequence[str], hear: Hear) -> None:
-        self.command, self.hear = command, hear
+    def __init__(self, count: int, start: Starter, hear: Hear) -> None:
+        self.start, self.hear = start, hear
         self.hands: dict[int, Hand] = {}
         """By the number of the part."""
         self.count = count
-        self.workers = [WorkerProcess(hear, command) for _ in range(count)]
+        self.workers = [WorkerProcess(hear, start) for _ in range(count)]
         self.next_start: float | None = None
         """When a worker is started again (of `time.monotonic`); None when there is no pause."""
         self._failed_starts = self._pauses = 0
@@ -99,8 +99,8 @@ class Crew:
         """After a pause one worker is tried; the others follow when it is ready."""
         if self.next_start is not None and now >= self.next_start:
             self.next_start = None
-            self.workers.append(WorkerProcess(self.hear, self.command))
+            self.workers.append(WorkerProcess(self.hear, self.start))
 
     def _fill(self) -> None:
         while len(self.workers) < self.count:
-            self.workers.append(WorkerProcess(self.hear, self.command))
+            self.workers.append(WorkerProcess(self.hear, self.start))

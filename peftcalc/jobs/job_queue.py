@@ -20,14 +20,14 @@ from peftcalc.jobs.job import MAX_RECORDS, Job, JobPart, State
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.machine import worker_count
 from peftcalc.jobs.waiting_line import Standing, WaitingLine
-from peftcalc.jobs.worker_process import WorkerProcess
+from peftcalc.jobs.worker_process import Starter, WorkerProcess
 
 
 class JobQueue:
     """All jobs of all visitors.
 
     Args:
-        command: how a worker process is started; see `worker_process.worker_command`.
+        start: how a worker process is started: `forked.forked`, `worker_process.worker_command`.
         workers: how many worker processes; None for as many as the machine bears.
         limits: what one visitor may take.
 
@@ -35,7 +35,7 @@ class JobQueue:
         devices: names and titles of what can be trained on, once a worker has told: `(("cpu", "CPU"),)`.
     """
 
-    def __init__(self, command: Sequence[str], workers: int | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, start: Starter, workers: int | None = None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.devices: tuple[tuple[str, str], ...] = ()
         self._missing = ""
@@ -44,7 +44,7 @@ class JobQueue:
         self._alive: list[Job] = []
         self._closing = threading.Event()
         with self._lock:  # a worker that ends at once is heard when it is in the list
-            self._crew = Crew(workers or worker_count(), command, self._hear)
+            self._crew = Crew(workers or worker_count(), start, self._hear)
         threading.Thread(target=self._keep_house, daemon=True).start()
 
     # What a visitor asks for
@@ -166,8 +166,8 @@ class JobQueue:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the worker processes."""
-        return [worker.process.pid for worker in self._crew.workers]
+        """Of the worker processes that are ready."""
+        return [worker.number for worker in self._crew.workers if worker.ready]
 
     # Dealing out work; the lock is held
 
@@ -208,6 +208,7 @@ class JobQueue:
             self._dispatch()
 
     def _welcome(self, worker: WorkerProcess, hello: dict[str, Any]) -> None:
+        worker.number = hello.get("process", 0)
         self.devices = tuple((name, title) for name, title in hello.get("devices", ()))
         self._missing = hello.get("problem", "")
         if self._missing:

@@ -10,7 +10,7 @@ Both ways one JSON object a line. What a worker is told, `part` being a number:
 
 and what it answers:
 
-    {"hello": {"devices": [["cpu", "CPU"]]}}                                      once, when it is ready
+    {"hello": {"process": 4711, "devices": [["cpu", "CPU"]]}}                     once, when it is ready
     {"part": 7, "step": 3, "progress": 0.03, "records": [{…}, …]}                 at most ten times a second
     {"part": 7, "parked": 9}   {"part": 7, "ended": "done" | "stopped" | "failed", "message": "…"}
 
@@ -163,7 +163,7 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
         answers.write(_line(message) + "\n")
         answers.flush()
 
-    tell({"hello": prepare()})
+    tell({"hello": {"process": os.getpid(), **prepare()}})
     for _ in warm_up:
         if not inbox.empty():
             break
@@ -207,7 +207,7 @@ def _listen(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 def prepare(rooms: Iterable[Any] = ()) -> dict[str, Any]:
     """Load torch, for one thread, and what the rooms need for any of their work; let the app go first."""
-    os.nice(2)
+    os.nice(max(0, 2 - os.nice(0)))
     try:
         with explained("Training"):
             import torch
@@ -222,11 +222,23 @@ def prepare(rooms: Iterable[Any] = ()) -> dict[str, Any]:
     return {"devices": names}
 
 
+def warm_up(rooms: Iterable[Any]) -> Iterator[Any]:
+    """What the rooms go through so that their first work is not slower than the next."""
+    for room in rooms:
+        yield from getattr(room, "warm_up", tuple)()
+
+
+def serve_rooms(names: Iterable[str], warm: bool = True) -> None:
+    """Be a worker for the work that modules offer.
+
+    Args:
+        names: of the modules, each with its `KINDS`.
+        warm: the first work is still to be tried.
+    """
+    rooms = [importlib.import_module(name) for name in names]
+    kinds = {name: kind for room in rooms for name, kind in room.KINDS.items()}
+    serve(kinds, partial(prepare, rooms), warm_up(rooms) if warm else ())
+
+
 if __name__ == "__main__":
-    rooms = [importlib.import_module(room) for room in sys.argv[1:]]
-    offered = {name: kind for room in rooms for name, kind in room.KINDS.items()}
-    serve(
-        offered,
-        partial(prepare, rooms),
-        (step for room in rooms if hasattr(room, "warm_up") for step in room.warm_up()),
-    )
+    serve_rooms(sys.argv[1:])

@@ -9,15 +9,31 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any, Protocol
 
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "passive",
     "MALLOC_ARENA_MAX": "2",
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+
+class Process(Protocol):
+    """What is used of a process, as `subprocess.Popen` has it."""
+
+    @property
+    def stdin(self) -> IO[str] | None: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+Starter = Sequence[str] | Callable[[], Process]
+"""A command, or what starts the worker itself."""
 
 
 def worker_command(*rooms: str) -> tuple[str, ...]:
@@ -29,19 +45,25 @@ def worker_command(*rooms: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"{__package__}.worker", *rooms)
 
 
+def _fresh(command: Sequence[str]) -> Process:
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **ONE_THREAD},
+    )
+
+
 class WorkerProcess:
     """One worker. `hear` is called with each of its messages, and with None once when it is gone, from a thread."""
 
-    def __init__(self, hear: Callable[[WorkerProcess, dict[str, Any] | None], None], command: Sequence[str]) -> None:
+    def __init__(self, hear: Callable[[WorkerProcess, dict[str, Any] | None], None], start: Starter) -> None:
         self.ready = False
-        self.process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, **_ONE_THREAD},
-        )
+        self.number = 0
+        """Of the process, once it is ready."""
+        self.process = start() if callable(start) else _fresh(start)
         self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
         self._listener.start()
 

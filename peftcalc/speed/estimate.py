@@ -11,12 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from peftcalc.counting.count import count
 from peftcalc.memory.cards import Gpu, gpu
-from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.anatomy import Anatomy, anatomy
-from peftcalc.memory.estimate.step_setup import StepSetup
-from peftcalc.memory.precision import precision_of
+from peftcalc.memory.estimate.study import studied
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
@@ -86,9 +83,7 @@ def speed_setup(
     chosen, own = split_options({**options, "dtype": dtype, "card": found}, batch, sequence)
     body = _body(model)
     chosen = replace(chosen, sequence=body.pieces) if body.pieces else chosen
-    precision = precision_of(method, chosen, any(is_layer_norm(group) for group in body.norms))
-    step = StepSetup(body, method, count(model, method).parts, precision, chosen)
-    return SpeedSetup(step, model, machine(found, constants), **own)
+    return SpeedSetup(studied(model, method).setup(chosen), model, machine(found, constants), **own)
 
 
 def _body(model: ModelShapes) -> Anatomy:

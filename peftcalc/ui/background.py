@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from peftcalc.jobs.forked import forked
 from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.machine import worker_count
-from peftcalc.jobs.worker_process import worker_command
 from peftcalc.ui import live
 
 ROOMS_WITH_WORK = (
@@ -78,7 +78,7 @@ class Kept:
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
 def queue() -> JobQueue:
     """The pool of this server; its workers start with the first thing that is asked of it."""
-    return JobQueue(worker_command(*ROOMS_WITH_WORK), min(WORKERS, worker_count()), LIMITS)
+    return JobQueue(forked(*ROOMS_WITH_WORK), min(WORKERS, worker_count()), LIMITS)
 
 
 @st.cache_resource(show_spinner=False)

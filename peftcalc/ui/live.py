@@ -19,10 +19,10 @@ import streamlit as st
 
 from peftcalc import units
 from peftcalc.jobs.classroom.names import ROOM_VARIABLE
+from peftcalc.jobs.forked import forked
 from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
-from peftcalc.jobs.worker_process import worker_command
 from peftcalc.ui.page import escape
 
 ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
@@ -39,7 +39,7 @@ EVERY = 1.0
 def queue() -> JobQueue:
     """The one queue of this server; its workers start with the first page that asks for it."""
     limits = CLASS_LIMITS if os.environ.get(ROOM_VARIABLE) else None
-    return JobQueue(worker_command(*ROOMS_WITH_WORK), limits=limits)
+    return JobQueue(forked(*ROOMS_WITH_WORK), limits=limits)
 
 
 def visitor() -> str:
