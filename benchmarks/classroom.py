@@ -1,15 +1,17 @@
 """A class on one server: thirty visitors open its pages within ten seconds and move a slider about once a second.
 
-    python benchmarks/classroom.py [--visitors 30] [--seconds 15] [--rounds 3] [--lesson]
+    python benchmarks/classroom.py [--visitors 30] [--seconds 15] [--rounds 3] [--busy]
+    python benchmarks/classroom.py --lesson [--visitors 30] [--rounds 3]
 
 Starts the app on a free port of the loopback interface and opens real WebSocket connections that speak Streamlit's
 protocol, spread over every page that has a control; a slider that stands in a fragment reruns the fragment alone. A
-visitor waits for the answer to a move before the next. With `--lesson` six of them train, one simulates a model of
+visitor waits for the answer to a move before the next. With `--busy` six of them train, one simulates a model of
 405B parameters, one pastes a large configuration, and two leave in the middle of a move.
 
 A bare Streamlit page with a slider and a chart is played first, by as many in the same way: `×` is the app's figure
 over the bare page's. Clients, server and workers share the machine's cores. The second table is one visitor alone: the
 processor time of the server's process for a move, to a value that was seen before, to a new one, and to another model.
+`--lesson` plays something else: see `classroom_lesson.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 sys.path.insert(0, str(Path(__file__).parent))
 from classroom_client import Visitor
 from classroom_controls import Control
+from classroom_lesson import lesson
 from classroom_round import Role, Round, play
 from served_app import memory_bytes, process_seconds, running_app
 
@@ -56,11 +59,11 @@ async def survey(url: str) -> dict[str, Visitor]:
     return seen
 
 
-def roles(seen: dict[str, Visitor], visitors: int, lesson: bool) -> list[Role]:
+def roles(seen: dict[str, Visitor], visitors: int, busy: bool) -> list[Role]:
     """Who does what, page by page in turn."""
     able = [page for page, visitor in seen.items() if visitor.controls("slider", "number_input", "selectbox")]
     cast = [Role(able[index % len(able)]) for index in range(visitors)]
-    if not lesson:
+    if not busy:
         return cast
     special = [
         *[Role(_page_with(seen, "button", "Train"), press="Train", query="methods=LoRA&steps=50")] * TRAINERS,
@@ -74,7 +77,7 @@ def roles(seen: dict[str, Visitor], visitors: int, lesson: bool) -> list[Role]:
 def _page_with(seen: dict[str, Visitor], kind: str, label: str) -> str:
     found = next((page for page, visitor in seen.items() if visitor.has(kind, label)), None)
     if found is None:
-        raise SystemExit(f"no page has a {kind} {label!r}: the lesson cannot be played")
+        raise SystemExit(f"no page has a {kind} {label!r}: they cannot be busy")
     return found
 
 
@@ -83,7 +86,7 @@ def _page_with_drawer(seen: dict[str, Visitor], label: str) -> str:
         (page for page, visitor in seen.items() if any(name.startswith(label) for name in visitor.drawers)), None
     )
     if found is None:
-        raise SystemExit(f"no page has a drawer {label!r}: the lesson cannot be played")
+        raise SystemExit(f"no page has a drawer {label!r}: they cannot be busy")
     return found
 
 
@@ -187,11 +190,15 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=15.0, help="of moving, after the ten in which they open")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lesson", action="store_true", help="some also train, simulate, paste and leave")
+    parser.add_argument("--busy", action="store_true", help="some also train, simulate, paste and leave")
+    parser.add_argument("--lesson", action="store_true", help="a teacher leads them through a lesson, and nothing else")
     parser.add_argument("--moves", type=int, default=12, help="of the visitor alone, on each page")
     asked = parser.parse_args()
     if not (1 <= asked.visitors <= 100 and 0 <= asked.rounds <= 20 and 1 <= asked.seconds <= 600 and asked.moves >= 1):
         parser.error("at most 100 visitors, 20 rounds and 600 seconds")
+    if asked.lesson:
+        lesson(asked.visitors, asked.rounds, asked.seconds)
+        return
     print(f"{len(os.sched_getaffinity(0))} cores, shared by {asked.visitors} clients, the server and its workers.")
     print("Seconds: median / 95 / 99 % (× the bare page's median and 95 %)\n")
     print("| round | open | move | look | moves | ms a rerun | errors | server + workers MB |")
@@ -205,7 +212,7 @@ def main() -> None:
             rows = [replace(asyncio.run(alone(url, server, "", asked.moves, random.Random(1))), page="a bare page")]
     with running_app() as (url, server):
         seen = asyncio.run(survey(url))
-        cast = roles(seen, asked.visitors, asked.lesson)
+        cast = roles(seen, asked.visitors, asked.busy)
         for number in range(asked.rounds):
             crowd(f"the app, {number + 1}", url, server, cast, asked.seconds, floor)
         models = random.Random(1)

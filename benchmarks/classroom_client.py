@@ -69,10 +69,17 @@ class Visitor:
         held = self._find("button", label)
         return await self._rerun(held.fragment, WidgetState(id=held.element.button.id, trigger_value=True))
 
-    async def write(self, label: str, text: str) -> float:
-        """Fill the text area whose label holds these words."""
-        held = self._find("text_area", label)
-        return await self._rerun(held.fragment, WidgetState(id=held.element.text_area.id, string_value=text))
+    async def write(self, label: str, text: str, kind: str = "text_area") -> float:
+        """Fill the text area, or the "text_input", whose label holds these words."""
+        held = self._find(kind, label)
+        return await self._rerun(held.fragment, WidgetState(id=getattr(held.element, kind).id, string_value=text))
+
+    async def choose(self, label: str, option: str) -> float:
+        """Press one of a row of buttons."""
+        held = self._find("button_group", label)
+        state = WidgetState(id=held.element.button_group.id)
+        state.string_array_value.data.append(option)
+        return await self._rerun(held.fragment, state)
 
     async def pull(self, label: str) -> float:
         """Open the drawer whose label begins so: its controls are drawn from then on."""
@@ -82,9 +89,9 @@ class Visitor:
         name, fragment = found
         return await self._rerun(fragment, WidgetState(id=name, bool_value=True))
 
-    async def look(self) -> float:
-        """Run the polling fragment as the browser's timer does; seconds until the server is through."""
-        return await self._rerun(next(iter(self.fragments)), is_auto_rerun=True)
+    async def look(self, fragment: str = "") -> float:
+        """Run a polling fragment, by default the first, as the browser's timer does; seconds until it is through."""
+        return await self._rerun(fragment or next(iter(self.fragments)), is_auto_rerun=True)
 
     async def move(self, control: Control, state: WidgetState) -> float:
         """Give a control a new value; seconds until the server is through."""
@@ -107,6 +114,11 @@ class Visitor:
     def says(self, words: str) -> bool:
         """True when the page shows these words now."""
         return any(words in str(held.element) for held in self.shown.values())
+
+    @property
+    def texts(self) -> list[str]:
+        """What the page says in words."""
+        return [held.element.markdown.body for held in self.shown.values() if held.element.markdown.body]
 
     def _find(self, kind: str, label: str) -> Held:
         found = next((held for held in self.shown.values() if held.is_a(kind, label)), None)
@@ -154,6 +166,8 @@ class Visitor:
         elif kind == "navigation":
             self.page_hash = message.navigation.page_script_hash
             self.pages = [page.url_pathname for page in message.navigation.app_pages if not page.external_url]
+        elif kind == "page_info_changed":
+            self.query = message.page_info_changed.query_string
         elif kind == "auto_rerun":
             self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
         elif kind == "stop_auto_rerun":

@@ -1,4 +1,4 @@
-"""What happens when it learns? One to five methods race on a task: curves, weights and samples, live."""
+"""What happens when it learns? One to five methods race on a task, live; or a grid of runs is swept."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.lab.tasks.task import Task
-from peftcalc.ui import live, page, show, state
+from peftcalc.ui import live, page, sections, show, state
 from peftcalc.ui.history import shown
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.pages import entry_at
-from peftcalc.ui.train import buttons, controls, playground, results
+from peftcalc.ui.train import buttons, controls, playground, results, sweep
 
 WHY = {
     "magnitude": "This task is made for DoRA: only the lengths of the rows are wrong. DoRA sets 64 lengths and is "
@@ -24,11 +24,25 @@ WHY = {
 WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (2.5, 3.25, 0.78, 0.78, 1.12, 2.61)}
 
 
+PARTS = {
+    "one race": "Press **Train**: the methods learn one task side by side, on this server.",
+    "a sweep": "Press **Sweep**: every combination learns, each with several seeds.",
+}
+
+
 def main() -> None:
-    page.open_page(
-        entry_at("train").question,
-        "Press **Train**: the methods learn one task side by side, on this server. Until then you see a stored run.",
-    )
+    page.open_page(entry_at("train").question)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        sentence = st.empty()
+        part = sections.choice(list(PARTS), "What is trained")
+    if not page.projector():
+        sentence.markdown(f"{PARTS[part]} Until then you see a stored run.")
+    one_race() if part == "one race" else sweep.sweep()
+    show.folded("Kept runs", "history", shown.section)
+    state.link_notes()
+
+
+def one_race() -> None:
     st.fragment(the_controls)()
     shown.note()
     playground.show()
@@ -37,8 +51,6 @@ def main() -> None:
     lessons.show_prediction(LESSON, "train")
     lessons.show_try_this(LESSON, "train")
     explain(TASKS[st.session_state.get("task", controls.DEFAULT_TASK)])
-    show.folded("Kept runs", "history", shown.section)
-    state.link_notes()
 
 
 def the_controls() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from peftcalc.evidence.rows import evidence
     from peftcalc.geometry.direction import decompose
     from peftcalc.geometry.spectrum import rank_of
-    from peftcalc.lab.comparison import compare
+    from peftcalc.jobs.compared import compare
     from peftcalc.lab.sweeps.sweep import sweep
     from peftcalc.lab.training import finetune
     from peftcalc.memory.cards import gpus
@@ -48,7 +48,7 @@ _MODULES = {
     "advise": "peftcalc.advice.advise",
     "attach": "peftcalc.adapters.attach",
     "catalogue": "peftcalc.models.catalogue",
-    "compare": "peftcalc.lab.comparison",
+    "compare": "peftcalc.jobs.compared",
     "count": "peftcalc.counting.count",
     "cut_adapter": "peftcalc.doctor.cut",
     "decompose": "peftcalc.geometry.direction",

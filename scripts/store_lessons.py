@@ -1,4 +1,4 @@
-"""Measure what the Rank and DoRA pages show before anything has been trained, and store it.
+"""Measure what the Rank, DoRA and Train pages show before anything has been trained, and store it.
 
 `python scripts/store_lessons.py [LESSON …]` takes about ten minutes on one core.
 """
@@ -17,7 +17,9 @@ import torch
 
 from peftcalc.geometry.rank_bound import SPECTRA
 from peftcalc.geometry.spectrum import rank_of
+from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.stored_lessons import FOLDER
+from peftcalc.lab.sweeps.plan import SweepPlan
 from peftcalc.lab.training_jobs import start
 from peftcalc.lab.watched_runs import moves_job
 from peftcalc.ui.lessons.dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
@@ -96,6 +98,13 @@ def moves() -> Records:
             yield from records
 
 
+def sweep() -> Records:
+    """The sweep that the Train page opens with: its looks, as a worker tells them."""
+    for part in SweepPlan().parts(1):
+        for _, _, records in stacked_runs(part, Path()):
+            yield from records
+
+
 LESSONS = {
     "rank-known": known,
     "dora-knockout": knockout,
@@ -103,6 +112,7 @@ LESSONS = {
     "dora-moves": moves,
     "rank-real": real,
     "rank-dropout": dropout,
+    "sweep": sweep,
 }
 
 

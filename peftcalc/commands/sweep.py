@@ -14,6 +14,7 @@ from peftcalc.commands import add_json, number, print_json, print_table
 from peftcalc.commands.running.interruption import Interruption, interruptions
 from peftcalc.commands.running.keeping import Keeping, add_history, keeping
 from peftcalc.jobs.history.kept_run import new_run
+from peftcalc.lab.sweeps.kept_sweep import SWEEP, sweep_link
 from peftcalc.methods import METHODS, make_method
 from peftcalc.methods.starts import STARTS
 from peftcalc.units import count, gib, seconds
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from peftcalc.lab.sweeps.results import SweepResults
 
 BAR = 24
-SWEEP = "sweep"
-"""The kind of a kept sweep: its records are finished runs."""
 
 
 def add(commands: Any) -> None:
@@ -62,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     asked = {one.to_code() for one in grid_settings(arguments.task, grid, arguments.seeds)}
     stored = read_finished(out) if out is not None and arguments.resume and out.exists() else []
     done = [one for one in stored if one.settings.to_code() in asked]
-    kept = keeping(arguments, new_run(SWEEP, "sweep", _title(arguments, len(asked)), _settings(arguments)))
+    kept = keeping(
+        arguments, new_run(SWEEP, "sweep", _title(arguments, len(asked)), _settings(arguments), sweep_link())
+    )
     with interruptions() as interruption:
         try:
             if out is not None:

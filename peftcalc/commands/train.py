@@ -13,10 +13,9 @@ from peftcalc.commands import add_json, add_method, method_from, number, print_j
 from peftcalc.commands.running.interruption import Interruption, interruptions
 from peftcalc.commands.running.keeping import add_history, keeping
 from peftcalc.jobs.history.kept_run import new_run
-from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.record_json import record_to_json
 from peftcalc.lab.records import StepRecord
-from peftcalc.lab.runs.kept_race import RACE, keepable, race_link, race_of, race_results, race_title
+from peftcalc.lab.runs.kept_race import KeepableRace, race_of
 from peftcalc.methods import LoRA
 from peftcalc.units import count, gib, seconds
 
@@ -106,13 +105,12 @@ def _into_history(arguments: argparse.Namespace, training: Run, records: list[St
     if not records:
         return
     race = race_of(training.settings)
-    name, board = race.runs()[0]["run"], RaceResults(race)
-    told = keepable(race.task, [record_to_json(record, name) for record in records])
-    board.read(told)
-    kept = keeping(arguments, new_run(RACE, "train", race_title(race), race.as_dict(), race_link(race)))
+    name, what = race.runs()[0]["run"], KeepableRace(race)
+    told = what.keepable([record_to_json(record, name) for record in records])
+    kept = keeping(arguments, new_run(what.kind, "train", what.title, what.settings, what.link))
     kept.begin()
     kept.add(told)
-    kept.end("done" if ended else "stopped", race_results(board))
+    kept.end("done" if ended else "stopped", what.results(told))
 
 
 def _keep_the_last(training: Run, folder: RunFolder, ended: bool, with_state: bool) -> None:

@@ -63,7 +63,9 @@ class Part:
     step: int = -1
     progress: float = 0.0
     told: float = -math.inf
-    """When its last message left."""
+    """When its last message left, and …"""
+    told_step: int = -1
+    """… what step it told of."""
     records: list[dict[str, Any]] = field(default_factory=list)
     """Not told yet."""
 
@@ -129,9 +131,9 @@ class Worker:
             self.active = None if self.active is part else self.active
 
     def _report(self, part: Part) -> None:
-        if part.records:
+        if part.records or part.step != part.told_step:
             self.tell({"part": part.number, "step": part.step, "progress": part.progress, "records": part.records})
-            part.records, part.told = [], time.monotonic()
+            part.records, part.told, part.told_step = [], time.monotonic(), part.step
 
     def _end(self, part: Part, how: str, message: str = "") -> None:
         self._report(part)

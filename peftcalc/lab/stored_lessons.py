@@ -1,4 +1,4 @@
-"""Figures that a script has measured and stored for the Rank and DoRA pages; each says when and on what it was made.
+"""Figures that a script has measured and stored for the Rank, DoRA and Train pages; each says when and on what.
 
 `scripts/store_lessons.py` makes them.
 """

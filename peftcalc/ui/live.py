@@ -28,8 +28,8 @@ from peftcalc.ui.page import escape
 ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
 """What visitors may ask the workers for: each module's `KINDS`."""
 
-CLASS_LIMITS = Limits(jobs_of_visitor=1, waiting=400, parked=2, running=90.0, paused=300.0)
-"""Of a server with a classroom: thirty want to run at once."""
+CLASS_LIMITS = Limits(jobs_of_visitor=1, waiting=400, parked=2, running=90.0, paused=300.0, away=900.0)
+"""Of a server with a classroom: thirty want to run at once, and look at the board while their own run waits."""
 
 EVERY = 1.0
 """Seconds between two looks at a running job."""

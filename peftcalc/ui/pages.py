@@ -58,7 +58,7 @@ PAGES = (
         "Laboratory",
         "What do four bits lose?",
     ),
-    PageEntry("class.py", "class", "Class", ":material/groups:", "Class", "What do thirty see together?"),
+    PageEntry("class.py", "class", "Class", ":material/groups:", "", "What do thirty see together?"),
 )
 
 

@@ -8,7 +8,7 @@ from its own controls, or is given by `functools.partial`. Tabs within a section
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -52,6 +52,12 @@ def deeper(sections: Mapping[str, Callable[[], None]]) -> None:
     if given is not None and given not in sections:
         state.note(KEY, f"the link asked for {KEY} = {given}", ", ".join(sections), opened)
     state.link_notes()
+
+
+def choice(names: Sequence[str], label: str) -> str:
+    """One of two or three parts of a page, in the line of its first sentence; the page draws the chosen one itself."""
+    st.session_state[NAMES] = list(names)
+    return state.choice(label, names, KEY, names[0], label_visibility="collapsed")
 
 
 def _section(draw: Callable[[], None]) -> None:

@@ -13,8 +13,9 @@ from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race import Race
-from peftcalc.lab.runs.kept_race import keepable, race_link, race_results
+from peftcalc.lab.runs.kept_race import KeepableRace, keepable, race_link, race_results
 from peftcalc.lab.stored_runs import stored_run
+from peftcalc.ui.classroom import board as board_page
 from peftcalc.ui.classroom import follow, here
 from peftcalc.ui.classroom.lessons import LESSONS
 from peftcalc.ui.classroom.notes import as_html
@@ -160,7 +161,7 @@ def test_the_keeper_keeps_a_race_while_it_goes_on_and_tells_the_board_at_its_end
     race, records = told("magnitude-rank-1")
     job, heard = Job("ada", "finetune", [{}]), []
     keeper = Keeper(history)
-    run = keeper.watch(job, race, "elm-42", lambda run, results: heard.extend(results))
+    run = keeper.watch(job, KeepableRace(race), "elm-42", lambda run, results: heard.extend(results))
     job.state = "running"
     job.records += records[:50]
     for _ in range(8):
@@ -189,7 +190,7 @@ def test_what_a_visitor_pasted_is_never_kept(history: History):
     ]
     job.state = "done"
     keeper = Keeper(history)
-    keeper.watch(job, race)
+    keeper.watch(job, KeepableRace(race))
     keeper.look()
     keeper.close()
     assert b"secret" not in history.path.read_bytes()
@@ -204,7 +205,7 @@ def test_a_kept_race_is_shown_again_by_its_link(history: History, monkeypatch: p
 
     race, records = told("magnitude-rank-1")
     keeper, job = Keeper(history), Job("ada", "finetune", [{}])
-    run = keeper.watch(job, race)
+    run = keeper.watch(job, KeepableRace(race))
     job.records += records
     job.state = "done"
     keeper.look()
@@ -236,3 +237,30 @@ def test_following_looks_cost_little(room: Room):
     bare = timeit.timeit(lambda: names.lock("token-7"), number=100)
     assert looks < 200 * bare
     assert follow.EVERY <= 2
+
+
+def test_a_board_reads_each_result_once_and_begins_anew_when_it_is_cleared(room: Room, monkeypatch):
+    race, records = told("magnitude-rank-1")
+    results = KeepableRace(race).results(records)
+    read, own = [], board_page._run
+    monkeypatch.setattr(board_page, "_run", lambda values: read.append(values) or own(values))
+    board = board_page.Board()
+    assert board.by_task(room) == {}
+    room.add(results)
+    first = board.by_task(room)["magnitude"]
+    assert len(first.runs) == len(results) == len(read)
+    assert board.by_task(room)["magnitude"] is first
+    room.add([*results, {"from": "another version"}])
+    assert len(board.by_task(room)["magnitude"].runs) == 2 * len(results)
+    assert len(read) == 2 * len(results) + 1
+    room.clear_board()
+    room.add([dict(one) for one in results * 3])
+    assert len(board.by_task(room)["magnitude"].runs) == 3 * len(results)
+
+
+def test_a_board_whose_day_is_over_is_left_while_somebody_looks(room: Room, monkeypatch):
+    page = AppTest.from_file(str(ROOT / "pages/class.py"), default_timeout=120)
+    page.query_params["section"] = "board"
+    assert "The board is empty" in text(page.run())
+    room.made -= 2 * 86_400
+    assert "over" in text(page.run())

@@ -18,6 +18,7 @@ from peftcalc.jobs.job import MAX_RECORDS, Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.waiting_line import WaitingLine
+from peftcalc.jobs.worker import Worker
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("busy_worker.py")))
 
@@ -383,3 +384,24 @@ def test_a_parameter_changes_under_way(make_queue):
     queue.change(job, name="b")
     until(lambda: job.records[-1]["name"] == "b")
     queue.stop(job)
+
+
+def test_a_step_without_records_is_told_once_and_one_that_never_came_is_not(monkeypatch, tmp_path):
+    monkeypatch.setattr("peftcalc.jobs.worker.EVERY", 0.0)
+    told: list[dict] = []
+
+    def quiet(parameters, folder):
+        yield 1, 0.5, []
+        yield 2, 1.0, [{"found": 3}]
+
+    def refused(parameters, folder):
+        raise ValueError("no")
+        yield
+
+    worker = Worker({"quiet": quiet, "refused": refused}, told.append)
+    for number, kind in enumerate(("quiet", "refused")):
+        worker.obey({"do": "run", "part": number, "kind": kind, "parameters": {}, "folder": str(tmp_path)})
+        while worker.active is not None:
+            worker.advance()
+    assert [one.get("step") for one in told] == [1, 2, None, None]
+    assert [one.get("ended") for one in told] == [None, None, "done", "failed"]

@@ -1,5 +1,6 @@
 """Sweeps: grids, finished runs and their file, tables and fronts."""
 
+import json
 import math
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 import peftcalc as pc
 from peftcalc.checks import nearest
 from peftcalc.lab.run_settings import run_settings
+from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.sweeps.finished import FinishedRun, line_of, read_finished, write_finished
 from peftcalc.lab.sweeps.grid import MAX_RUNS, grid_settings
 from peftcalc.lab.sweeps.maps import alpha_map, rate_map
+from peftcalc.lab.sweeps.plan import SweepPlan, SweepTold
 from peftcalc.lab.sweeps.results import SweepResults
 
 
@@ -135,3 +138,37 @@ def test_maps_have_a_point_for_each_combination():
     cells = list(alpha_map(alphas=[4, 16], rates=[1e-2], rank=4, seeds=2, task="rank", steps=40))
     slow, fast = sorted(cells, key=lambda cell: repr(cell.method) == "LoRA(rank=4)")
     assert fast.validation.mean < slow.validation.mean
+
+
+def test_a_pages_sweep_is_shared_out_whole_and_comes_to_what_pc_sweep_does(tmp_path):
+    plan = SweepPlan("rank", ("full", "lora", "qdora"), (1, 4), (1e-2, 3e-2), alpha=3, seeds=2, steps=9)
+    parts, told = json.loads(json.dumps(plan.parts(2))), SweepTold(plan)
+    names = [run["run"] for part in parts for group in part["groups"] for run in group]
+    assert sorted(names, key=int) == [str(number) for number in range(20)]
+    records = [record for part in parts for _, _, new in stacked_runs(part, tmp_path) for record in new]
+    told.read(json.loads(json.dumps(records)))
+    asked = {"methods": plan.methods, "rank": plan.ranks, "learning_rate": plan.learning_rates}
+    expected = {(run.method, run.learning_rate, run.seed): run for run in pc.sweep("rank", asked, 2, alpha=3, steps=9)}
+    assert len(told.results.runs) == len(expected) == 20
+    for run in told.results.runs:
+        other = expected[run.method, run.learning_rate, run.seed]
+        assert run.validation == pytest.approx(other.validation, rel=1e-5)  # a stack of others: float32's rounding
+        assert (run.trainable, run.peak_bytes) == (other.trainable, other.peak_bytes)
+    code = plan.to_code().replace("print", "list").replace("sweep.plot()", "")
+    found: dict = {}
+    exec(code.partition("for run")[0], {}, found)
+    assert {run.settings.to_code() for run in found["sweep"]} == {one.to_code() for one in plan.runs()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "names"}, "the task of a sweep must be one of"),
+        ({"methods": ()}, "at least one method"),
+        ({"seeds": 100}, "the number of runs must be between 1 and 160, got 700"),
+        ({"seeds": 10, "steps": 1000}, "342 each would do"),
+    ],
+)
+def test_a_pages_sweep_is_bounded(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SweepPlan(**changes)

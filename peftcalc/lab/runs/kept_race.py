@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,36 @@ from peftcalc.methods import METHODS, LoRA
 
 RACE = "race"
 """The kind of a kept race; its settings are `Race.as_dict`, its records those of the job."""
+
+
+@dataclass(frozen=True)
+class KeepableRace:
+    """A race on its way into the history."""
+
+    race: Race
+
+    kind = RACE
+
+    @property
+    def title(self) -> str:
+        return race_title(self.race)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What repeats it, but for what a visitor gave it alone."""
+        return {**self.race.as_dict(), "options": without_private(self.race.task, self.race.options)}
+
+    @property
+    def link(self) -> str:
+        return race_link(self.race)
+
+    def keepable(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return keepable(self.race.task, records)
+
+    def results(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        board = RaceResults(self.race)
+        board.read(records)
+        return race_results(board)
 
 
 def race_of(settings: RunSettings) -> Race:

@@ -39,7 +39,7 @@ def train_all(
         told = (
             ([(0, record)] for record in Run(own[0]))
             if len(own) == 1
-            else Stack(own, [_peak(one, peaks) for one in own])
+            else Stack(own, [peak_of(one, peaks) for one in own])
         )
         for step in told:
             for place, record in step:
@@ -49,7 +49,7 @@ def train_all(
         yield from sorted(records.items())
 
 
-def _peak(one: RunSettings, known: dict[Any, int]) -> int:
+def peak_of(one: RunSettings, known: dict[Any, int]) -> int:
     """The highest bytes of tensors of this run by itself, which neither seed nor rates change: from its first steps."""
     key = (one.task, tuple(one.options.items()), one.method, one.batch)
     if key not in known:

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.lab.comparison import Interval, interval
@@ -72,6 +73,11 @@ class SweepResults(Drawn):
 
     def cells(self) -> list[Cell]:
         """One for each combination, its seeds together, the lowest mean held-out loss first."""
+        return list(self._cells)
+
+    @cached_property
+    def _cells(self) -> list[Cell]:
+        """Computed once: a class looks at the same runs again and again."""
         names = varied([run.settings for run in self.runs])
         groups: dict[Any, list[FinishedRun]] = {}
         for run in self.runs:
@@ -86,7 +92,7 @@ class SweepResults(Drawn):
         """The cells that no other beats in both: mean held-out loss, and `cost` ("trainable", "peak_bytes" or
         "seconds"); the cheapest first."""
         front: list[Cell] = []
-        for cell in sorted(self.cells(), key=lambda cell: (getattr(cell, cost), cell.validation.mean)):
+        for cell in sorted(self._cells, key=lambda cell: (getattr(cell, cost), cell.validation.mean)):
             if math.isfinite(cell.validation.mean) and (not front or cell.validation.mean < front[-1].validation.mean):
                 front.append(cell)
         return front

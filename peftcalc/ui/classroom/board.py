@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+import threading
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
@@ -13,16 +13,14 @@ from peftcalc.jobs.classroom.room import Room
 from peftcalc.lab.runs.kept_race import race_results
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.lab.sweeps.finished import FinishedRun
-from peftcalc.lab.sweeps.results import Cell, SweepResults
+from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.lab.tasks.catalogue import TASKS
-from peftcalc.plots.board import COSTS, board_front_chart, board_methods_chart
-from peftcalc.ui import page, show, state
+from peftcalc.ui import page
 from peftcalc.ui.classroom import here
+from peftcalc.ui.train import front
 
 EVERY = 1.0
 """Seconds between two looks; the keeper hears of a run's end within half a second."""
-COST_NAMES = {"trainable": "trained parameters", "peak_bytes": "memory"}
-VIEWS = ("loss against cost", "by method")
 EXAMPLES = ("magnitude", "magnitude-rank-1")
 """Stored runs that stand in for a class."""
 
@@ -31,21 +29,21 @@ def board() -> None:
     """The picture, its choices, and the teacher's button that clears it."""
     room = here.open_room()
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        shown: dict[str, Any] = {"label_visibility": "collapsed" if page.projector() else "visible"}
-        view = state.choice("View", VIEWS, "view", VIEWS[0], **shown)
-        cost = state.choice("Cost", tuple(COSTS), "cost", "trainable", COST_NAMES.__getitem__, **shown)
+        view, cost = front.choices()
         if room is not None and here.is_teacher():
             with st.popover("Clear", type="tertiary"):
                 st.button("Clear the board for everybody", on_click=room.clear_board, key="clear-board")
     if room is None:
         page.badge("stored run", "the board of a class looks like this")
-        _draw(_example(), view, cost, "magnitude")
+        front.picture(_example(), view, cost, "board")
     else:
         st.fragment(_look, run_every=EVERY)(room, view, cost)
 
 
 def _look(room: Room, view: str, cost: str) -> None:
-    tasks = _by_task(room, room.results_version)
+    if here.open_room() is not room:  # its day is over
+        st.rerun()
+    tasks = _boards.setdefault(room, Board()).by_task(room)
     if not tasks:
         st.markdown("#### The board is empty")
         st.markdown("Every run that somebody of this classroom finishes on **Train** appears here by itself.")
@@ -56,19 +54,41 @@ def _look(room: Room, view: str, cost: str) -> None:
         task = st.segmented_control(
             "Task", names, default=task, required=True, key="board-task", format_func=lambda name: TASKS[name].title
         )
-    _draw(tasks.get(task, tasks[names[0]]), view, cost, task if task in tasks else names[0])
+    front.picture(tasks.get(task, tasks[names[0]]), view, cost, "board")
 
 
-@lru_cache(maxsize=4)
-def _by_task(room: Room, version: int) -> dict[str, SweepResults]:
-    """The results by task, that with the most runs first; read anew when there are more."""
-    del version
-    found: dict[str, list[FinishedRun]] = {}
-    for values in room.results:
-        run = _run(values)
-        if run is not None:
-            found.setdefault(run.settings.task, []).append(run)
-    return {name: SweepResults(tuple(found[name])) for name in sorted(found, key=lambda name: -len(found[name]))}
+class Board:
+    """The results of a classroom as runs: each is read once, whoever looks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = -1
+        self._read: list[dict[str, Any]] = []
+        self._runs: dict[str, list[FinishedRun]] = {}
+        self._tasks: dict[str, SweepResults] = {}
+
+    def by_task(self, room: Room) -> dict[str, SweepResults]:
+        """By task, that with the most runs first."""
+        with self._lock:
+            version = room.results_version
+            if version != self._version:
+                self._take(room.results)
+                self._version = version
+            return self._tasks
+
+    def _take(self, results: list[dict[str, Any]]) -> None:
+        if self._read and (not results or results[0] is not self._read[0]):  # it was cleared
+            self._read, self._runs = [], {}
+        for values in results[len(self._read) :]:
+            run = _run(values)
+            if run is not None:
+                self._runs.setdefault(run.settings.task, []).append(run)
+        self._read = results
+        names = sorted(self._runs, key=lambda name: -len(self._runs[name]))
+        self._tasks = {name: SweepResults(tuple(self._runs[name])) for name in names}
+
+
+_boards: WeakKeyDictionary[Room, Board] = WeakKeyDictionary()
 
 
 def _run(values: dict[str, Any]) -> FinishedRun | None:
@@ -82,28 +102,3 @@ def _run(values: dict[str, Any]) -> FinishedRun | None:
 def _example() -> SweepResults:
     races = [stored_run(name).board for name in EXAMPLES]
     return SweepResults(tuple(FinishedRun.from_dict(one) for race in races for one in race_results(race)))
-
-
-def _label(cell: Cell) -> str:
-    """Its settings, in words."""
-    return cell.label.replace("_", " ").replace("()", "")
-
-
-def _draw(results: SweepResults, view: str, cost: str, task: str) -> None:
-    unit = TASKS[task].unit
-    cells = [cell for cell in results.cells() if math.isfinite(cell.validation.mean)]
-    diverged = Counter(run.stopped is not None for run in results.runs)[True]
-    if not cells:
-        st.markdown("Every run so far has diverged: a lower learning rate would help.")
-        return
-    best, front = cells[0], results.pareto(cost)
-    counts = f"{len(results.runs)} runs, {len(cells)} settings"
-    said = f"{TASKS[task].title}: {counts}. Lowest: {_label(best)}, {best.validation}"
-    if view == VIEWS[1]:
-        show.chart(board_methods_chart(results, unit), f"Loss by rank, a panel a method. {said}.", key="board-methods")
-    else:
-        show.chart(board_front_chart(results, cost, unit), f"Loss against cost. {said}.", key="board-front")
-    st.markdown(
-        f"{page.escape(said)}. On the front: {page.escape('; '.join(map(_label, front)))}."
-        + (f" {diverged} diverged and are left out." if diverged else "")
-    )

@@ -16,8 +16,7 @@ from peftcalc.jobs.classroom.restored import restored
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.classroom.state import Seat
 from peftcalc.jobs.job import Job
-from peftcalc.lab.race import Race
-from peftcalc.ui.history.keeper import keeper
+from peftcalc.ui.history.keeper import Keepable, keeper
 
 KEY = "seat"
 """Of the link."""
@@ -91,10 +90,10 @@ def show_key(key: str) -> bool:
     return is_teacher()
 
 
-def keep(job: Job, race: Race) -> None:
-    """Keep a visitor's race, and bring it to the board of the classroom when its learner or teacher runs it."""
+def keep(job: Job, what: Keepable) -> None:
+    """Keep a visitor's work, and bring it to the board of the classroom when its learner or teacher runs it."""
     found = open_room() if seat() is not None or is_teacher() else None
     if found is None:
-        keeper().watch(job, race)
+        keeper().watch(job, what)
     else:
-        keeper().watch(job, race, found.name, lambda run, results: found.add(results))
+        keeper().watch(job, what, found.name, lambda run, results: found.add(results))

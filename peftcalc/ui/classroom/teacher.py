@@ -86,6 +86,8 @@ def _people(room: Room) -> None:
 
 def _look(room: Room) -> None:
     """What can be projected."""
+    if here.open_room() is not room:  # its day is over
+        st.rerun()
     found, prediction, question = lessons.current(room), lessons.asked(room), room.question
     if found is None:
         _way_in(room)

@@ -1,4 +1,4 @@
-"""Keeps what visitors' races tell, while they go on: a thread of the server, which touches no page.
+"""Keeps what visitors' races and sweeps tell, while they go on: a thread of the server, which touches no page.
 
 A job lives in its visitor's session; the keeper holds it until it has ended, and never changes it.
 """
@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import streamlit as st
 
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import KeptRun, KeptState, new_run
 from peftcalc.jobs.job import Job
-from peftcalc.lab.race import Race
-from peftcalc.lab.race_results import RaceResults
-from peftcalc.lab.runs.kept_race import RACE, keepable, race_link, race_results, race_title, without_private
 
 EVERY = 0.5
 """Seconds between two looks at the jobs."""
@@ -28,13 +25,33 @@ CHUNK = 4
 Hear = Callable[[KeptRun, Sequence[dict[str, Any]]], None]
 
 
+class Keepable(Protocol):
+    """What the keeper is told of a job: a race (`lab.runs.kept_race`) or a sweep (`lab.sweeps.kept_sweep`)."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def link(self) -> str: ...
+    def keepable(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The records, without what must not be kept."""
+        ...
+
+    def results(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What all of them come to."""
+        ...
+
+
 @dataclass
 class Watched:
     """A job that goes on."""
 
     job: Job
     run: KeptRun
-    board: RaceResults
+    what: Keepable
     hear: Hear | None
     written: int = 0
     """Records that were given to the history."""
@@ -57,21 +74,20 @@ class Keeper:
         self._closing = False
         threading.Thread(target=self._work, daemon=True, name="keeper").start()
 
-    def watch(self, job: Job, race: Race, room: str = "", hear: Hear | None = None) -> KeptRun:
-        """Keep a race from now on.
+    def watch(self, job: Job, what: Keepable, room: str = "", hear: Hear | None = None) -> KeptRun:
+        """Keep a job from now on.
 
         Args:
-            job: of the kind "finetune".
-            race: what it runs.
+            job: of a visitor.
+            what: it runs.
             room: the classroom that it belongs to.
             hear: called once, from this thread, with the run and what it came to.
         """
-        settings = {**race.as_dict(), "options": without_private(race.task, race.options)}
-        run = new_run(RACE, "app", race_title(race), settings, race_link(race), room)
+        run = new_run(what.kind, "app", what.title, what.settings, what.link, room)
         if self.history is not None:
             self.history.begin(run)
         with self._lock:
-            self._new.append(Watched(job, run, RaceResults(race), hear))
+            self._new.append(Watched(job, run, what, hear))
         self._wake.set()
         return run
 
@@ -109,12 +125,11 @@ class Keeper:
     def _write(self, one: Watched) -> None:
         records = one.job.records[one.written :]
         if records and self.history is not None:
-            self.history.add(one.run.id, keepable(one.board.race.task, records))
+            self.history.add(one.run.id, one.what.keepable(records))
         one.written += len(records)
 
     def _end(self, one: Watched) -> None:
-        one.board.read(one.job.records)
-        results = race_results(one.board)
+        results = one.what.results(one.job.records)
         if self.history is not None:
             self.history.end(one.run.id, cast(KeptState, one.job.state), results)
         if one.hear is not None:

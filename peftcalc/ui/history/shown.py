@@ -1,8 +1,7 @@
-"""A kept race on a page again: by the id in the link, or from the list of what this server keeps."""
+"""A kept race or sweep on a page again: by the id in the link, or from the list of what this server keeps."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,8 @@ from peftcalc.jobs.history.kept_run import KeptRun
 from peftcalc.lab.race import Race
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.runs.kept_race import RACE
+from peftcalc.lab.sweeps.kept_sweep import SWEEP, results_of
+from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.ui import page
 from peftcalc.ui.history.keeper import keeper
 
@@ -36,45 +37,76 @@ class KeptRace:
         return f"kept run: {self.run.title}, {when(self.run.begun)}"
 
 
+@dataclass(frozen=True)
+class KeptSweep:
+    """A kept sweep or comparison, read again."""
+
+    run: KeptRun
+    results: SweepResults
+
+    @property
+    def status(self) -> str:
+        """One line above its picture."""
+        return f"kept run: {self.run.title}, {when(self.run.begun)}"
+
+
 def kept_race() -> KeptRace | None:
     """The race that the link names; None without one, or where it cannot be shown (`note` says why)."""
-    try:
-        return _asked_for()
-    except ValueError:
-        return None
+    found = _shown()
+    return found if isinstance(found, KeptRace) else None
+
+
+def kept_sweep() -> KeptSweep | None:
+    """The sweep that the link names, in the same way."""
+    found = _shown()
+    return found if isinstance(found, KeptSweep) else None
 
 
 def note() -> None:
-    """Why the race that the link names cannot be shown; nothing where it can."""
+    """Why the run that the link names cannot be shown; nothing where it can."""
     try:
         _asked_for()
     except ValueError as error:
         st.info(page.escape(f"The run of this link cannot be shown. {error}"), icon=":material/link_off:")
 
 
-def _asked_for() -> KeptRace | None:
+def _shown() -> KeptRace | KeptSweep | None:
+    try:
+        return _asked_for()
+    except ValueError:
+        return None
+
+
+def _asked_for() -> KeptRace | KeptSweep | None:
     name, history = st.query_params.get(KEY), keeper().history
     if not name:
         return None
     if history is None:
         raise ValueError("This server keeps no runs.")
     run = history.run(name[:40])
-    if run.kind != RACE:
-        raise ValueError(f"run must be a race, got a {run.kind}")
-    read = _read if run.ended is not None else _read.__wrapped__
-    return KeptRace(run, read(history, run.id, json.dumps(run.settings)))
+    if run.kind not in (RACE, SWEEP):
+        raise ValueError(f"run must be a race or a sweep, got a {run.kind}")
+    read = {RACE: _race, SWEEP: _sweep}[run.kind]
+    return (read if run.ended is not None else read.__wrapped__)(history, run.id)
 
 
 @lru_cache(maxsize=16)
-def _read(history: History, name: str, settings: str) -> RaceResults:
+def _race(history: History, name: str) -> KeptRace:
+    run = history.run(name)
     try:
-        board = RaceResults(Race.from_dict(json.loads(settings)))
-        board.read(history.records(name))
+        board = RaceResults(Race.from_dict(run.settings))
+        board.read(history.records(run.id))
     except (KeyError, TypeError) as error:
         raise ValueError(f"It was written by another version of peftcalc ({error!r}).") from None
     if not any(track.looks for track in board.tracks.values()):
         raise ValueError("It ended before anything was measured.")
-    return board
+    return KeptRace(run, board)
+
+
+@lru_cache(maxsize=16)
+def _sweep(history: History, name: str) -> KeptSweep:
+    run = history.run(name)
+    return KeptSweep(run, results_of(run.settings, run.results, lambda: history.records(name)))
 
 
 def forget_link() -> None:

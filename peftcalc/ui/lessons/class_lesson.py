@@ -61,7 +61,7 @@ class ClassLesson:
         return [sum(one.minutes for one in self.parts[:place]) for place in range(len(self.parts))]
 
 
-ONE_RUN = {"dropout": 0.0, "decay": 0.0, "seeds": 1, "steps": 0, "lr": 0.0}
+ONE_RUN = {"section": "one race", "dropout": 0.0, "decay": 0.0, "seeds": 1, "steps": 0, "lr": 0.0}
 """Of the Train page: everything else as suggested."""
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
+from peftcalc.lab.runs.kept_race import KeepableRace
 from peftcalc.ui import live, page
 from peftcalc.ui.classroom import here
 from peftcalc.ui.components.mount import set_state
@@ -73,7 +74,7 @@ def _train(wish: Wish | None, until: int | None = None) -> None:
     shown.forget_link()
     job = live.submit(SLOT, "finetune", wish.race.parts(live.queue().workers, "", wish.text), until)
     if job is not None:
-        here.keep(job, wish.race)
+        here.keep(job, KeepableRace(wish.race))
 
 
 def _step(job: Job | None, wish: Wish | None) -> None:

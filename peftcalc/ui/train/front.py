@@ -1,0 +1,60 @@
+"""Many runs in one picture: loss against what is trained, with the front that nothing beats, or method by method."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import streamlit as st
+
+from peftcalc.lab.sweeps.results import Cell, SweepResults
+from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.plots.board import COSTS, board_front_chart, board_methods_chart
+from peftcalc.ui import page, show, state
+
+COST_NAMES = {"trainable": "trained parameters", "peak_bytes": "memory"}
+VIEWS = ("loss against cost", "by method")
+
+
+def choices(key: str = "") -> tuple[str, str]:
+    """Which picture, and which cost; two controls in a row.
+
+    Args:
+        key: before those of the controls, where a page has other pictures beside it.
+    """
+    shown = {"label_visibility": "collapsed" if page.projector() else "visible"}
+    view = state.choice("View", VIEWS, f"{key}view", VIEWS[0], **shown)
+    return view, state.choice("Cost", tuple(COSTS), f"{key}cost", "trainable", COST_NAMES.__getitem__, **shown)
+
+
+def picture(results: SweepResults, view: str, cost: str, key: str) -> None:
+    """The picture of runs on one task, and what it says.
+
+    Args:
+        results: at least one run.
+        view, cost: of `choices`.
+        key: of the picture.
+    """
+    task = TASKS[results.runs[0].settings.task]
+    cells = [cell for cell in results.cells() if math.isfinite(cell.validation.mean)]
+    diverged = Counter(run.stopped is not None for run in results.runs)[True]
+    if not cells:
+        st.markdown("Every run so far has diverged: a lower learning rate would help.")
+        return
+    best, front = cells[0], results.pareto(cost)
+    counts = f"{len(results.runs)} runs, {len(cells)} setting{'s' if len(cells) > 1 else ''}"
+    said = f"{task.title}: {counts}. Lowest: {_label(best)}, {best.validation}"
+    if view == VIEWS[1]:
+        chart, name, what = board_methods_chart(results, task.unit), "methods", "Loss by rank, a panel a method"
+    else:
+        chart, name, what = board_front_chart(results, cost, task.unit), "front", "Loss against cost"
+    show.chart(chart, f"{what}. {said}.", f"{key}-{name}")
+    st.markdown(
+        f"{page.escape(said)}. On the front: {page.escape('; '.join(map(_label, front)))}."
+        + (f" {diverged} diverged and are left out." if diverged else "")
+    )
+
+
+def _label(cell: Cell) -> str:
+    """Its settings, in words."""
+    return cell.label.replace("_", " ").replace("()", "")
