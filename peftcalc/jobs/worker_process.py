@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "passive",
@@ -40,7 +40,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
         )
         self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
         self._listener.start()
@@ -67,6 +67,10 @@ class WorkerProcess:
             self.process.kill()
             self.process.wait()
         self._listener.join(5)
+
+    @property
+    def process_id(self) -> int:
+        return self.process.pid
 
     @property
     def farewell(self) -> str:

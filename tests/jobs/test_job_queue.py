@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from peftcalc.jobs.crew import Crew
+from peftcalc.jobs.engines.crew import Crew
 from peftcalc.jobs.job import MAX_RECORDS, Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
@@ -136,7 +136,7 @@ def test_a_thousand_clicks_grow_nothing(make_queue):
     assert sum(job.alive for job in jobs) == queue.limits.jobs_of_visitor
     assert len(queue._line) <= len(queue._alive) <= queue.limits.jobs_of_visitor
     until(lambda: jobs[-2].records or jobs[-1].records)
-    assert len(queue._crew.hands) <= 2
+    assert len(queue.engine.hands) <= 2
 
 
 def test_the_line_has_an_end(make_queue):
@@ -244,7 +244,7 @@ def test_workers_that_never_start_are_one_sentence(make_queue):
 
 def test_workers_that_died_three_times_are_started_again_after_growing_pauses(make_queue, tmp_path, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("peftcalc.jobs.crew.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("peftcalc.jobs.engines.crew.time.monotonic", lambda: clock[0])
     works = tmp_path / "works"
     started = tmp_path / "started"
     source = (
@@ -354,9 +354,9 @@ def test_time_left_is_the_pace_since_the_first_step(monkeypatch):
     part.state, part.begun = "running", 100.0
     assert job.seconds_left == float("inf")
     clock[0] = 130.0  # half a minute of loading
-    part.reached(0, 0.0)
+    part.reached(0, 0.0, 1)
     clock[0] = 140.0
-    part.reached(25, 0.25)
+    part.reached(25, 0.25, 26)
     assert job.seconds_left == pytest.approx(30.0)
     part.state = "ended"
     assert job.seconds_left == 0.0
