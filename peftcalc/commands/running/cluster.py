@@ -42,8 +42,8 @@ def make_certificates(arguments: argparse.Namespace) -> None:
 
     folder = make(arguments.folder, arguments.days).folder
     print(
-        f"{folder} holds ca.pem, cert.pem and key.pem, good for {arguments.days} days. Copy the folder to every machine "
-        "of the cluster, and to nobody else: who has it can run anything there."
+        f"{folder} holds ca.pem, cert.pem and key.pem, good for {arguments.days} days. Copy the folder to every "
+        "machine of the cluster, and to nobody else: who has it can run anything there."
     )
 
 
@@ -66,6 +66,10 @@ def run_worker(arguments: argparse.Namespace) -> int:
 
 
 def _be(command: list[str]) -> int:
+    """Become that process; where a process cannot, wait for it."""
     from peftcalc.jobs.engines.processes import SETTINGS
 
-    return subprocess.call(command, env={**os.environ, **SETTINGS})
+    environment = {**os.environ, **SETTINGS}
+    if os.name == "posix":
+        os.execve(command[0], command, environment)
+    return subprocess.call(command, env=environment)

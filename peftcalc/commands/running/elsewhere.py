@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 ROOMS = ("peftcalc.lab.work",)
 """What the workers load."""
-HERE = (
-    "This process trains, small runs stacked, the others one by one. When it ends, the runs in hand are lost, and what "
-    "has finished is kept."
-)
+HERE = "This process trains, small runs stacked, the others one by one; when it ends, the run in hand is lost."
 
 
 def add_scheduler(parser: argparse.ArgumentParser, what: str = "train there") -> None:

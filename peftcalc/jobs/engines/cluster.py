@@ -45,8 +45,8 @@ class Cluster(Engine):
     """
 
     loss = (
-        "When its scheduler goes away, its workers end too: the runs in hand are lost, and what has finished is kept. "
-        "When a worker ends, its runs are begun again on another, and count once"
+        "When its scheduler goes away, its workers end too, and the runs in hand are lost; when a worker ends, its "
+        "runs are begun again on another, and count once"
     )
 
     def __init__(self, address: Address, rooms: tuple[str, ...], hear: Hear) -> None:
@@ -126,10 +126,8 @@ class Cluster(Engine):
                 gone, self._connection = self._connection, None
                 while not self._inbox.empty():  # what was told before
                     self._inbox.get()()
-                self._break_off(
-                    f"The Dask scheduler at {self._url} is gone, and its workers with it: the runs in hand are lost, "
-                    "and what has finished is kept"
-                )
+                gone_too = "is gone, and its workers with it: the runs in hand are lost"
+                self._break_off(f"The Dask scheduler at {self._url} {gone_too}")
                 threading.Thread(target=_close, args=(gone,), daemon=True).start()
 
     @property

@@ -26,7 +26,7 @@ class Crew(Engine):
         hear: called with what each of them says.
     """
 
-    loss = "When this server ends, the runs in hand end with it; what they have told is kept in the history"
+    loss = "When this process ends, its workers end too, and the runs in hand are lost"
 
     def __init__(self, count: int, command: Sequence[str], hear: Hear) -> None:
         super().__init__(hear)
