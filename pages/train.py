@@ -38,6 +38,7 @@ def main() -> None:
     lessons.show_try_this(LESSON, "train")
     explain(TASKS[st.session_state.get("task", controls.DEFAULT_TASK)])
     show.folded("Kept runs", "history", shown.section)
+    results.note(page.escape(live.engine_line()))
     state.link_notes()
 
 

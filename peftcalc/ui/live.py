@@ -163,7 +163,8 @@ def standing(job: Job) -> str:
     if job.state == "paused":
         return f"Paused at step {job.step}"
     left = job.seconds_left
-    return f"Training: step {job.step}" + (
+    again = "Training, begun again after its worker was lost" if job.notes else "Training"
+    return f"{again}: step {job.step}" + (
         f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
     )
 

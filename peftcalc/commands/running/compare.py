@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Any
 
 from peftcalc.commands import add_json, number, print_json, print_table
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     paired = [found.paired(method, found.methods[0]) for method in found.methods[1:]]
     if arguments.json:
         rows = found.summary().to_dict("records")
-        print_json({"task": found.task, "unit": found.unit, "methods": rows, "paired": [vars(one) for one in paired]})
+        print_json({"task": found.task, "unit": found.unit, "methods": rows, "paired": [dataclasses.asdict(one) for one in paired]})
         return 0
     rows = []
     for method in found.methods:
