@@ -221,9 +221,9 @@ class JobQueue:
             job.records += message["records"][: self.limits.records - len(job.records)]
 
     def _end_of_part(self, job: Job, part: JobPart, how: str, sentence: str) -> None:
-        if how == "failed":
-            self.stop(job, sentence, "failed")
-        elif how == "done":
+        if how != "done":  # where it was stopped from here, the job has ended
+            self.stop(job, sentence or "The worker of this run gave it up.", "failed")
+        else:
             self._line.learn(job.kind, part.earlier)
             if job.alive and all(other.state == "ended" for other in job.parts):
                 job.state = "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,20 @@ def test_a_crash_is_one_job_s_affair(make_queue):
     after = queue.submit("ada", "count", [{"steps": 1}])
     ended(after)
     assert after.state == "done"
+
+
+def test_a_part_whose_worker_was_lost_is_run_again_and_tells_nothing_twice(make_queue):
+    queue = make_queue(again=1)
+    job = queue.submit("ada", "count", [{"steps": 200, "seconds": 0.01}])
+    until(lambda: job.step > 20)
+    os.kill(queue.process_ids[0], signal.SIGKILL)
+    ended(job)
+    assert (job.state, len(job.notes)) == ("done", 1)
+    assert job.notes[0].endswith("(signal 9). It is run again from its beginning.")
+    assert [record["step"] for record in job.records] == list(range(200))
+    job = queue.submit("ada", "crash", [{}])
+    ended(job)
+    assert (job.state, len(job.notes)) == ("failed", 1)  # once again, not for ever
 
 
 def test_a_part_that_does_not_stop_costs_its_worker(make_queue):

@@ -53,7 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     paired = [found.paired(method, found.methods[0]) for method in found.methods[1:]]
     if arguments.json:
         rows = found.summary().to_dict("records")
-        print_json({"task": found.task, "unit": found.unit, "methods": rows, "paired": [dataclasses.asdict(one) for one in paired]})
+        print_json(
+            {
+                "task": found.task,
+                "unit": found.unit,
+                "methods": rows,
+                "paired": [dataclasses.asdict(one) for one in paired],
+            }
+        )
         return 0
     rows = []
     for method in found.methods:

@@ -137,7 +137,8 @@ class Cluster(Engine):
     def _connected(self) -> Any:
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said here, in a sentence
+        for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what it says is said here, in a sentence
         if self.address.kind == "local":
             if self._local is not None:
                 self._local.close()
@@ -187,7 +188,8 @@ class Cluster(Engine):
         from distributed.scheduler import KilledWorker
 
         error = future.exception() if future.status == "error" else None
-        if error is None or isinstance(error, KilledWorker):
+        if future.status in ("cancelled", "lost") or isinstance(error, KilledWorker):
+            self._members.known.discard((task.worker.address, task.worker.place))
             self._gone(task.worker)
             return
         self._forget(task)

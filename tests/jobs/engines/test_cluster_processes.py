@@ -108,13 +108,14 @@ def test_a_killed_scheduler_is_a_sentence_and_resume_completes_the_sweep(process
     where = ["--scheduler", processes.url, "--certificates", str(processes.certificates)]
     going = start(*asked, *where, stderr=subprocess.PIPE)
     end = time.monotonic() + 300
-    while not (out.exists() and out.read_text().count("\n")):
-        assert time.monotonic() < end
-        assert going.poll() is None, going.stderr.read()
-        time.sleep(0.02)
-    processes.scheduler.kill()
-    said = going.stderr.read()
-    assert going.wait(60) == 2
+    with going:
+        while not (out.exists() and out.read_text().count("\n")):
+            assert time.monotonic() < end
+            assert going.poll() is None, going.stderr.read()
+            time.sleep(0.02)
+        processes.scheduler.kill()
+        said = going.stderr.read()
+        assert going.wait(60) == 2
     kept = out.read_text().splitlines()
     assert 1 <= len(kept) < 6
     assert f"The Dask scheduler at {processes.url} is gone, and its workers with it" in said

@@ -163,3 +163,18 @@ def test_a_parameter_changes_under_way(make_queue):
     queue.change(job, name="b")
     until(lambda: job.records[-1]["name"] == "b")
     queue.stop(job)
+
+
+def test_a_worker_of_another_version_is_refused_by_name(dask, monkeypatch):
+    monkeypatch.setattr(cluster_task, "this_version", lambda: "0.0.9 (00000000)")
+    other = JobQueue(partial(Cluster, dask, ("busy_room",)))
+    try:
+        until(lambda: len(other.engine.refusals) == 2)
+        assert all(
+            "the worker inproc://" in one and "peftcalc 0.0.9 (00000000)" in one for one in other.engine.refusals
+        )
+        until(lambda: other.problem)
+        with pytest.raises(ValueError, match="No worker of the cluster can be used: the worker inproc://"):
+            other.submit("ada", "count", [{"steps": 1}])
+    finally:
+        other.close()
