@@ -51,6 +51,7 @@ def one_race() -> None:
     lessons.show_prediction(LESSON, "train")
     lessons.show_try_this(LESSON, "train")
     explain(TASKS[st.session_state.get("task", controls.DEFAULT_TASK)])
+    results.note(page.escape(live.engine_line()))
 
 
 def the_controls() -> None:

@@ -28,6 +28,8 @@ COMMANDS = (
     "quantize",
     "train",
     "sweep",
+    "running.compare",
+    "running.cluster",
     "adapter",
     "history",
     "app",

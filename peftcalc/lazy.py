@@ -78,6 +78,7 @@ INSTALL = {
     **dict.fromkeys(("gguf", "accelerate"), "'peftcalc[llm]'"),
     **dict.fromkeys(("streamlit", "altair", "segno"), "'peftcalc[app]'"),
     "matplotlib": "'peftcalc[notebook]'",
+    **dict.fromkeys(("distributed", "cryptography"), "'peftcalc[cluster]'"),
     **{package: package for package in ("numpy", "pandas", "safetensors", "huggingface_hub")},
 }
 """What pip installs a package by: the extra that brings it, or its own name where peftcalc always asks for it."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from peftcalc.app_folder import app_folder
+from peftcalc.commands.running.elsewhere import add_scheduler, scheduler_variables
 from peftcalc.lazy import needs
 
 ANY = ""
@@ -26,6 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="for a class: print address, QR code and the teacher's key; NAME such as elm-42 goes on with that one",
     )
+    add_scheduler(parser, "let visitors' runs train there")
     parser.set_defaults(run=run)
     classroom = commands.add_parser("classroom", help="a new teacher's key for a classroom that goes on")
     key = classroom.add_subparsers(dest="act", metavar="key", required=True).add_parser("key", help="make a new key")
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = app_folder()
     needs("streamlit", "the app")
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(arguments.port)]
-    variables = {} if arguments.classroom is None else _classroom(arguments)
+    variables = {**scheduler_variables(arguments), **({} if arguments.classroom is None else _classroom(arguments))}
     raise SystemExit(subprocess.call(command, cwd=folder, env={**os.environ, **variables}))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.commands import add_json, number, print_json, print_table
+from peftcalc.commands.running.elsewhere import add_scheduler, address_of, engine_of
 from peftcalc.commands.running.interruption import Interruption, interruptions
 from peftcalc.commands.running.keeping import Keeping, add_history, keeping
 from peftcalc.jobs.history.kept_run import new_run
@@ -43,6 +44,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--out", type=Path, default=None, help="file that gets a line of JSON for every finished run")
     parser.add_argument("--resume", action="store_true", help="go on with the runs that --out does not hold yet")
     parser.add_argument("--plot", type=Path, default=None, help="file of the Pareto picture: .svg or .png")
+    add_scheduler(parser)
     add_history(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -55,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from peftcalc.lab.sweeps.results import SweepResults
 
     out: Path | None = arguments.out
+    address_of(arguments)
     if arguments.resume and out is None:
         raise ValueError("--resume needs --out, the file of the sweep that goes on")
     grid = _grid(arguments)
@@ -64,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     kept = keeping(
         arguments, new_run(SWEEP, "sweep", _title(arguments, len(asked)), _settings(arguments), sweep_link())
     )
+    trouble = ""
     with interruptions() as interruption:
         try:
             if out is not None:
@@ -75,6 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
             pass
         except OSError as error:
             raise ValueError(f"--out must be a file that can be written, got {str(out)!r} ({error.strerror})") from None
+        except ValueError as error:
+            if arguments.scheduler is None:
+                raise
+            trouble = str(error)  # the engine's: what has finished is kept
     kept.end("done" if len(done) == len(asked) else "stopped", [{**one.as_dict(), "losses": []} for one in done])
     results = SweepResults.of(done)
     if arguments.plot is not None and done:
@@ -84,8 +92,12 @@ def run(arguments: argparse.Namespace) -> int:
     elif done:
         _print(results)
     if len(done) < len(asked):
-        kept = f"{out} holds them, and --resume goes on" if out else "nothing is kept without --out"
-        print(f"peftcalc sweep: interrupted after {len(done)} of {len(asked)} runs; {kept}", file=sys.stderr)
+        left = f"after {len(done)} of {len(asked)} runs; " + (
+            f"{out} holds them, and --resume goes on" if out else "nothing is kept without --out"
+        )
+        if trouble:
+            raise ValueError(f"{trouble}: {left}")
+        print(f"peftcalc sweep: interrupted {left}", file=sys.stderr)
         return interruption.exit_code
     return 0
 
@@ -108,8 +120,10 @@ def _train(
         if interruption.signal is not None:  # a stack of runs would go on for long
             raise KeyboardInterrupt
 
-    new = sweep(arguments.task, grid, arguments.seeds, finished=tuple(done), progress=progress)
     with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(engine_of(arguments))
+        known = tuple(done)
+        new = sweep(arguments.task, grid, arguments.seeds, finished=known, progress=progress, engine=engine)
         file = stack.enter_context(arguments.out.open("a", encoding="utf-8")) if arguments.out is not None else None
         for one in new:
             done.append(one)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import IO
 
 from peftcalc.jobs.worker_process import ONE_THREAD, Starter, worker_command
@@ -24,7 +24,17 @@ def forked(*rooms: str) -> Starter:
     Args:
         rooms: modules that offer kinds of work, each in a table `KINDS`.
     """
-    return partial(_nursery.start, rooms) if sys.platform == "linux" else worker_command(*rooms)
+    return Forked(rooms) if sys.platform == "linux" else worker_command(*rooms)
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The nursery's next child."""
+
+    rooms: tuple[str, ...]
+
+    def start(self) -> ForkedProcess:
+        return _nursery.start(self.rooms)
 
 
 class ForkedProcess:

@@ -38,12 +38,21 @@ class JobPart:
     first: tuple[float, float] | None = None
     """Its running time and progress when its first step was told: what comes before is loading, not pace."""
     stop_sent: float | None = None
+    told: int = 0
+    """Ticks of its kind whose records are here: what is run again leaves them out, so that nothing counts twice."""
+    again: int = 0
+    """How often it was run again."""
 
-    def reached(self, step: int, progress: float) -> None:
-        """It has told of a step."""
-        self.step, self.progress = step, progress
+    def reached(self, step: int, progress: float, told: int) -> None:
+        """It has told of a step, all its ticks so far being so many."""
+        self.step, self.progress, self.told = step, progress, told
         if self.first is None or progress == 0:
             self.first = (self.seconds(time.monotonic()), progress)
+
+    def run_again(self) -> None:
+        """It waits for another worker, its clock at zero; where it was is known."""
+        self.state, self.begun, self.earlier, self.first = "waiting", 0.0, 0.0, None
+        self.again += 1
 
     def seconds_left(self, now: float) -> float:
         """Time left at the pace since the first step; infinite before there is a pace."""
@@ -71,6 +80,7 @@ class Job:
         records: what the parts have told, in the order in which it arrived.
         state: "waiting", "running", "paused", "done", "stopped" or "failed".
         message: why it was stopped or has failed, in a sentence; empty otherwise.
+        notes: what happened to it under way, a sentence each: a worker that was lost.
         folder: where its files are (adapters as zip); removed with the job.
 
     Raises:
@@ -83,6 +93,7 @@ class Job:
         self.records: list[dict[str, Any]] = []
         self.state: State = "waiting"
         self.message = ""
+        self.notes: list[str] = []
         self.seen = time.monotonic()
         """When its visitor last looked."""
         self.until = until

@@ -1,4 +1,4 @@
-"""One queue of jobs for all visitors, worked off by worker processes: fair, bounded, and never in a page's way.
+"""One queue of jobs for all visitors, worked off by an engine: fair, bounded, and never in a page's way.
 
 Processes and not threads: training in the app's own process would hold the interpreter's lock, and thirty polling
 visitors would wait for it; and a worker that dies takes one job with it and not the app.
@@ -14,37 +14,34 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peftcalc import units
-from peftcalc.jobs.crew import Crew, Hand
-from peftcalc.jobs.job import MAX_RECORDS, Job, JobPart, State
+from peftcalc.jobs.engines.crew import Crew
+from peftcalc.jobs.engines.engine import Engine, Hand, Start, Worker
+from peftcalc.jobs.job import Job, JobPart, State
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.machine import worker_count
 from peftcalc.jobs.waiting_line import Standing, WaitingLine
-from peftcalc.jobs.worker_process import Starter, WorkerProcess
 
 
 class JobQueue:
     """All jobs of all visitors.
 
     Args:
-        start: how a worker process is started: `forked.forked`, `worker_process.worker_command`.
+        engine: how a worker process of this machine is started (`forked.forked`, `worker_process.worker_command`), or
+            what makes another engine that calls what it is given.
         workers: how many worker processes; None for as many as the machine bears.
         limits: what one visitor may take.
-
-    Attributes:
-        devices: names and titles of what can be trained on, once a worker has told: `(("cpu", "CPU"),)`.
     """
 
-    def __init__(self, start: Starter, workers: int | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, engine: Start, workers: int | None = None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.devices: tuple[tuple[str, str], ...] = ()
-        self._missing = ""
         self._lock = threading.RLock()
         self._line = WaitingLine()
         self._alive: list[Job] = []
         self._closing = threading.Event()
         with self._lock:  # a worker that ends at once is heard when it is in the list
-            self._crew = Crew(workers or worker_count(), start, self._hear)
+            self.engine: Engine = (
+                engine(self._hear) if callable(engine) else Crew(workers or worker_count(), engine, self._hear)
+            )
         threading.Thread(target=self._keep_house, daemon=True).start()
 
     # What a visitor asks for
@@ -82,8 +79,8 @@ class JobQueue:
     def standing(self, job: Job) -> Standing:
         """How many jobs come before a waiting one, and for about how long."""
         with self._lock:
-            in_hand = [(hand.job, hand.part) for hand in self._crew.hands.values()]
-            return self._line.standing(job, in_hand, len(self._crew))
+            in_hand = [(hand.job, hand.part) for hand in self.engine.hands.values()]
+            return self._line.standing(job, in_hand, self.workers)
 
     def pause(self, job: Job) -> None:
         """Pause all parts at the same step: the last that any of them has reached."""
@@ -111,7 +108,7 @@ class JobQueue:
         with self._lock:
             for part in job.parts:
                 part.parameters.update(parameters)
-                hand = self._crew.hands.get(part.number)
+                hand = self.engine.hands.get(part.number)
                 if hand is not None:
                     hand.worker.tell(do="change", part=part.number, parameters=parameters)
 
@@ -124,7 +121,7 @@ class JobQueue:
             self._alive.remove(job)
             self._line.discard(job)
             for part in job.parts:
-                hand = self._crew.hands.get(part.number)
+                hand = self.engine.hands.get(part.number)
                 if hand is None:
                     part.state = "ended"
                 else:
@@ -137,52 +134,48 @@ class JobQueue:
         with self._lock:
             for job in list(self._alive):
                 self.stop(job, "The server is closing.")
-            workers = list(self._crew.workers)
-        for worker in workers:
-            worker.close()
+        self.engine.close()
 
     @property
     def problem(self) -> str:
         """Why nothing can be done here now (no torch; workers that do not start), in a sentence; empty otherwise."""
         with self._lock:
-            if self._missing or self._crew.workers or self._crew.next_start is None:
-                return self._missing
-            left = max(1.0, self._crew.next_start - time.monotonic())
-        work = self.limits.work
-        return (
-            f"{work.capitalize()} is not possible here now: the processes that do it do not start. "
-            f"The next try is in {units.seconds(left)}."
-        )
+            return self.engine.trouble(self.limits.work)
 
     @property
     def ready(self) -> bool:
         """True when a worker has loaded what it needs."""
-        return any(worker.ready for worker in self._crew.workers)
+        return any(worker.ready for worker in self.engine.workers)
+
+    @property
+    def devices(self) -> tuple[tuple[str, str], ...]:
+        """Names and titles of what can be trained on, once a worker has told: `(("cpu", "CPU"),)`."""
+        return self.engine.devices
 
     @property
     def workers(self) -> int:
-        """How many parts can run at the same time."""
-        return len(self._crew)
+        """How many parts can run at the same time; at least one, which may be yet to come."""
+        return max(1, len(self.engine))
 
     @property
     def process_ids(self) -> list[int]:
         """Of the worker processes that are ready."""
-        return [worker.number for worker in self._crew.workers if worker.ready]
+        return [worker.process_id for worker in self.engine.workers if worker.ready]
 
     # Dealing out work; the lock is held
 
     def _run_until(self, job: Job, until: int | None) -> None:
         job.until = until
         for part in job.parts:
-            hand = self._crew.hands.get(part.number)
+            hand = self.engine.hands.get(part.number)
             if hand is not None and part.state == "running":
                 hand.worker.tell(do="pause", part=part.number, until=until)
         self._dispatch()
 
     def _dispatch(self) -> None:
         """Give every idle worker something to do: a parked part that may go on, or the next of the line."""
-        for worker in self._crew.idle():
-            held = next((hand for hand in self._crew.parked_on(worker) if hand.may_go_on), None)
+        for worker in self.engine.idle():
+            held = next((hand for hand in self.engine.parked_on(worker) if hand.may_go_on), None)
             if held is not None:
                 held.begin(do="go")
                 continue
@@ -191,35 +184,31 @@ class JobQueue:
                 continue
             job, part = found
             job.begin()
-            self._crew.give(worker, job, part)
+            self.engine.give(worker, job, part)
 
     # What workers say
 
-    def _hear(self, worker: WorkerProcess, message: dict[str, Any] | None) -> None:
+    def _hear(self, worker: Any, message: dict[str, Any] | None) -> None:
         with self._lock:
             if message is None:
                 self._bury(worker)
             elif "hello" in message:
                 self._welcome(worker, message["hello"])
             else:
-                hand = self._crew.hands.get(message["part"])
+                hand = self.engine.hands.get(message["part"])
                 if hand is not None:
                     self._note(hand, message)
             self._dispatch()
 
-    def _welcome(self, worker: WorkerProcess, hello: dict[str, Any]) -> None:
-        worker.number = hello.get("process", 0)
-        self.devices = tuple((name, title) for name, title in hello.get("devices", ()))
-        self._missing = hello.get("problem", "")
-        if self._missing:
+    def _welcome(self, worker: Worker, hello: dict[str, Any]) -> None:
+        self.engine.welcome(worker, hello)
+        if self.engine.missing:
             self._give_up()
-        else:
-            self._crew.welcome(worker)
 
     def _note(self, hand: Hand, message: dict[str, Any]) -> None:
         job, part = hand.job, hand.part
         if "ended" in message:
-            del self._crew.hands[part.number]
+            del self.engine.hands[part.number]
             part.state, part.earlier = "ended", part.seconds(time.monotonic())
             self._end_of_part(job, part, message["ended"], message["message"])
         elif "parked" in message:
@@ -228,33 +217,40 @@ class JobQueue:
                 job.until = max(job.until, part.step)
             self._make_room(hand.worker)
         else:
-            part.reached(message["step"], message["progress"])
-            job.records += message["records"][: MAX_RECORDS - len(job.records)]
+            part.reached(message["step"], message["progress"], message["told"])
+            job.records += message["records"][: self.limits.records - len(job.records)]
 
     def _end_of_part(self, job: Job, part: JobPart, how: str, sentence: str) -> None:
-        if how == "failed":
-            self.stop(job, sentence, "failed")
-        elif how == "done":
+        if how != "done":  # where it was stopped from here, the job has ended
+            self.stop(job, sentence or "The worker of this run gave it up.", "failed")
+        else:
             self._line.learn(job.kind, part.earlier)
             if job.alive and all(other.state == "ended" for other in job.parts):
                 job.state = "done"
                 self._alive.remove(job)
 
-    def _make_room(self, worker: WorkerProcess) -> None:
+    def _make_room(self, worker: Worker) -> None:
         """Too many paused parts on one worker: the job that was paused first makes room."""
-        held = [hand.job for hand in self._crew.parked_on(worker) if hand.job.alive]
+        held = [hand.job for hand in self.engine.parked_on(worker) if hand.job.alive]
         if len(held) > self.limits.parked:
             oldest = min(held, key=lambda job: job.paused_since)
             self.stop(oldest, "It was paused while others needed its place.")
 
-    def _bury(self, worker: WorkerProcess) -> None:
-        """A worker is gone: its jobs end with a sentence, another takes its place."""
+    def _bury(self, worker: Any) -> None:
+        """A worker is gone, None for none: what it had is run again, or its jobs end with a sentence."""
         if self._closing.is_set():
             return
-        for hand in self._crew.lose(worker):
+        lost, problem = self.engine.lose(worker), self.problem
+        for hand in lost:
+            job, part = hand.job, hand.part
             sentence = f"The process of this run ended unexpectedly ({worker.farewell})."
-            self.stop(hand.job, sentence, "failed")
-        if self.problem:
+            if job.alive and part.again < self.limits.again and not problem:
+                part.run_again()
+                job.notes.append(f"{sentence} It is run again from its beginning.")
+                self._line.again(job)
+            else:
+                self.stop(job, problem or sentence, "failed")
+        if problem:
             self._give_up()
 
     def _give_up(self) -> None:
@@ -271,11 +267,11 @@ class JobQueue:
     def keep_house(self, now: float) -> None:
         """End what is over its limits at the time `now` (of `time.monotonic`)."""
         with self._lock:
-            self._crew.revive(now)
+            self.engine.revive(now)
             for job in list(self._alive):
                 sentence = self.limits.reached(job, now)
                 if sentence:
                     self.stop(job, sentence)
-            for hand in list(self._crew.hands.values()):
+            for hand in list(self.engine.hands.values()):
                 if hand.part.stop_sent is not None and now - hand.part.stop_sent > self.limits.patience:
                     hand.worker.kill()

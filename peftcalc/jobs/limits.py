@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peftcalc.jobs.job import Job
+from peftcalc.jobs.job import MAX_RECORDS, Job
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Limits:
     """Without a look at the job (`JobQueue.touch`)."""
     patience: float = 20.0
     """From asking a part to stop until its worker is replaced."""
+    records: int = MAX_RECORDS
+    """Of a job; what it tells beyond is dropped."""
+    again: int = 0
+    """How often a part is run again whose worker was lost; else its job fails."""
 
     def reached(self, job: Job, now: float) -> str | None:
         """Why this job must end at the time `now` (of `time.monotonic`), or None.

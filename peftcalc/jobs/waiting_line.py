@@ -47,6 +47,11 @@ class WaitingLine:
         """To the end of its visitor's jobs."""
         self._of_visitor.setdefault(job.visitor, deque()).append(job)
 
+    def again(self, job: Job) -> None:
+        """A part that a worker had begun waits for another one: before all that have not begun."""
+        if job not in self._begun:
+            self._begun.appendleft(job)
+
     def discard(self, job: Job) -> None:
         """Out of the line, if it is in it."""
         if job in self._begun:

@@ -2,7 +2,7 @@
 
 Both ways one JSON object a line. What a worker is told, `part` being a number:
 
-    {"do": "run", "part": 7, "kind": "finetune", "parameters": {…}, "folder": "…", "until": null}
+    {"do": "run", "part": 7, "kind": "finetune", "parameters": {…}, "folder": "…", "until": null, "skip": 0}
     {"do": "go", "part": 7, "until": 12}     go on with a parked part, up to a step
     {"do": "pause", "part": 7, "until": 9}   park the running part once it has reached a step
     {"do": "change", "part": 7, "parameters": {…}}   what its kind reads again and again
@@ -11,8 +11,11 @@ Both ways one JSON object a line. What a worker is told, `part` being a number:
 and what it answers:
 
     {"hello": {"process": 4711, "devices": [["cpu", "CPU"]]}}                     once, when it is ready
-    {"part": 7, "step": 3, "progress": 0.03, "records": [{…}, …]}                 at most ten times a second
+    {"part": 7, "step": 3, "progress": 0.03, "told": 4, "records": [{…}, …]}      at most ten times a second
     {"part": 7, "parked": 9}   {"part": 7, "ended": "done" | "stopped" | "failed", "message": "…"}
+
+`told` counts what the kind has yielded, its ticks; a part that is run again after its worker was lost skips those that
+were told, for a kind yields the same again.
 
 It knows no kind of work itself: it is started with the names of the modules that offer some, each with its `KINDS` and
 perhaps a `load`, gone through before it is ready, and a `warm_up`, after that as long as nobody asks. A parked part
@@ -60,6 +63,10 @@ class Part:
     ticks: Iterator[Tick]
     until: float = math.inf
     """The step at which it parks."""
+    skip: int = 0
+    """Ticks whose records are known."""
+    made: int = 0
+    """Ticks so far."""
     step: int = -1
     progress: float = 0.0
     told: float = -math.inf
@@ -102,7 +109,8 @@ class Worker:
         assert part is not None
         try:
             part.step, part.progress, records = next(part.ticks)
-            part.records += records
+            part.made += 1
+            part.records += records if part.made > part.skip else []
         except StopIteration:
             self._end(part, "done")
         except (ValueError, TimeoutError) as error:
@@ -122,6 +130,7 @@ class Worker:
     def _begin(self, command: dict[str, Any], until: float) -> None:
         kind, parameters = self.kinds[command["kind"]], command["parameters"]
         part = Part(command["part"], parameters, kind(parameters, Path(command["folder"])), until)
+        part.skip = command["skip"]
         self.parts[part.number] = self.active = part
 
     def _park_if_due(self, part: Part) -> None:
@@ -132,7 +141,8 @@ class Worker:
 
     def _report(self, part: Part) -> None:
         if part.records or part.step != part.told_step:
-            self.tell({"part": part.number, "step": part.step, "progress": part.progress, "records": part.records})
+            place = {"step": part.step, "progress": part.progress, "told": part.made}
+            self.tell({"part": part.number, **place, "records": part.records})
             part.records, part.told, part.told_step = [], time.monotonic(), part.step
 
     def _end(self, part: Part, how: str, message: str = "") -> None:
@@ -160,14 +170,11 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
     threading.Thread(target=_listen, args=(sys.stdin, inbox), daemon=True).start()
 
     def tell(message: dict[str, Any]) -> None:
-        answers.write(_line(message) + "\n")
+        answers.write(line_of(message) + "\n")
         answers.flush()
 
     tell({"hello": {"process": os.getpid(), **prepare()}})
-    for _ in warm_up:
-        if not inbox.empty():
-            break
-    gc.freeze()  # what is loaded by now stays: a collection after a part looks at that part's objects only
+    settle(warm_up, lambda: not inbox.empty())
     worker = Worker(kinds, tell)
     while True:
         if worker.active is None:
@@ -179,10 +186,18 @@ def serve(kinds: Mapping[str, Kind], prepare: Callable[[], dict[str, Any]], warm
                 worker.advance()
 
 
-def _line(message: dict[str, Any]) -> str:
+def settle(warm_up: Iterable[Any], asked: Callable[[], bool] = lambda: False) -> None:
+    """Go through what warms a worker up as long as nothing is asked of it, and keep what is loaded by then."""
+    for _ in warm_up:
+        if asked():
+            break
+    gc.freeze()  # what is loaded by now stays: a collection after a part looks at that part's objects only
+
+
+def line_of(message: dict[str, Any]) -> str:
     """The message as JSON; of one that JSON cannot hold, that its part has failed: no record ends the worker.
 
-    >>> _line({"part": 7, "records": [object()]})
+    >>> line_of({"part": 7, "records": [object()]})
     '{"part":7,"ended":"failed","message":"the run ended with an error of the program (TypeError)"}'
     """
     try:

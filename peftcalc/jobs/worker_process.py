@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -32,8 +32,15 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-Starter = Sequence[str] | Callable[[], Process]
-"""A command, or what starts the worker itself."""
+@runtime_checkable
+class Starts(Protocol):
+    """What starts a worker in its own way."""
+
+    def start(self) -> Process: ...
+
+
+Starter = Sequence[str] | Starts
+"""How a worker process of this machine is started: a command, or what does it."""
 
 
 def worker_command(*rooms: str) -> tuple[str, ...]:
@@ -61,9 +68,9 @@ class WorkerProcess:
 
     def __init__(self, hear: Callable[[WorkerProcess, dict[str, Any] | None], None], start: Starter) -> None:
         self.ready = False
-        self.number = 0
+        self.process_id = 0
         """Of the process, once it is ready."""
-        self.process = start() if callable(start) else _fresh(start)
+        self.process = start.start() if isinstance(start, Starts) else _fresh(start)
         self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
         self._listener.start()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.checks import whole_number
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import RunSettings, run_settings
+from peftcalc.lab.sweeps.elsewhere import Elsewhere, trainer
 from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import METHODS, Method, make_method
 
@@ -158,6 +159,7 @@ def compare(
     methods: Iterable[Method | str] | None = None,
     seeds: int | Sequence[int] = 3,
     progress: Callable[[Method, int, StepRecord], None] | None = None,
+    engine: Elsewhere | None = None,
     **settings: Any,
 ) -> Comparison:
     """Train every method with every seed on a task.
@@ -168,6 +170,7 @@ def compare(
         seeds: how many, counted from 0, or which.
         progress: called with the method, the seed and each record. Small models that fit are trained stacked in one
             graph: their records come in turn, without samples and matrices' changes.
+        engine: whose workers train them, here or on other machines; None for this process.
         settings: the other arguments of `finetune`, the same for every run.
 
     Raises:
@@ -183,13 +186,12 @@ def compare(
     if not chosen or not listed:
         raise ValueError(f"methods and seeds must not be empty, got {chosen} and {listed}")
     asked = [(method, run_settings(task, method, seed=seed, **settings)) for method in chosen for seed in listed]
-    from peftcalc.lab.stacked.engine import train_all
 
     def seen(place: int, record: StepRecord) -> None:
         if progress is not None:
             progress(asked[place][0], asked[place][1].seed, record)
 
-    told = dict(train_all([one for _, one in asked], seen))
+    told = dict(trainer(engine)([one for _, one in asked], seen))
     runs = tuple(_result(method, one, told[place]) for place, (method, one) in enumerate(asked))
     return Comparison(asked[0][1].task, asked[0][1].record.unit, runs)
 

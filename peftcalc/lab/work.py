@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.stacked.job import stacked_runs
+from peftcalc.lab.sweeps.elsewhere import runs_job
 from peftcalc.lab.training_jobs import finetune_runs, start
 from peftcalc.lab.watched_runs import moves_job
 from peftcalc.methods import METHODS
 
-KINDS = {"finetune": finetune_runs, "moves": moves_job, "stacked": stacked_runs}
+KINDS = {"finetune": finetune_runs, "moves": moves_job, "stacked": stacked_runs, "runs": runs_job}
 
 
 def warm_up() -> Iterator[StepRecord]:

@@ -13,13 +13,16 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from peftcalc import units
 from peftcalc.jobs.classroom.names import ROOM_VARIABLE
-from peftcalc.jobs.forked import forked
+from peftcalc.jobs.engines import chosen
+from peftcalc.jobs.engines.addresses import from_environment
+from peftcalc.jobs.engines.chosen import open_queue
 from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
@@ -31,6 +34,9 @@ ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
 CLASS_LIMITS = Limits(jobs_of_visitor=1, waiting=400, parked=2, running=90.0, paused=300.0, away=900.0)
 """Of a server with a classroom: thirty want to run at once, and look at the board while their own run waits."""
 
+AGAIN = 1
+"""How often a run is begun again whose worker was lost, where workers come and go."""
+
 EVERY = 1.0
 """Seconds between two looks at a running job."""
 
@@ -38,8 +44,15 @@ EVERY = 1.0
 @st.cache_resource(show_spinner=False, on_release=JobQueue.close)
 def queue() -> JobQueue:
     """The one queue of this server; its workers start with the first page that asks for it."""
-    limits = CLASS_LIMITS if os.environ.get(ROOM_VARIABLE) else None
-    return JobQueue(forked(*ROOMS_WITH_WORK), limits=limits)
+    limits = CLASS_LIMITS if os.environ.get(ROOM_VARIABLE) else Limits()
+    address = from_environment()
+    again = 0 if address is None else AGAIN
+    return open_queue(address, ROOMS_WITH_WORK, replace(limits, again=again))
+
+
+def engine_line() -> str:
+    """Which engine trains, with how many workers, and what is lost when it goes away; who was refused."""
+    return " ".join([chosen.engine_line(queue()), *(f"Refused: {one}." for one in queue().engine.refusals)])
 
 
 def visitor() -> str:
@@ -150,17 +163,25 @@ def standing(job: Job) -> str:
     if job.state == "paused":
         return f"Paused at step {job.step}"
     left = job.seconds_left
-    return f"Training: step {job.step}" + (
+    again = "Training, begun again after its worker was lost" if job.notes else "Training"
+    return f"{again}: step {job.step}" + (
         f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
     )
 
 
 def ending(job: Job) -> None:
-    """Why a job ended before it was through."""
+    """Why a job ended before it was through, and what happened to it under way."""
+    notes(job)
     if job.state == "failed":
         st.error(escape(job.message), icon=":material/error:")
     elif job.state == "stopped":
         st.info(escape(f"Stopped at step {max(0, job.step)}. {job.message}"), icon=":material/stop_circle:")
+
+
+def notes(job: Job) -> None:
+    """What happened to a job under way: a worker that was lost."""
+    for note in job.notes:
+        st.info(escape(note), icon=":material/replay:")
 
 
 def _key(slot: str) -> str:

@@ -1,60 +1,13 @@
-"""A worker with kinds of jobs that need no torch: the queue's tests start it as a process of its own."""
+"""A worker process with the kinds of `busy_room`, started by the queue's tests."""
 
-import errno
-import os
-import signal
-import time
+import sys
+from pathlib import Path
 
 from peftcalc.jobs.worker import serve
 
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 
-def count(parameters, folder):
-    """So many steps, each as long as asked, each with one record."""
-    for step in range(parameters["steps"]):
-        time.sleep(parameters.get("seconds", 0.0))
-        yield step, (step + 1) / parameters["steps"], [{"name": parameters.get("name", ""), "step": step}]
-
-
-def refuse(parameters, folder):
-    yield 0, 0.5, [{"step": 0}]
-    raise ValueError("rank must be between 1 and 64, got 99")
-
-
-def break_down(parameters, folder):
-    yield 0, 0.5, [{"step": 0}]
-    raise RuntimeError("a secret path /home/somebody")
-
-
-def crash(parameters, folder):
-    yield 0, 0.5, [{"step": 0}]
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def hang(parameters, folder):
-    yield 0, 0.5, [{"step": 0}]
-    time.sleep(600)
-
-
-def chatter(parameters, folder):
-    print("a library that prints")
-    yield 0, 1.0, [{"step": index, "loss": float("nan")} for index in range(parameters["records"])]
-
-
-def fill(parameters, folder):
-    yield 0, 0.5, []
-    raise OSError(errno.ENOSPC, "No space left on device", "/home/somebody")
-
-
-def swell(parameters, folder):
-    yield 0, 0.5, []
-    raise MemoryError
-
-
-def write(parameters, folder):
-    (folder / "adapter.zip").write_bytes(b"zip")
-    yield 0, 1.0, [{"step": 0}]
-
+import busy_room
 
 if __name__ == "__main__":
-    kinds = (count, refuse, break_down, crash, hang, chatter, write, fill, swell)
-    serve({kind.__name__: kind for kind in kinds}, lambda: {"devices": [["cpu", "CPU"]]})
+    serve(busy_room.KINDS, lambda: {"devices": [["cpu", "CPU"]]})

@@ -49,7 +49,7 @@ def nursery(told):
 @pytest.fixture
 def queue():
     queue = JobQueue(forked(ROOM), workers=2)
-    until(lambda: len(queue._crew.idle()) == 2)
+    until(lambda: len(queue.engine.idle()) == 2)
     yield queue
     queue.close()
 
@@ -74,13 +74,13 @@ def test_workers_share_what_was_loaded_once(queue, nursery, told):
 def test_a_worker_is_ended_in_the_middle_of_a_step_and_replaced(queue):
     job = queue.submit("ada", "hang", [{}])
     until(lambda: job.records)
-    worker = next(iter(queue._crew.hands.values())).worker
+    worker = next(iter(queue.engine.hands.values())).worker
     worker.kill()
     assert worker.farewell == "signal 9"
     with pytest.raises(ProcessLookupError):
         os.kill(job.records[0]["worker"], 0)
     until(lambda: not job.alive)
-    until(lambda: len(queue._crew.idle()) == 2)
+    until(lambda: len(queue.engine.idle()) == 2)
     assert records_of(queue, steps=1)
 
 
@@ -100,10 +100,10 @@ def test_after_the_nursery_has_ended_there_is_another(queue, nursery):
     os.kill(before, signal.SIGKILL)
     nursery._process.wait()
     assert records_of(queue, steps=1)[0]["from"] != before  # its workers live on
-    for worker in list(queue._crew.workers):
+    for worker in list(queue.engine.workers):
         worker.kill()
         worker.close()
-    until(lambda: len(queue._crew.idle()) == 2)
+    until(lambda: len(queue.engine.idle()) == 2)
     assert records_of(queue, steps=1)[0]["from"] == nursery._process.pid != before
 
 

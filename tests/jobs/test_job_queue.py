@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import gc
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from peftcalc.jobs.crew import Crew
-from peftcalc.jobs.job import MAX_RECORDS, Job
+from peftcalc.jobs.engines.crew import Crew
+from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.waiting_line import WaitingLine
@@ -52,72 +52,6 @@ def ended(*jobs):
 SLOW = {"steps": 10_000, "seconds": 0.01}
 
 
-def test_a_job_tells_its_records_in_order(make_queue):
-    job = make_queue().submit("ada", "count", [{"steps": 5, "name": "a"}])
-    ended(job)
-    assert (job.state, job.message, job.progress) == ("done", "", 1.0)
-    assert job.records == [{"name": "a", "step": step} for step in range(5)]
-
-
-def test_parts_run_side_by_side_on_several_workers(make_queue):
-    queue = make_queue(workers=2)
-    job = queue.submit("ada", "count", [{**SLOW, "name": "a"}, {**SLOW, "name": "b"}])
-    until(lambda: {record["name"] for record in job.records} == {"a", "b"})
-    assert all(part.state == "running" for part in job.parts)
-    queue.stop(job)
-    assert job.state == "stopped"
-
-
-def test_a_stopped_job_keeps_what_it_told_and_frees_its_worker(make_queue):
-    queue = make_queue()
-    job = queue.submit("ada", "count", [SLOW])
-    until(lambda: job.records)
-    queue.stop(job)
-    told = len(job.records)
-    after = queue.submit("ada", "count", [{"steps": 1}])
-    ended(after)
-    assert after.state == "done"
-    assert told <= len(job.records) < 10_000
-
-
-def test_a_pause_is_at_the_same_step_for_all_parts_and_single_steps_are_single(make_queue):
-    queue = make_queue(workers=2)
-    job = queue.submit("ada", "count", [SLOW, {**SLOW, "seconds": 0.02}])
-    until(lambda: job.step > 5)
-    queue.pause(job)
-    until(lambda: all(part.state == "parked" for part in job.parts))
-    paused_at = job.step
-    assert [part.step for part in job.parts] == [paused_at, paused_at]
-    queue.step(job)
-    until(lambda: all(part.state == "parked" and part.step == paused_at + 1 for part in job.parts))
-    assert job.state == "paused"
-    queue.resume(job)
-    until(lambda: job.step > paused_at + 5)
-    assert job.state == "running"
-
-
-def test_a_paused_job_blocks_nobody(make_queue):
-    queue = make_queue(workers=1)
-    paused = queue.submit("ada", "count", [SLOW])
-    until(lambda: paused.records)
-    queue.pause(paused)
-    other = queue.submit("bob", "count", [{"steps": 3}])
-    ended(other)
-    assert (other.state, paused.state) == ("done", "paused")
-
-
-def test_too_many_paused_jobs_end_the_one_paused_first(make_queue):
-    queue = make_queue(workers=1, parked=2)
-    jobs = []
-    for visitor in ("ada", "bob", "eve"):
-        jobs.append(queue.submit(visitor, "count", [SLOW]))
-        until(lambda: jobs[-1].records)
-        queue.pause(jobs[-1])
-        until(lambda: jobs[-1].parts[0].state == "parked")
-    assert [job.state for job in jobs] == ["stopped", "paused", "paused"]
-    assert "paused" in jobs[0].message
-
-
 def test_visitors_take_turns(make_queue):
     queue = make_queue(workers=1, jobs_of_visitor=10)
     first = queue.submit("ada", "count", [SLOW])
@@ -137,7 +71,7 @@ def test_a_thousand_clicks_grow_nothing(make_queue):
     assert sum(job.alive for job in jobs) == queue.limits.jobs_of_visitor
     assert len(queue._line) <= len(queue._alive) <= queue.limits.jobs_of_visitor
     until(lambda: jobs[-2].records or jobs[-1].records)
-    assert len(queue._crew.hands) <= 2
+    assert len(queue.engine.hands) <= 2
 
 
 def test_the_line_has_an_end(make_queue):
@@ -148,12 +82,6 @@ def test_the_line_has_an_end(make_queue):
         queue.submit(str(visitor), "count", [SLOW])
     with pytest.raises(ValueError, match="The line is full: 3 runs wait"):
         queue.submit("last", "count", [SLOW])
-
-
-def test_bad_input_is_one_sentence(make_queue):
-    job = make_queue().submit("ada", "refuse", [{}])
-    ended(job)
-    assert (job.state, job.message) == ("failed", "rank must be between 1 and 64, got 99")
 
 
 def test_an_error_of_the_program_tells_no_details(make_queue, capfd):
@@ -180,6 +108,20 @@ def test_a_crash_is_one_job_s_affair(make_queue):
     after = queue.submit("ada", "count", [{"steps": 1}])
     ended(after)
     assert after.state == "done"
+
+
+def test_a_part_whose_worker_was_lost_is_run_again_and_tells_nothing_twice(make_queue):
+    queue = make_queue(again=1)
+    job = queue.submit("ada", "count", [{"steps": 200, "seconds": 0.01}])
+    until(lambda: job.step > 20)
+    os.kill(queue.process_ids[0], signal.SIGKILL)
+    ended(job)
+    assert (job.state, len(job.notes)) == ("done", 1)
+    assert job.notes[0].endswith("(signal 9). It is run again from its beginning.")
+    assert [record["step"] for record in job.records] == list(range(200))
+    job = queue.submit("ada", "crash", [{}])
+    ended(job)
+    assert (job.state, len(job.notes)) == ("failed", 1)  # once again, not for ever
 
 
 def test_a_part_that_does_not_stop_costs_its_worker(make_queue):
@@ -219,23 +161,6 @@ def test_a_look_keeps_a_job_alive(make_queue):
     assert job.alive
 
 
-def test_records_are_bounded_and_json_without_nan(make_queue):
-    job = make_queue().submit("ada", "chatter", [{"records": MAX_RECORDS + 500}])
-    ended(job)
-    assert len(job.records) == MAX_RECORDS
-    assert job.records[0] == {"step": 0, "loss": None}
-
-
-def test_files_go_with_the_job(make_queue):
-    queue = make_queue()
-    job = queue.submit("ada", "write", [{}])
-    ended(job)
-    folder = job.folder
-    assert (folder / "adapter.zip").read_bytes() == b"zip"
-    del job
-    until(lambda: gc.collect() is not None and not folder.exists())
-
-
 def test_workers_that_never_start_are_one_sentence(make_queue):
     queue = make_queue(command=(sys.executable, "-c", "raise SystemExit(3)"))
     until(lambda: queue.problem)
@@ -245,7 +170,7 @@ def test_workers_that_never_start_are_one_sentence(make_queue):
 
 def test_workers_that_died_three_times_are_started_again_after_growing_pauses(make_queue, tmp_path, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("peftcalc.jobs.crew.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("peftcalc.jobs.engines.crew.time.monotonic", lambda: clock[0])
     works = tmp_path / "works"
     started = tmp_path / "started"
     source = (
@@ -355,9 +280,9 @@ def test_time_left_is_the_pace_since_the_first_step(monkeypatch):
     part.state, part.begun = "running", 100.0
     assert job.seconds_left == float("inf")
     clock[0] = 130.0  # half a minute of loading
-    part.reached(0, 0.0)
+    part.reached(0, 0.0, 1)
     clock[0] = 140.0
-    part.reached(25, 0.25)
+    part.reached(25, 0.25, 26)
     assert job.seconds_left == pytest.approx(30.0)
     part.state = "ended"
     assert job.seconds_left == 0.0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.stacked.stack import Stack
-from peftcalc.lab.stacked.which import MOST_MODELS, stacks
+from peftcalc.lab.stacked.which import MOST_MODELS, Seen, stacks
 from peftcalc.lab.training import Run
-
-Seen = Callable[[int, StepRecord], None]
 
 
 def train_all(
@@ -35,18 +33,24 @@ def train_all(
     peaks: dict[Any, int] = {}
     for group in stacks(asked, most):
         records: dict[int, list[StepRecord]] = {index: [] for index in group}
-        own = [asked[index] for index in group]
-        told = (
-            ([(0, record)] for record in Run(own[0]))
-            if len(own) == 1
-            else Stack(own, [peak_of(one, peaks) for one in own])
-        )
-        for step in told:
+        for step in steps_of([asked[index] for index in group], peaks):
             for place, record in step:
                 records[group[place]].append(record)
                 if seen is not None:
                     seen(group[place], record)
         yield from sorted(records.items())
+
+
+def steps_of(group: Sequence[RunSettings], peaks: dict[Any, int]) -> Iterator[list[tuple[int, StepRecord]]]:
+    """The steps of one group of `which.stacks`: the records of each, with the places of their runs in the group.
+
+    Args:
+        peaks: what is known of single runs, and becomes known.
+    """
+    if len(group) == 1:
+        yield from ([(0, record)] for record in Run(group[0]))
+    else:
+        yield from Stack(group, [peak_of(one, peaks) for one in group])
 
 
 def peak_of(one: RunSettings, known: dict[Any, int]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,8 @@ class FinishedRun(Drawn):
         >>> FinishedRun.from_dict(run.as_dict()) == run
         True
         """
-        one, method = self.settings, self.settings.method
-        default = type(method)()
-        own = {f.name: getattr(method, f.name) for f in fields(method)}
-        settings = {
-            "task": one.task,
-            "method": method.name,
-            "method_options": {name: value for name, value in own.items() if value != getattr(default, name)},
-            "seed": one.seed,
-            **{name: getattr(one, name) for name in RUN_OPTIONS},
-            "options": dict(one.options),
-        }
         figures = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
-        return for_json({**settings, **figures})
+        return for_json({**settings_as_dict(self.settings), **figures})
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> FinishedRun:
@@ -99,9 +88,7 @@ class FinishedRun(Drawn):
             ValueError: it is none of these.
         """
         try:
-            kind = METHODS[values["method"]]
-            given = {name: values[name] for name in ("seed", *RUN_OPTIONS)}
-            settings = run_settings(values["task"], kind(**values["method_options"]), **given, **values["options"])
+            settings = settings_from_dict(values)
             stopped = values["stopped"]
             return FinishedRun(
                 settings,
@@ -116,6 +103,27 @@ class FinishedRun(Drawn):
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is not a finished run: {error!r}") from None
+
+
+def settings_as_dict(one: RunSettings) -> dict[str, Any]:
+    """Settings as names and values that JSON can hold."""
+    method, default = one.method, type(one.method)()
+    own = {f.name: getattr(method, f.name) for f in fields(method)}
+    return {
+        "task": one.task,
+        "method": method.name,
+        "method_options": {name: value for name, value in own.items() if value != getattr(default, name)},
+        "seed": one.seed,
+        **{name: getattr(one, name) for name in RUN_OPTIONS},
+        "options": dict(one.options),
+    }
+
+
+def settings_from_dict(values: Mapping[str, Any]) -> RunSettings:
+    """The settings that `settings_as_dict` wrote."""
+    given = {name: values[name] for name in ("seed", *RUN_OPTIONS)}
+    kind = METHODS[values["method"]]
+    return run_settings(values["task"], kind(**values["method_options"]), **given, **values["options"])
 
 
 def read_finished(path: Path) -> list[FinishedRun]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from peftcalc.lab.run_settings import RunSettings
+from peftcalc.lab.sweeps.elsewhere import Elsewhere, trainer
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.grid import grid_settings
 from peftcalc.lab.sweeps.results import SweepResults
-from peftcalc.lazy import Drawn, explained
+from peftcalc.lazy import Drawn
 
 Progress = Callable[[int, int], None]
 
@@ -21,6 +22,7 @@ def sweep(
     *,
     finished: Iterable[FinishedRun] = (),
     progress: Progress | None = None,
+    engine: Elsewhere | None = None,
     **fixed: Any,
 ) -> Sweep:
     """Train every combination of a grid with every seed; iterate the result for its finished runs.
@@ -35,6 +37,7 @@ def sweep(
         seeds: how many, counted from 0, or which.
         finished: runs that are known already, and are not trained again.
         progress: called with the steps that have been made and those that there are, over all runs.
+        engine: whose workers train them, here or on other machines; None for this process.
         fixed: options with one value.
 
     Yields:
@@ -49,7 +52,7 @@ def sweep(
     """
     asked, finished = grid_settings(task, grid, seeds, **fixed), tuple(finished)
     known = {run.settings.to_code() for run in finished}
-    return Sweep(_trained([one for one in asked if one.to_code() not in known], progress), finished)
+    return Sweep(_trained([one for one in asked if one.to_code() not in known], progress, engine), finished)
 
 
 class Sweep(Drawn, Iterator[FinishedRun]):
@@ -69,10 +72,7 @@ class Sweep(Drawn, Iterator[FinishedRun]):
         return run
 
 
-def _trained(asked: list[RunSettings], progress: Progress | None) -> Iterator[FinishedRun]:
-    with explained("a sweep"):
-        from peftcalc.lab.stacked.engine import train_all
-
+def _trained(asked: list[RunSettings], progress: Progress | None, engine: Elsewhere | None) -> Iterator[FinishedRun]:
     made, every = 0, sum(one.steps for one in asked)
 
     def seen(_: int, record: Any) -> None:
@@ -81,5 +81,5 @@ def _trained(asked: list[RunSettings], progress: Progress | None) -> Iterator[Fi
         if progress is not None:
             progress(made, every)
 
-    for place, records in train_all(asked, seen):
+    for place, records in trainer(engine)(asked, seen):
         yield FinishedRun.of(asked[place], records)
