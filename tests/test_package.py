@@ -133,7 +133,7 @@ def test_the_types_are_marked_as_public() -> None:
 def test_every_extra_is_pinned_and_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"lab", "llm", "app", "notebook", "dev"}
+    assert set(extras) == {"lab", "llm", "app", "cluster", "notebook", "dev"}
     wanted = {named(line) for group in (project["dependencies"], *extras.values()) for line in group} - {"peftcalc"}
     pinned = {named(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
     assert wanted <= pinned

@@ -24,8 +24,8 @@ LIMITS = Limits(
     again=2,
 )
 """Of whoever has asked for the whole and waits for it; a run that loses three workers is what ends them."""
-WAIT_SECONDS = 60.0
-"""For a first worker."""
+WAIT_SECONDS, LATE_SECONDS = 180.0, 60.0
+"""For a first worker, and for those that are known to come."""
 AHEAD = 4
 """Parts in the queue for each worker."""
 EVERY = 0.02
@@ -55,13 +55,14 @@ class Batch:
         Raises:
             ValueError: none has come, or none can.
         """
-        end = time.monotonic() + seconds
+        begun = time.monotonic()
         while not self.queue.ready or self.queue.engine.coming:
             if problem := self.queue.problem:
                 raise ValueError(problem)
-            if time.monotonic() > end and self.queue.ready:
+            waited = time.monotonic() - begun
+            if self.queue.ready and waited > LATE_SECONDS:
                 break
-            if time.monotonic() > end:
+            if waited > seconds:
                 raise ValueError(f"{self.queue.engine.about} has no worker yet, after {seconds:g} seconds")
             time.sleep(EVERY)
         list(self._told({}))
