@@ -264,3 +264,19 @@ def test_a_board_whose_day_is_over_is_left_while_somebody_looks(room: Room, monk
     assert "The board is empty" in text(page.run())
     room.made -= 2 * 86_400
     assert "over" in text(page.run())
+
+
+def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room):
+    """Streamlit refuses to clear a link that holds what a control says: the learner stayed where they were."""
+    room.join("a-token")
+    script = (
+        "import streamlit as st\nfrom peftcalc.ui.classroom import follow, here\nhere.carry_seat()\n"
+        "st.selectbox('Task', ['a', 'b'], key='task', bind='query-params')\nfollow._look('train')"
+    )
+    page = AppTest.from_string(script, default_timeout=120)
+    page.query_params["seat"], page.query_params["task"] = "a-token", "b"
+    assert not page.run().exception
+    room.send("class", {})
+    page.run()
+    assert not [one.message for one in page.exception if "query param" in one.message]
+    assert page.session_state[follow._ORDER] == 1
