@@ -266,17 +266,17 @@ def test_a_board_whose_day_is_over_is_left_while_somebody_looks(room: Room, monk
     assert "over" in text(page.run())
 
 
-def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room):
-    """Streamlit refuses to clear a link that holds what a control says: the learner stayed where they were."""
+def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room, monkeypatch):
+    """Streamlit clears no link that holds what a control says, and raises; one that it is given takes its place."""
     room.join("a-token")
-    script = (
-        "import streamlit as st\nfrom peftcalc.ui.classroom import follow, here\nhere.carry_seat()\n"
-        "st.selectbox('Task', ['a', 'b'], key='task', bind='query-params')\nfollow._look('train')"
-    )
+    sent: list[dict] = []
+    monkeypatch.setattr(follow.st, "switch_page", lambda page, **more: sent.append(more))
+    monkeypatch.setattr(here, "token", lambda: "a-token")
+    script = "from peftcalc.ui.classroom import follow, here\nfollow._go(here.room(), 'train')"
     page = AppTest.from_string(script, default_timeout=120)
-    page.query_params["seat"], page.query_params["task"] = "a-token", "b"
-    assert not page.run().exception
-    room.send("class", {})
     page.run()
-    assert not [one.message for one in page.exception if "query param" in one.message]
-    assert page.session_state[follow._ORDER] == 1
+    room.send("class", {})
+    assert not page.run().exception
+    room.ask("cost-0", ["a", "b"])
+    page.run()
+    assert sent == [{"query_params": {"seat": "a-token"}}] * 2
