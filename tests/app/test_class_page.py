@@ -264,3 +264,19 @@ def test_a_board_whose_day_is_over_is_left_while_somebody_looks(room: Room, monk
     assert "The board is empty" in text(page.run())
     room.made -= 2 * 86_400
     assert "over" in text(page.run())
+
+
+def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room, monkeypatch):
+    """Streamlit clears no link that holds what a control says, and raises; one that it is given takes its place."""
+    room.join("a-token")
+    sent: list[dict] = []
+    monkeypatch.setattr(follow.st, "switch_page", lambda page, **more: sent.append(more))
+    monkeypatch.setattr(here, "token", lambda: "a-token")
+    script = "from peftcalc.ui.classroom import follow, here\nfollow._go(here.room(), 'train')"
+    page = AppTest.from_string(script, default_timeout=120)
+    page.run()
+    room.send("class", {})
+    assert not page.run().exception
+    room.ask("cost-0", ["a", "b"])
+    page.run()
+    assert sent == [{"query_params": {"seat": "a-token"}}] * 2

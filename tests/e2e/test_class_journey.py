@@ -86,7 +86,8 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     run_ones_part(late, 4)
 
     teaches.get_by_role("tab", name="board").click()
-    teaches.get_by_text("An update of known rank: 3 runs, 3 settings").wait_for()
+    on_the_board = teaches.get_by_text("An update of known rank: 3 runs, 3 settings")
+    on_the_board.wait_for(timeout=3 * TIMEOUT)  # the workers load first
     ada.page.reload()
     ada.page.get_by_text("Yours: rank 1, seed 0").wait_for()
     ada.page.wait_for_function(THE_TASK_IS_CHOSEN)

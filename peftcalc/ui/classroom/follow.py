@@ -58,14 +58,19 @@ def _go(found: Room, path: str) -> None:
     if order is not None:
         st.session_state[_ORDER] = order.number
         st.session_state[_SENT] = {**order.parameters, **found.part_of_grid(here.token())}
-        st.switch_page(as_page(entry_at(order.page)))
+        _to(order.page)
     st.session_state.setdefault(_ORDER, found.order.number if found.order is not None else 0)
     question = found.question
     if question is None or question.revealed or path == CLASS or found.answered(here.token()) is not None:
         return
     if st.session_state.get(_CALLED) != question.key:
         st.session_state[_CALLED] = question.key
-        st.switch_page(as_page(entry_at(CLASS)))
+        _to(CLASS)
+
+
+def _to(path: str) -> None:
+    """To another page; with a link given, since Streamlit clears none that holds what a control says."""
+    st.switch_page(as_page(entry_at(path)), query_params={here.KEY: here.token()})
 
 
 def _bar(found: Room) -> None:

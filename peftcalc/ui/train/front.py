@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import streamlit as st
 
@@ -22,7 +23,7 @@ def choices(key: str = "") -> tuple[str, str]:
     Args:
         key: before those of the controls, where a page has other pictures beside it.
     """
-    shown = {"label_visibility": "collapsed" if page.projector() else "visible"}
+    shown: dict[str, Any] = {"label_visibility": "collapsed" if page.projector() else "visible"}
     view = state.choice("View", VIEWS, f"{key}view", VIEWS[0], **shown)
     return view, state.choice("Cost", tuple(COSTS), f"{key}cost", "trainable", COST_NAMES.__getitem__, **shown)
 

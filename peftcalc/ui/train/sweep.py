@@ -168,7 +168,9 @@ def _told_of(results: SweepResults, job: Job | None) -> None:
         front_of = {cell.label for cell in results.pareto()}
         frame.insert(0, "front", ["★" if cell.label in front_of else "" for cell in results.cells()])
         named = {**COLUMNS, "front": "Front", "learning_rate": "Learning rate", "diverged": "Diverged"}
-        show.table(frame.rename(columns=named), name, "Each combination, the lowest held-out loss first", **FORMATS)
+        show.table(
+            frame.rename(columns=named), name, "Each combination, the lowest held-out loss first", True, **FORMATS
+        )
         note("★ on the front: nothing that trains fewer numbers loses less. Loss: mean over the seeds, ± 95 %.")
     with st.expander("The code that repeats it"):
         plan = _own().plan if job is not None and _TOLD in st.session_state else PLAN
