@@ -121,7 +121,7 @@ def _mean_over(best: dict[int, dict[int, float]], seed: int) -> float:
 
 
 def _times(decades: float) -> str:
-    return f"{10**decades:.2g}"
+    return f"{10**decades:.1f}"
 
 
 def _share(known: dict[int, float], name: str) -> str:

@@ -13,9 +13,9 @@ from torch import nn
 from peftcalc.adapters.attach import adapted
 from peftcalc.adapters.slots import slot_at
 from peftcalc.geometry.intruders import intruder_dimensions
+from peftcalc.lab.findings.characters import train_plainly
 from peftcalc.lab.run_settings import RunSettings, run_settings
-from peftcalc.lab.runs.loop import Loop, learning_rate_at
-from peftcalc.lab.runs.optimizer import set_rate
+from peftcalc.lab.runs.loop import Loop
 from peftcalc.lab.student import Student
 from peftcalc.methods import make_method
 from peftcalc.quant.quantizing import quantize
@@ -101,13 +101,8 @@ def _trained(student: Student, settings: RunSettings) -> float:
 
     No text is written on the way, which would take longer than the steps.
     """
-    loop = Loop(settings, student)
-    for step in range(1, settings.steps + 1):
-        set_rate(loop.optimizer, learning_rate_at(step, settings.steps, settings.learning_rate))
-        loss = loop.train_step(student.problem.batch(settings.batch, loop.batches))
-        if not math.isfinite(loss):
-            return math.inf
-    loop.release()
+    if not math.isfinite(train_plainly(student, Loop(settings, student))):
+        return math.inf
     after = _held_out(student)
     return after if math.isfinite(after) else math.inf
 

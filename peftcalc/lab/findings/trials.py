@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peftcalc.lab.findings import digits, merging, smollm2
+from peftcalc.lab.findings import characters, digits, merging, smollm2
 
 Job = dict[str, Any]
 """What is run at a time and kept in the cache: a seed, or one run of it."""
@@ -43,6 +43,8 @@ TRIALS: dict[str, Trial] = {
     "starts": Trial(_of(digits.starts)),
     "merging": Trial(_of(merging.merging), 20),
     "merging-layers": Trial(_of(merging.merging_layers), 10),
+    "layers": Trial(characters.layer_rows, jobs=characters.layer_jobs),
+    "loftq": Trial(characters.loftq_rows, 1),
     "smollm2-rates": Trial(smollm2.rate_rows, 3, smollm2.rate_jobs),
     "smollm2-merging": Trial(smollm2.merging_rows, 3, smollm2.merging_jobs),
 }
