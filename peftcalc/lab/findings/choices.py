@@ -16,6 +16,8 @@ from peftcalc.lab.findings.numbers import (
     spread,
 )
 
+EARLY = 90
+"""The step at which the rows look early."""
 CLAIMED = "PiSSA"
 """The start whose paper says that it is faster and ends lower."""
 
@@ -34,8 +36,8 @@ def starts(rows: Rows, loftq: Rows) -> Verdict:
     turned = {turns: _error(loftq, turns) for turns in (0, max(row["turns"] for row in loftq))}
     return Verdict(
         badge_for(-direction(against(CLAIMED, "LoRA", "validation"))),
-        f"Against LoRA, which comes to {spread(plain['early'])} at step {steps // 2} and {spread(plain['validation'])} "
-        f"at step {steps}: at step {steps // 2} {early}; at the end {end}. LoftQ takes NF4's error from "
+        f"Against LoRA, which comes to {spread(plain['early'])} at step {EARLY} and {spread(plain['validation'])} "
+        f"at step {steps}: at step {EARLY} {early}; at the end {end}. LoftQ takes NF4's error from "
         f"{turned[0]:.4f} of a weight to {turned[max(turned)]:.4f} in {max(turned)} turns; QLoRA's loss at the end "
         f"moves by {signed(against('QLoRA, LoftQ', 'QLoRA', 'validation'))}.",
     )

@@ -35,7 +35,7 @@ STARTS: dict[str, Method] = {
     "QLoRA": QLoRA(rank=4),
     "QLoRA, LoftQ": QLoRA(rank=4, init="loftq"),
 }
-START_STEPS = 180
+START_STEPS = 300
 EARLY = 90
 HIDDEN = 64
 """Rows and columns of the matrices that are searched for intruders."""
@@ -80,9 +80,9 @@ def forgetting(seed: int) -> list[Row]:
 
 
 def starts(seed: int) -> list[Row]:
-    """Held-out loss half way and at the end, of LoRA with other starts and of its relatives, by rate."""
+    """Held-out loss early and at the end, of LoRA with other starts and of its relatives, by rate."""
     asked = [
-        run_settings("digits", method, seed=seed, learning_rate=rate, steps=START_STEPS, evaluations=2)
+        run_settings("digits", method, seed=seed, learning_rate=rate, steps=START_STEPS, evaluations=10)
         for method in STARTS.values()
         for rate in (*HALVES, 0.1)
     ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 
 from peftcalc.lab.comparison import interval
 from peftcalc.lab.findings.numbers import (
     Rows,
     Verdict,
     at_best_rate,
+    at_lowest_good_rate,
     badge_for,
     by_seed,
     chosen,
@@ -98,17 +98,22 @@ def _between(curve: Rows, loss: float) -> float | None:
 
 
 def intruders(rows: Rows) -> Verdict:
-    """Reproduces where LoRA brings more intruders into a matrix than full fine-tuning, each at its best rate; reverses
-    where fewer."""
-    full, lora = (at_best_rate(chosen(rows, method=name, **more)) for name, more in _INTRUDERS)
-    more = paired(by_seed(lora, "intruders"), by_seed(full, "intruders"))
-    counts = {name: interval([row["intruders"] for row in one]) for name, one in (("full", full), ("lora", lora))}
+    """Reproduces where LoRA of rank 8 brings more intruders into a matrix than full fine-tuning, each at the lowest
+    rate that learns as well as its best; reverses where fewer."""
+    full, lora = chosen(rows, method="full"), chosen(rows, method="lora", rank=8)
+    usual = {name: at_lowest_good_rate(one) for name, one in (("full", full), ("lora", lora))}
+    more = paired(by_seed(usual["lora"], "intruders"), by_seed(usual["full"], "intruders"))
+    high = max((row["learning_rate"] for row in full), key=lambda rate: _mean(chosen(full, learning_rate=rate)))
+    counts = {name: spread(interval([row["intruders"] for row in one]), 2) for name, one in usual.items()}
     return Verdict(
         badge_for(direction(more)),
-        f"Of the ten strongest directions of a trained matrix {spread(counts['lora'], 2)} resemble none that it had "
-        f"with LoRA of rank {lora[0]['rank']} (rate {lora[0]['learning_rate']:g}), {spread(counts['full'], 2)} with "
-        f"full fine-tuning (rate {full[0]['learning_rate']:g}): {signed(more, 2)}, after {lora[0]['steps']} steps.",
+        f"Of the ten strongest directions of a trained matrix {counts['lora']} resemble none that it had with LoRA of "
+        f"rank 8 at a rate of {usual['lora'][0]['learning_rate']:g}, {counts['full']} with full fine-tuning at "
+        f"{usual['full'][0]['learning_rate']:g}, each the lowest rate that learns as well as its best: "
+        f"{signed(more, 2)}, after {rows[0]['steps']} steps. They come with the rate: at {high:g} full fine-tuning has "
+        f"{_mean(chosen(full, learning_rate=high)):.2f}.",
     )
 
 
-_INTRUDERS: tuple[tuple[str, Mapping[str, int]], ...] = (("full", {}), ("lora", {"rank": 8}))
+def _mean(rows: Rows) -> float:
+    return interval([row["intruders"] for row in rows]).mean

@@ -96,6 +96,17 @@ def at_best_rate(rows: Rows, value: str = "validation") -> Rows:
     return chosen(rows, learning_rate=min(rates, key=lambda rate: means[rate]))
 
 
+def at_lowest_good_rate(rows: Rows, value: str = "validation") -> Rows:
+    """The rows at the lowest rate whose loss is not resolved from that of the best, seed by seed."""
+    best = by_seed(at_best_rate(rows, value), value)
+    for rate in sorted({row["learning_rate"] for row in rows}):
+        there = chosen(rows, learning_rate=rate)
+        apart = paired(by_seed(there, value), best)
+        if math.isfinite(apart.mean) and not direction(apart):
+            return there
+    return at_best_rate(rows, value)
+
+
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found)

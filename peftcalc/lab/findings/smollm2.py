@@ -27,7 +27,7 @@ SENTENCES = 8
 BLOCK = 20
 """Of thirty: the one whose matrices are searched for intruders."""
 SEARCHED = ("q_proj", "v_proj", "up_proj", "down_proj")
-RATES = {"full": (3e-5, 1e-4, 3e-4, 1e-3), "lora": (1e-3, 3e-3, 1e-2, 3e-2)}
+RATES = {"full": (3e-5, 1e-4, 3e-4, 1e-3), "lora": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 ALPHA = 16
 QLORA_RATE = 3e-3
 
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def rate_jobs(seed: int) -> Iterator[Row]:
-    """One run each: full and LoRA of rank 8 at four rates."""
+    """One run each: full and LoRA of rank 8, each at some rates."""
     for method, rates in RATES.items():
         for rate in rates:
             yield {"method": method, "rank": 8 if method == "lora" else 0, "learning_rate": rate, "seed": seed}
