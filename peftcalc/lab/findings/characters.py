@@ -63,7 +63,7 @@ def loftq_rows(job: Mapping[str, Any]) -> list[Row]:
     settings = run_settings("names", LoRA(rank=1), seed=job["seed"])
     rows = []
     for turns in TURNS:
-        problem = settings.record.build(job["seed"])
+        problem: Any = settings.record.build(job["seed"])
         before = {name: part.weight.clone() for name, part in problem.module.named_modules() if _is_linear(part)}
         init = {0: "default", 1: "loftq"}.get(turns, f"loftq_niter_{turns}")
         attach(problem.module, QLoRA(rank=LOFTQ_RANK, double_quant=False, init=init), seed=job["seed"])

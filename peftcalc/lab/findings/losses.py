@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from peftcalc.lab.comparison import interval
+from peftcalc.lab.comparison import Interval, interval
 from peftcalc.lab.findings.numbers import (
     Rows,
     Verdict,
@@ -34,16 +34,17 @@ def merging(rows: Rows, *_: Rows) -> Verdict:
     again = ", ".join(f"{FORMAT_NAMES[quant]} {costs('requantized', quant)}" for quant in formats)
     floats = ", ".join(f"{FORMAT_NAMES[quant]} {costs('original', quant)}" for quant in formats)
     exact = max(abs(row["dequantized"] - row["trained"]) for row in rows)
-    trained = interval(list(by_seed(chosen(rows, quant="nf4"), "trained").values()))
+    before, trained = (interval([row[key] for row in chosen(rows, quant="nf4")]) for key in ("before", "trained"))
     return Verdict(
         badge_for(direction(_cost(rows, "nf4", "requantized"))),
-        f"Quantized again after merging, the trained loss of {spread(trained, 4)} changes by {again}. In the "
+        f"Quantized again after merging, the loss of {spread(trained, 4)} after {rows[0]['steps']} steps (before "
+        f"them {before.mean:.4f}) changes by {again}. In the "
         f"dequantized floats it stays to within {exact:.5f}; in the original floats, to which the adapter was not "
         f"trained, it changes by {floats}.",
     )
 
 
-def _cost(rows: Rows, quant: str, way: str):
+def _cost(rows: Rows, quant: str, way: str) -> Interval:
     one = chosen(rows, quant=quant)
     return paired(by_seed(one, way), by_seed(one, "trained"))
 
@@ -103,15 +104,16 @@ def intruders(rows: Rows) -> Verdict:
     full, lora = chosen(rows, method="full"), chosen(rows, method="lora", rank=8)
     usual = {name: at_lowest_good_rate(one) for name, one in (("full", full), ("lora", lora))}
     more = paired(by_seed(usual["lora"], "intruders"), by_seed(usual["full"], "intruders"))
-    high = max((row["learning_rate"] for row in full), key=lambda rate: _mean(chosen(full, learning_rate=rate)))
+    means = {rate: _mean(chosen(full, learning_rate=rate)) for rate in sorted({row["learning_rate"] for row in full})}
+    high = max(means, key=lambda rate: means[rate])
+    more_rate = f" They come with the rate: at {high:g} full fine-tuning has {means[high]:.2f}." if means[high] else ""
     counts = {name: spread(interval([row["intruders"] for row in one]), 2) for name, one in usual.items()}
     return Verdict(
         badge_for(direction(more)),
         f"Of the ten strongest directions of a trained matrix {counts['lora']} resemble none that it had with LoRA of "
         f"rank 8 at a rate of {usual['lora'][0]['learning_rate']:g}, {counts['full']} with full fine-tuning at "
         f"{usual['full'][0]['learning_rate']:g}, each the lowest rate that learns as well as its best: "
-        f"{signed(more, 2)}, after {rows[0]['steps']} steps. They come with the rate: at {high:g} full fine-tuning has "
-        f"{_mean(chosen(full, learning_rate=high)):.2f}.",
+        f"{signed(more, 2)}, after {rows[0]['steps']} steps.{more_rate}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.results import Cell, SweepResults
@@ -89,7 +90,7 @@ def _cells(
     """Cells over methods and one other option, as their last seed finishes."""
     waiting: dict[tuple[Method, float], list[FinishedRun]] = {}
     for run in sweep(task, {"methods": methods, varied: list(values)}, seeds, steps=steps, progress=progress):
-        value = getattr(run.settings, varied, run.settings.options.get(varied))
+        value: Any = getattr(run.settings, varied, run.settings.options.get(varied))
         group = waiting.setdefault((run.method, value), [])
         group.append(run)
         if len(group) == seeds:
