@@ -235,7 +235,7 @@ SETTINGS = ("method", "rank", "scale", "learning_rate", "variant", "images", "qu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["learning-rate", "capacity", "alpha", "forgetting", "starts", "merging"])
 def test_one_seed_comes_again(name, monkeypatch):
-    """Some of its runs, for the sake of time: nine of ten within the interval of one more seed around the stored ones."""
+    """Some of its runs, for time: nine of ten lie within the interval of one more seed around the stored ones."""
     monkeypatch.setattr(digits, "IMAGES", (640,))
     monkeypatch.setattr(digits, "ALPHAS", (4.0, 16.0))
     monkeypatch.setattr(digits, "STARTS", {key: digits.STARTS[key] for key in ("LoRA", "PiSSA", "QLoRA, LoftQ")})
