@@ -1,5 +1,8 @@
 """A model-step of digits stacked beside one of `finetune`, in one run: `python benchmarks/stacked.py [--threads 1]`.
 
+With `--map` instead the 100 runs of the live map of ranks, rates and seeds, which are to take at most 30 s on two
+cores: `python benchmarks/stacked.py --map --threads 2`.
+
 Times of this process's processor, so that what else runs on the machine counts little; medians over the rounds, in
 which both sides alternate.
 """
@@ -17,6 +20,7 @@ import torch
 import peftcalc as pc
 from peftcalc.lab.run_settings import RunSettings, run_settings
 from peftcalc.lab.stacked.stack import Stack
+from peftcalc.lab.sweeps.maps import rate_map
 from peftcalc.lab.training import Run
 
 MIXES: dict[str, list[pc.LoRA | pc.Full]] = {
@@ -56,13 +60,25 @@ def measure(methods: list[Any], models: int, rounds: int) -> tuple[float, float]
     return statistics.median(alone), statistics.median(together)
 
 
+def map_seconds() -> tuple[int, float, float]:
+    """Runs of the default map of ranks, rates and seeds, their seconds, and those of the processor."""
+    started, worked = time.perf_counter(), time.process_time()
+    runs = sum(cell.validation.count for cell in rate_map())
+    return runs, time.perf_counter() - started, time.process_time() - worked
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", default="5,10,20,40")
+    parser.add_argument("--map", action="store_true", help="100 runs of ranks, rates and seeds")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.map:
+        runs, seconds, worked = map_seconds()
+        print(f"{runs} runs of a map: {seconds:.1f} s, {worked:.1f} s of processor on {given.threads} threads (30 s)")
+        return
     print(f"{'methods':24}{'K':>4}{'alone, ms':>12}{'stacked, ms':>13}{'ratio':>8}")
     for name, methods in MIXES.items():
         for models in map(int, given.models.split(",")):

@@ -15,7 +15,7 @@ from peftcalc.lab.stacked.engine import train_all
 from peftcalc.lab.stacked.stack import Stack
 from peftcalc.lab.stacked.updates import Decomposed, product
 from peftcalc.lab.stacked.which import STACKABLE_TASKS, stackable, stacks
-from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.lab.tasks.catalogue import TASKS, UNLISTED
 from peftcalc.lab.tasks.problem import StackableProblem
 from peftcalc.lab.training import Run
 
@@ -139,8 +139,9 @@ def test_stacks_are_bounded_even_and_by_rank():
         settings("digits", "lora", dtype="bfloat16"),
     ]
     assert stacks(asked, most=4) == [[1, 3, 5], [0, 2, 4], [6], [7], [8]]
-    assert {task for task in TASKS if stackable(settings(task, "lora"))} == set(STACKABLE_TASKS)
-    assert all(isinstance(TASKS[task].build(), StackableProblem) for task in STACKABLE_TASKS)
+    tasks = {**TASKS, **UNLISTED}
+    assert {task for task in tasks if stackable(settings(task, "lora"))} == set(STACKABLE_TASKS)
+    assert all(isinstance(tasks[task].build(), StackableProblem) for task in STACKABLE_TASKS)
     for strange in (pc.LoRA(bias="all"), pc.LoRA(lora_bias=True), pc.LoRA(modules_to_save=("output",))):
         assert not stackable(settings("digits", strange))
 

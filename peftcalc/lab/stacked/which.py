@@ -12,7 +12,7 @@ from peftcalc.methods import LoRA
 
 Seen = Callable[[int, StepRecord], None]
 """Called with the place of a run and a record of it, as it comes."""
-STACKABLE_TASKS = ("digits", "rank", "magnitude", "direction")
+STACKABLE_TASKS = ("digits", "labels", "rank", "magnitude", "direction")
 """Their models are made of linear layers and small enough that a step is mostly overhead; the character models are
 neither."""
 MOST_MODELS = 40
