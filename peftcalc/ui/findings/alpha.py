@@ -1,0 +1,119 @@
+"""What is alpha? The map of α and the learning rate, and wide ranks with three scalings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import streamlit as st
+
+from peftcalc.jobs.job import Job
+from peftcalc.lab.findings.numbers import by_seed, chosen
+from peftcalc.lab.findings.stored import stored_finding
+from peftcalc.plots.findings.alpha import alpha_chart
+from peftcalc.plots.findings.curves import rates_chart
+from peftcalc.ui import live, page, show
+from peftcalc.ui.findings import frame
+from peftcalc.ui.findings.learning_rate import LIVE_RATES, UNIT
+from peftcalc.ui.findings.live_runs import LiveClaim, Planned
+from peftcalc.ui.findings.points import Point, Row, lowest, points
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons import predict
+from peftcalc.ui.lessons.findings_rates import ALPHA
+
+NAME = "alpha"
+RANK = 8
+ALPHAS = (1, 4, 16, 64)
+KNOWN = 16
+"""The α that is shown before the guess."""
+WIDE = {
+    (0.25, ""): "α = 16, r = 64: s = ¼ (QLoRA paper)",
+    (2.0, ""): "α = 2r = 128, r = 64: s = 2",
+    (2.0, "rslora"): "rsLoRA, α = 16, r = 64: s = 2 too",
+}
+"""Of rank 64, by scaling and variant."""
+CODE = """\
+from peftcalc.lab.sweeps.maps import alpha_map
+
+for cell in alpha_map(seeds=4):  # α = 1, 4, 16, 64 at five rates, rank 8: 80 runs
+    print(cell.label, cell.validation)
+"""
+
+
+def _runs(seed: int) -> list[Planned]:
+    settings = {"task": "digits", "steps": 200, "evaluations": 4, "method": "lora", "rank": RANK}
+    return [
+        Planned(f"{alpha}", rate, seed, {**settings, "alpha": alpha, "learning_rate": rate})
+        for alpha in ALPHAS
+        for rate in LIVE_RATES
+    ]
+
+
+LIVE = LiveClaim("alpha", _runs, lambda look: look.get("validation"), 4.0)
+
+
+@lessons.taught(ALPHA, "alpha-map")
+def alpha() -> None:
+    controls, result = page.controls_and_result("alpha-map")
+    with result:
+        guessed = lessons.show_prediction(ALPHA, "alpha-map")
+    with controls:
+        frame.claimed(NAME, guessed)
+        LIVE.controls()
+    with result:
+        live.watch(LIVE.slot, _look)
+        if live.current(LIVE.slot) is None:
+            if guessed:
+                frame.badge(NAME)
+            _draw(_stored(guessed))
+    if guessed:
+        _wide()
+        frame.runs(NAME, CODE)
+
+
+def _look(job: Job) -> None:
+    guessed = predict.guessed("alpha-map") is not None
+    LIVE.told(job)
+    found = sorted(LIVE.rows(job), key=lambda one: float(one["series"]))
+    _draw([one for one in found if guessed or one["series"] == f"{KNOWN}"])
+
+
+@functools.lru_cache(maxsize=2)
+def _stored(guessed: bool) -> tuple[Point, ...]:
+    """One α alone before the guess."""
+    rows = [row for row in chosen(stored_finding(NAME).rows, rank=RANK) if guessed or row["scale"] == KNOWN / RANK]
+    found = points(rows, lambda row: f"{RANK * row['scale']:g}", "learning_rate", "validation")
+    return tuple(sorted(found, key=lambda one: float(one["series"])))
+
+
+def _draw(found: Sequence[Point]) -> None:
+    told = "; ".join(f"α {name} lowest at {one['x']:.2g} with {one['mean']:.3g}" for name, one in lowest(found).items())
+    show.chart(alpha_chart(found, UNIT), f"Held-out loss by α and learning rate: {told or 'nothing yet'}.")
+    st.caption(f"Rank {RANK}. A cell is a mean of its seeds; framed, the lowest of each α. An empty cell diverged.")
+
+
+def _wide() -> None:
+    """Rank 64: a quarter, twice, and rank-stabilised, which is the same as twice."""
+    words, picture = st.columns([0.3, 0.7], gap="medium")
+    rows = chosen(stored_finding(NAME).rows, rank=64)
+    with words:
+        st.markdown("##### At rank 64")
+        same = "the same to the last digit" if _identical(rows) else "not the same"
+        st.markdown(
+            "α = 16 at r = 64 is a quarter, α = 2r is two. rsLoRA divides by √r: at (16, 64) it is α = 128 under "
+            f"another name, and its runs are {same}."
+        )
+    with picture:
+        drawn = [row for row in rows if (row["scale"], row["variant"]) != (2.0, "rslora")]
+        found = points(drawn, lambda row: WIDE[row["scale"], row["variant"]], "learning_rate", "validation")
+        told = "; ".join(f"{name}: lowest at {one['x']:.2g}" for name, one in lowest(found).items())
+        show.chart(rates_chart(found, UNIT), f"Held-out loss over the learning rate at rank 64: {told}.")
+
+
+def _identical(rows: Sequence[Row]) -> bool:
+    """Whether rsLoRA's runs are those of α = 2r."""
+    return all(
+        by_seed(chosen(rows, scale=2.0, variant="", learning_rate=rate), "validation")
+        == by_seed(chosen(rows, scale=2.0, variant="rslora", learning_rate=rate), "validation")
+        for rate in {row["learning_rate"] for row in rows}
+    )
