@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from peftcalc.methods import LoRA
-from peftcalc.methods.starts import changes_base
+from peftcalc.methods.starts import changes_base, rounds
 from peftcalc.targets.experts import expert_family, names_parameter, stacked_targets
 
 
@@ -73,6 +73,11 @@ def _check(full: str, parameter: nn.Parameter, method: LoRA) -> None:
     if parameter.dim() not in (2, 3) or not parameter.is_floating_point():
         what = f"{parameter.dtype} of shape {tuple(parameter.shape)}"
         raise ValueError(f"a parameter must have 2 or 3 dimensions, in floats, to be adapted; {full} is {what}")
+    if rounds(method.init):
+        raise ValueError(
+            f"init={method.init!r} begins with what 4 bits lose of a linear layer, and {full} is a bare parameter, "
+            "which stays in floats; leave it out"
+        )
     if changes_base(method.init) and (parameter.dim() != 2 or full.rpartition(".")[2] != "weight"):
         raise ValueError(
             f"init={method.init!r} reads a matrix called weight, and {full} is a bare parameter of another kind (a "

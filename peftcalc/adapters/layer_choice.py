@@ -14,7 +14,7 @@ from peftcalc.adapters.layers.base import shallow
 from peftcalc.adapters.layers.frozen_weight import features, has_own_forward, is_linear
 from peftcalc.adapters.layers.quantized_linear import QuantizedLinear
 from peftcalc.methods import ALL_LINEAR, LoRA
-from peftcalc.methods.starts import changes_base
+from peftcalc.methods.starts import changes_base, rounds
 from peftcalc.targets import is_target, no_match_error
 
 ADAPTABLE = "nn.Linear, transformers' Conv1D, nn.Embedding, nn.Conv1d, Conv2d, Conv3d and nn.MultiheadAttention"
@@ -177,6 +177,11 @@ def _check(name: str, layer: Any, method: LoRA, module: Any) -> None:
         raise ValueError(
             f"init={method.init!r} reads one matrix and does not exist for {name!r}, a {type(layer).__name__}; peft "
             "refuses it too"
+        )
+    if rounds(method.init) and isinstance(layer, nn.Embedding):
+        raise ValueError(
+            f"init={method.init!r} begins with what 4 bits lose of a linear layer, and {name!r} is an embedding, which "
+            "stays in floats; leave it out"
         )
     if isinstance(layer, nn.MultiheadAttention):
         if method.decomposed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.lazy import explained
-from peftcalc.methods.starts import to_peft
+from peftcalc.methods.starts import loftq_config, to_peft
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
@@ -36,6 +36,7 @@ def lora_arguments(method: LoRA, default: LoRA, task_type: str | None) -> dict[s
             arguments[theirs] = list(ours) if isinstance(ours, tuple) else ours
     if "init_lora_weights" in arguments:
         arguments["init_lora_weights"] = to_peft(method.init)
+        arguments |= {"loftq_config": turns} if (turns := loftq_config(method.init)) else {}
     if method.decomposed:
         arguments["use_dora"] = True
     return arguments if task_type is None else arguments | {"task_type": task_type}

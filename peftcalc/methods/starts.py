@@ -5,6 +5,7 @@ What a start computes stands in `peftcalc.adapters.layers.starts`, under the sam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,14 @@ class Start:
     Args:
         peft: the value of peft's `init_lora_weights`.
         changes_base: B A is not zero at the start; the base gives `s · B A` away, so that the sum stays what it was.
-        numbered: `NAME_niter_N` is a start too: the same with N steps of subspace iteration.
+        numbered: `NAME_niter_N` is a start too: the same with N iterations.
+        rounds: what B A begins with is what 4 bits lose of W, and the base is W in 4 bits.
     """
 
     peft: bool | str
     changes_base: bool = False
     numbered: bool = False
+    rounds: bool = False
 
 
 STARTS = {
@@ -36,10 +39,13 @@ STARTS = {
     "gaussian": Start(peft="gaussian"),
     "pissa": Start(peft="pissa", changes_base=True, numbered=True),
     "olora": Start(peft="olora", changes_base=True),
+    "loftq": Start(peft="loftq", changes_base=True, numbered=True, rounds=True),
 }
 """Kaiming-uniform A and B = 0 (LoRA's own code); A normal with a standard deviation of 1/r and B = 0 (LoRA paper,
 section 4.1); the principal singular values and vectors of W (Meng et al. 2024, arXiv:2404.02948, eq. 2–4);
-its first orthonormal directions and their parts of W, from the QR decomposition (Büyükakyüz 2024, arXiv:2406.01775)."""
+its first orthonormal directions and their parts of W, from the QR decomposition (Büyükakyüz 2024, arXiv:2406.01775);
+the best approximation of what 4 bits lose of W, from N turns of quantizing and decomposing, of which peft's default is
+one (Li et al. 2023, LoftQ, arXiv:2310.08659, algorithm 1)."""
 
 _KEPT_BY = (True, False, None, "eva", "orthogonal")
 """What else peft's `init_lora_weights` may say of an adapter whose base is the original one."""
@@ -53,7 +59,7 @@ def checked_start(name: Any) -> str:
     """
     kind, steps = split_start(name)
     if steps is not None:
-        whole_number("the number of iterations in init", steps, 0, MAX_ITERATIONS)
+        whole_number("the number of iterations in init", steps, int(STARTS[kind].rounds), MAX_ITERATIONS)
     one_of("init", kind, STARTS)
     return name
 
@@ -75,6 +81,15 @@ def changes_base(name: str) -> bool:
     return STARTS[split_start(name)[0]].changes_base
 
 
+def rounds(name: str) -> bool:
+    """True where B A begins with what 4 bits lose of the weight.
+
+    >>> rounds("loftq"), rounds("loftq_niter_5"), rounds("pissa")
+    (True, True, False)
+    """
+    return STARTS[split_start(name)[0]].rounds
+
+
 def start_rank(name: str, rank: int, sides: tuple[int, int]) -> int:
     """The rank with which an adapter of a weight begins: a start that takes its vectors from W finds no more of them
     than W's smaller side has, and peft leaves it at that; s stays that of the rank asked for.
@@ -88,12 +103,21 @@ def start_rank(name: str, rank: int, sides: tuple[int, int]) -> int:
 def to_peft(name: str) -> bool | str:
     """The value of `init_lora_weights` for a start."""
     kind, steps = split_start(name)
-    return STARTS[kind].peft if steps is None else name
+    return STARTS[kind].peft if steps is None or STARTS[kind].rounds else name
 
 
-def from_peft(value: Any) -> str:
+def loftq_config(name: str) -> dict[str, int]:
+    """peft's `loftq_config` of a start; empty for one that does not round.
+
+    >>> loftq_config("loftq_niter_5"), loftq_config("pissa")
+    ({'loftq_bits': 4, 'loftq_iter': 5}, {})
+    """
+    return {"loftq_bits": 4, "loftq_iter": split_start(name)[1] or 1} if rounds(name) else {}
+
+
+def from_peft(value: Any, loftq: Any = None) -> str:
     """The start that a value of `init_lora_weights` means; how A and B began is forgotten where the base kept its
-    weight.
+    weight. `loftq` is the file's `loftq_config`.
 
     Raises:
         ValueError: a start that is not known here and may have changed the base.
@@ -103,6 +127,12 @@ def from_peft(value: Any) -> str:
     """
     if value in _KEPT_BY:
         return "default"
+    if value == "loftq":
+        given = loftq if isinstance(loftq, Mapping) else {}
+        if given.get("loftq_bits", 4) != 4:
+            raise ValueError(f"loftq_bits must be 4 to be read here, got {given['loftq_bits']!r}")
+        turns = whole_number("loftq_iter", given.get("loftq_iter", 1), 1, MAX_ITERATIONS)
+        return "loftq" if turns == 1 else f"loftq{_NUMBERED}{turns}"
     try:
         return checked_start(value)
     except ValueError:

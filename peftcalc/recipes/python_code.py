@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from peftcalc.advice.cards import REPEAT_HEADS
 from peftcalc.checks import one_of
 from peftcalc.memory.estimate.anatomy import anatomy
 from peftcalc.methods import LoRA, Method, QLoRA
-from peftcalc.methods.starts import changes_base
+from peftcalc.methods.starts import changes_base, rounds
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.model_class import AS_THE_MODEL, ModelClass, model_class
 from peftcalc.recipes.model_source import configuration, literal, model_source
@@ -59,7 +60,10 @@ def method_code(
     else:
         head = [f'MODEL = "{source.name}"', dtype_lines(dtype)]
         body = from_weights(method, loaded)
-    if not on_meta and isinstance(method, QLoRA) and changes_base(method.init):
+    if not on_meta and isinstance(method, QLoRA) and rounds(method.init):
+        body += adapter_lines(replace(method, init="default"), source.shapes, loaded)
+        body += ["replace_lora_weights_loftq(model)  # reads the weights again, for what 4 bits have lost of them"]
+    elif not on_meta and isinstance(method, QLoRA) and changes_base(method.init):
         body = residual_first(method, loaded, body)
     else:
         body += adapter_lines(method, source.shapes, loaded, on_meta)
@@ -78,7 +82,9 @@ def import_lines(method: Method, loaded: ModelClass, on_meta: bool = False, more
     lines = ["import torch"]
     if isinstance(method, LoRA):
         prepare = ", prepare_model_for_kbit_training" if method.quantized and not on_meta else ""
-        prepare = f", PeftModel{prepare}" if prepare and changes_base(method.init) else prepare
+        if prepare and changes_base(method.init):
+            loftq = rounds(method.init)
+            prepare = f"{prepare}, replace_lora_weights_loftq" if loftq else f", PeftModel{prepare}"
         lines.append(f"from peft import LoraConfig, get_peft_model{prepare}")
         if plus(method) and not on_meta:
             lines.append("from peft.optimizers import create_loraplus_optimizer")

@@ -90,7 +90,7 @@ def method_of(config: dict[str, Any], more: dict[str, Any] | None = None) -> LoR
     if not config.get("target_modules") and not config.get("target_parameters"):
         raise ValueError("this adapter_config.json names no target_modules")
     values = {ours: config[theirs] for theirs, ours in _NAMES.items() if config.get(theirs) is not None}
-    values["init"] = from_peft(config.get("init_lora_weights", True))
+    values["init"] = from_peft(config.get("init_lora_weights", True), config.get("loftq_config"))
     if "r" not in config or "lora_alpha" not in config:
         values = {"rank": 8, "alpha": 8} | values  # peft's defaults
     more = more or {}

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from peftcalc.adapters.layers.frozen_weight import is_quantized, is_transposed, master_dtype, matrix, stored
-from peftcalc.adapters.layers.starts import fill_start
-from peftcalc.methods.starts import changes_base, start_rank
+from peftcalc.adapters.layers.starts import fill_beside_rounding, fill_start
+from peftcalc.methods.starts import changes_base, rounds, start_rank
+from peftcalc.quant.blockwise import dequantize_4bit, quantize_4bit
 
 
 class Options(TypedDict, total=False):
@@ -100,16 +101,26 @@ class AdaptedLayer(nn.Module):
         return self.factor_parameters(A, B, source.weight if floats is not None else stored(self.base))
 
     def begin(self, A: Tensor, B: Tensor, weight: Callable[[], Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """A and B as they start, and `W − s · B A` where the start takes that out of the weight."""
+        """A and B as they start, and what the base is to hold where the start changes it: `W − s · B A`, or `W` in 4
+        bits."""
         if not changes_base(self.init):
             fill_start(self.init, A, B, weight, self.scale, self.rank)
             return A, B, None
         rank = self.rank = start_rank(self.init, self.rank, (B.shape[0], A.shape[1]))
         A, B = A[:rank], B[:, :rank]
+        if rounds(self.init):
+            rest = fill_beside_rounding(self.init, A, B, W := weight(), self._rounded, self.scale)
+            return A, B, self._rounded(rest) if not is_quantized(self.base) else None if rest is W else rest
         fill_start(self.init, A, B, weight, self.scale, rank)
         W = weight()
         with torch.no_grad():
             return A, B, W - self.scale * B.to(W) @ A.to(W)
+
+    def _rounded(self, W: Tensor) -> Tensor:
+        """W as 4 bits hold it: as the base's own do, or, where that is in floats, NF4 in blocks of 64, as in peft."""
+        if is_quantized(self.base):
+            return self.base.with_weight(W, None).dequantize(W.dtype)
+        return dequantize_4bit(*quantize_4bit(W), W.numel(), dtype=W.dtype).view_as(W)
 
     def factor_parameters(self, A: Tensor, B: Tensor, like: Tensor) -> tuple[nn.Parameter, nn.Parameter]:
         """A and B, on the device and to the precision of `like`; A is not trained where it is frozen."""

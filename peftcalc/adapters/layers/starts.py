@@ -36,6 +36,21 @@ def fill_start(name: str, A: Tensor, B: Tensor, weight: Weight, scale: float, ra
     STARTS[kind](A, B, weight, scale, rank, iterations)
 
 
+@torch.no_grad()
+def fill_beside_rounding(
+    name: str, A: Tensor, B: Tensor, W: Tensor, rounded: Callable[[Tensor], Tensor], scale: float
+) -> Tensor:
+    """Fill A and B with what 4 bits lose of W, in turns: `Q = rounded(W − s · B A)`, then `s · B A ≈ W − Q`.
+
+    Returns what was rounded last, W itself after one turn. (Li et al. 2023, LoftQ, algorithm 1.)
+    """
+    rest = W
+    for turn in range(split_start(name)[1] or 1):
+        rest = W - scale * B.to(W) @ A.to(W) if turn else W
+        fill_start(name, A, B, (W - rounded(rest)).clone, scale, len(A))
+    return rest
+
+
 def _default(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
     """A Kaiming-uniform, B = 0: as LoRA's authors publish it."""
     nn.init.kaiming_uniform_(A, a=math.sqrt(5))
@@ -78,4 +93,18 @@ def _olora(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterat
     B.copy_(Q[:, :rank])
 
 
-STARTS: dict[str, Filler] = {"default": _default, "gaussian": _gaussian, "pissa": _pissa, "olora": _olora}
+def _loftq(A: Tensor, B: Tensor, weight: Weight, scale: float, rank: int, iterations: int | None) -> None:
+    """Of what 4 bits lose of W, handed in as `weight`, the best approximation of rank r (Li et al. 2023, eq. 9–10).
+
+    s is taken out of it, so that `s · B A` is that approximation; peft leaves s in, and is the same at α = r only.
+    """
+    _pissa(A, B, weight, scale, rank, None)
+
+
+STARTS: dict[str, Filler] = {
+    "default": _default,
+    "gaussian": _gaussian,
+    "pissa": _pissa,
+    "olora": _olora,
+    "loftq": _loftq,
+}

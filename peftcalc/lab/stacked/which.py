@@ -9,7 +9,7 @@ from typing import Any
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.methods import LoRA
 
-STACKABLE_TASKS = ("digits", "rank", "magnitude", "direction")
+STACKABLE_TASKS = ("digits", "labels", "rank", "magnitude", "direction")
 """Their models are made of linear layers and small enough that a step is mostly overhead; the character models are
 neither."""
 MOST_MODELS = 40

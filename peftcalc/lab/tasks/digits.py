@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from peftcalc.checks import whole_number
 from peftcalc.lab.tasks.problem import Batch, Evaluation, StackableProblem, parameters_of
 
 WIDTH = 64
@@ -105,19 +106,25 @@ class Digits(StackableProblem):
     def evaluate(self) -> Evaluation:
         """Cross-entropy and accuracy on the held-out images; the first 24 with the digit guessed for each."""
         dtype = next(self.module.parameters()).dtype
-        images, truths = self.images[TRAINING:], self.truths[TRAINING:]
+        truths = self.truths_held_out()
+        images = self.held_out().view(-1, 8, 8)
         scores = self.module(self.held_out().to(self.device, dtype)).float().cpu()
         guesses = scores[:SHOWN].argmax(dim=1)
         samples = tuple(
-            {"image": images[i].tolist(), "truth": int(truths[i]), "guess": int(guesses[i])} for i in range(SHOWN)
+            {"image": images[i].tolist(), "truth": int(truths[i]), "guess": int(guesses[i])}
+            for i in range(min(SHOWN, len(truths)))
         )
         return replace(self.judged(scores), samples=samples)
 
     def held_out(self) -> Tensor:
         return self.images[TRAINING:].flatten(1)
 
+    def truths_held_out(self) -> Tensor:
+        """The digits of the images of `held_out`."""
+        return self.truths[TRAINING:]
+
     def judged(self, outputs: Tensor) -> Evaluation:
-        truths = self.truths[TRAINING:]
+        truths = self.truths_held_out()
         accuracy = (outputs.argmax(dim=1) == truths).float().mean().item()
         return Evaluation(functional.cross_entropy(outputs, truths).item(), {"accuracy": accuracy})
 
@@ -128,3 +135,30 @@ class Digits(StackableProblem):
     def sizes(self) -> dict[str, int]:
         held_out = len(self.truths) - TRAINING
         return {"base parameters": parameters_of(self.module), "training images": TRAINING, "held-out images": held_out}
+
+
+class RandomLabels(Digits):
+    """The first so many upright images, each with a digit drawn at random, to be learned by heart.
+
+    There is nothing to generalise, so it is judged on what it was taught: the share of the labels that it knows.
+    """
+
+    def __init__(self, seed: int, images: int) -> None:
+        super().__init__(seed, "rotated")
+        count = whole_number("images", images, 1, TRAINING)
+        generator = torch.Generator().manual_seed(seed)
+        self.images = digits()[0][:count].contiguous()
+        self.truths = torch.randint(10, (count,), generator=generator)
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        chosen = torch.randint(len(self.truths), (size,), generator=generator)
+        return self.images[chosen].flatten(1), self.truths[chosen]
+
+    def held_out(self) -> Tensor:
+        return self.images.flatten(1)
+
+    def truths_held_out(self) -> Tensor:
+        return self.truths
+
+    def sizes(self) -> dict[str, int]:
+        return {"base parameters": parameters_of(self.module), "training images": len(self.truths)}
