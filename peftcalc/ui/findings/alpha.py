@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import streamlit as st
 
 from peftcalc.jobs.job import Job
-from peftcalc.lab.findings.numbers import by_seed, chosen
+from peftcalc.lab.findings.numbers import chosen
 from peftcalc.lab.findings.stored import stored_finding
+from peftcalc.methods import LoRA
 from peftcalc.plots.findings.alpha import alpha_chart
-from peftcalc.plots.findings.curves import rates_chart
 from peftcalc.ui import live, page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.learning_rate import LIVE_RATES, UNIT
 from peftcalc.ui.findings.live_runs import LiveClaim, Planned
-from peftcalc.ui.findings.points import Point, Row, lowest, points
+from peftcalc.ui.findings.points import Point, lowest, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.findings_rates import ALPHA
@@ -26,12 +26,6 @@ RANK = 8
 ALPHAS = (1, 4, 16, 64)
 KNOWN = 16
 """The α that is shown before the guess."""
-WIDE = {
-    (0.25, ""): "α = 16, r = 64: s = ¼ (QLoRA paper)",
-    (2.0, ""): "α = 2r = 128, r = 64: s = 2",
-    (2.0, "rslora"): "rsLoRA, α = 16, r = 64: s = 2 too",
-}
-"""Of rank 64, by scaling and variant."""
 CODE = """\
 from peftcalc.lab.sweeps.maps import alpha_map
 
@@ -94,26 +88,10 @@ def _draw(found: Sequence[Point]) -> None:
 
 def _wide() -> None:
     """Rank 64: a quarter, twice, and rank-stabilised, which is the same as twice."""
-    words, picture = st.columns([0.3, 0.7], gap="medium")
-    rows = chosen(stored_finding(NAME).rows, rank=64)
-    with words:
-        st.markdown("##### At rank 64")
-        same = "the same to the last digit" if _identical(rows) else "not the same"
-        st.markdown(
-            "α = 16 at r = 64 is a quarter, α = 2r is two. rsLoRA divides by √r: at (16, 64) it is α = 128 under "
-            f"another name, and its runs are {same}."
-        )
-    with picture:
-        drawn = [row for row in rows if (row["scale"], row["variant"]) != (2.0, "rslora")]
-        found = points(drawn, lambda row: WIDE[row["scale"], row["variant"]], "learning_rate", "validation")
-        told = "; ".join(f"{name}: lowest at {one['x']:.2g}" for name, one in lowest(found).items())
-        show.chart(rates_chart(found, UNIT), f"Held-out loss over the learning rate at rank 64: {told}.")
-
-
-def _identical(rows: Sequence[Row]) -> bool:
-    """Whether rsLoRA's runs are those of α = 2r."""
-    return all(
-        by_seed(chosen(rows, scale=2.0, variant="", learning_rate=rate), "validation")
-        == by_seed(chosen(rows, scale=2.0, variant="rslora", learning_rate=rate), "validation")
-        for rate in {row["learning_rate"] for row in rows}
+    quarter, twice, stable = (LoRA(rank=64, alpha=16), LoRA(rank=64, alpha=128), LoRA(rank=64, alpha=16, rslora=True))
+    st.markdown(
+        f"At rank 64 α = 16 (QLoRA's paper) is a scaling of **{quarter.scaling:g}**, α = 2r of **{twice.scaling:g}**, "
+        f"and rsLoRA, which divides by √r, at α = 16 of **{stable.scaling:g}**: α = 128 under another name. The row "
+        f"α = {RANK * twice.scaling:g} of the map has that scaling."
     )
+    page.badge("exact")

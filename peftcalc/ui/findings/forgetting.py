@@ -39,8 +39,8 @@ def forgetting() -> None:
     with controls:
         frame.claimed(NAME, guessed)
         st.caption(
-            "A curve goes through a method's learning rates, from the lowest, which changes little, upwards. The ring is "
-            "the rate that this task uses for the method."
+            "A curve goes through a method's learning rates, from the lowest, which changes little, upwards. The ring "
+            "is the rate that this task uses for the method."
         )
     with result:
         if guessed:

@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from peftcalc.lab.findings.claims import CLAIMS
-from peftcalc.lab.findings.stored import stored_finding
+from peftcalc.lab.findings.stored import stored_finding, stored_findings
 from peftcalc.plots.chart import Chart
 from peftcalc.ui import page, show
 
@@ -32,6 +32,11 @@ def claimed(name: str, guessed: bool) -> None:
         )
     else:
         st.caption(f"What {claim.source.partition(',')[0]} say, and what came here, open with your guess.")
+
+
+def there(name: str) -> bool:
+    """Whether runs of this claim are stored."""
+    return name in CLAIMS
 
 
 def badge(name: str) -> None:
@@ -72,7 +77,7 @@ def _runs(names: tuple[str, ...], code: str, draw: Callable[[], None] | None) ->
     if draw is not None:
         draw()
     show.code(code, f"{names[0].replace('-', '_')}.py")
-    for name in names:
+    for name in (name for name in names if name in stored_findings()):
         stored = stored_finding(name)
         made = ", ".join(f"{what} {page.escape(_told(said))}" for what, said in stored.made.items())
         st.markdown(f"**Stored runs: {name}.** {made[0].upper()}{made[1:]}.")

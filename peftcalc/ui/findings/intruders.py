@@ -22,7 +22,7 @@ from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.findings_changes import INTRUDER_RANK, INTRUDERS, spectrum_runs
 
-NAME, LARGE, STORED, SLOT = "intruders", "smollm2-intruders", "intruder-spectra", "intruders"
+NAME, ROWS, LARGE, STORED, SLOT = "intruders", "forgetting", "smollm2-intruders", "intruder-spectra", "intruders"
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 SHOWN = 24
 """Directions that are drawn, of 64."""
@@ -59,9 +59,10 @@ def intruders() -> None:
             page.badge("stored run", f"the spectra: base model 0, {stored_lesson(STORED).made}")
     if guessed:
         _counts()
-        found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "intruders")
-        frame.large(LARGE, counts_chart(found), "Intruders in SmolLM2's matrices over the learning rate.")
-        frame.runs(NAME, CODE, ("smollm2-rates",))
+        if frame.there(LARGE):
+            found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "intruders")
+            frame.large(LARGE, counts_chart(found), "Intruders in SmolLM2's matrices over the learning rate.")
+        frame.runs(ROWS, CODE, ("smollm2-rates",))
 
 
 def _train(rank: int, seed: int) -> None:
@@ -117,14 +118,19 @@ def _directions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _two() -> list[Mapping[str, Any]]:
+    """The runs of full fine-tuning and of LoRA."""
+    return [row for row in stored_finding(ROWS).rows if row["method"] in ("full", "lora")]
+
+
 def _counts() -> None:
     words, picture = st.columns([0.3, 0.7], gap="medium")
-    found = points(stored_finding(NAME).rows, by_rank, "learning_rate", "intruders")
+    found = points(_two(), by_rank, "learning_rate", "intruders")
     with words:
         st.markdown("##### Over the learning rate")
         st.markdown(
-            f"Intruders among the {TOP} strongest directions, mean over the ten hidden matrices. A higher rate brings more "
-            "of them, so methods are compared at the rates that learn best."
+            f"Intruders among the {TOP} strongest directions, mean over the ten hidden matrices. A higher rate brings "
+            "more of them, so methods are compared at the rates that learn best."
         )
     with picture:
         told = "; ".join(f"{one['series']} at {one['x']:g}: {one['mean']:.2g}" for one in found)

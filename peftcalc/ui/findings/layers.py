@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from peftcalc.lab.findings.numbers import by_seed, chosen
+from peftcalc.lab.findings.numbers import chosen
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.plots.findings.intervals import intervals_chart
 from peftcalc.ui import page, show
@@ -54,7 +54,7 @@ def _losses() -> tuple[dict[str, Any], ...]:
         {
             "name": _name(targets),
             "kind": "",
-            **spread(list(by_seed(chosen(rows, targets=targets), "validation").values())),
+            **spread([float(row["validation"]) for row in chosen(rows, targets=targets)]),
         }
         for targets in TARGETS
     )

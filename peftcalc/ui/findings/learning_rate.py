@@ -59,8 +59,9 @@ def learning_rate() -> None:
                 frame.badge(NAME)
             _draw(_stored(guessed))
     if guessed:
-        found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "validation")
-        frame.large(LARGE, rates_chart(found, "nats a token"), f"Loss of SmolLM2 over the rate: {_told(found)}.")
+        if frame.there(LARGE):
+            found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "validation")
+            frame.large(LARGE, rates_chart(found, "nats a token"), f"Loss of SmolLM2 over the rate: {_told(found)}.")
         frame.runs(NAME, CODE, ("smollm2-rates",))
 
 

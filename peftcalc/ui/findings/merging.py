@@ -23,11 +23,11 @@ from peftcalc.ui.lessons.findings_changes import MERGING, WAYS, merge_cost
 NAME, LARGE, LAYERS = "merging", "smollm2-merging", "merging-layers"
 FORMATS = {"nf4": "NF4", "fp4": "FP4", "mxfp4": "MXFP4", "int4": "int4"}
 BEFORE = {"floats_before": "base in floats", "before": "base in 4 bits", "trained": "QLoRA, trained beside it"}
-AXIS = "loss after merging minus loss before (nats)"
+AXIS = "loss after merging minus loss before (cross-entropy)"
 CODE = """\
 import peftcalc as pc
 
-*_, last = (run := pc.finetune("names", pc.QLoRA(rank=8), seed=0))
+*_, last = (run := pc.finetune("digits", pc.QLoRA(rank=8), seed=0))
 print("beside the base", last.validation)
 pc.merge(run.module)  # into dequantized floats
 """
@@ -41,8 +41,8 @@ def merging() -> None:
     with controls:
         frame.claimed(NAME, guessed)
         st.caption(
-            "A **merged** adapter is added into the weights, which are one matrix again. To be **requantized** is to be "
-            "rounded to four bits once more."
+            "A **merged** adapter is added into the weights, which are one matrix again. To be **requantized** is to "
+            "be rounded to four bits once more."
         )
     with result:
         if guessed:
@@ -52,7 +52,8 @@ def merging() -> None:
             _known()
     if guessed:
         _by_layer()
-        _large()
+        if frame.there(LARGE):
+            _large()
         _practice()
         frame.runs(NAME, CODE, (LAYERS, "smollm2-merging"))
 
@@ -69,15 +70,13 @@ def _known() -> None:
         for column, words in BEFORE.items()
     ]
     told = "; ".join(f"{row['name']} {row['mean']:.3f}" for row in drawn)
-    show.chart(intervals_chart(drawn, "held-out loss (nats)"), f"Held-out loss before anything is merged: {told}.")
+    show.chart(intervals_chart(drawn, "held-out loss (cross-entropy)"), f"Loss before anything is merged: {told}.")
 
 
 def _costs(name: str, formats: Sequence[str]) -> None:
     chart, told = _cost_chart(name, tuple(formats))
     show.chart(chart, told)
-    st.caption(
-        "An interval that does not touch the dashed line is a difference beyond chance, paired within each seed."
-    )
+    st.caption("An interval that does not touch the dashed line is a difference beyond chance, paired in each seed.")
 
 
 @functools.lru_cache(maxsize=2)
@@ -109,7 +108,7 @@ def _by_layer() -> None:
         st.markdown("##### Layer by layer")
         st.markdown(
             f"Above the dashed line rounding the sum moves a weight further than training did: {above:.0%} of these "
-            "layers. The errors are nearly at random and the update is not, which is why so little is lost."
+            "layers. The errors are nearly at random and the update is not: most of it survives."
         )
     with picture:
         show.chart(errors_chart(rows), "Error of rounding each merged layer to four bits over the size of its update.")
@@ -140,7 +139,7 @@ def _large() -> None:
 def _practice() -> None:
     st.markdown("##### What to do")
     st.markdown(
-        "Keep the adapter beside its 4-bit base, or merge into floats: into the dequantized ones it is what was trained, "
-        "to the last digit. Round again only after measuring, on your own data, what that costs."
+        "Keep the adapter beside its 4-bit base, or merge into floats: into the dequantized ones it is what was "
+        "trained, up to rounding of floats. Round again only after measuring, on your own data, what that costs."
     )
     show.code(merging_code("meta-llama/Llama-3.1-8B", "my-adapter"), "merge.py")

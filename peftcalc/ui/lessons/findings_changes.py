@@ -44,7 +44,12 @@ def merge_cost(way: str, quant: str = "nf4", name: str = "merging") -> Interval:
 @cache
 def intruders_at_best(method: str, rank: int) -> float:
     """Mean number of intruders among the ten strongest directions of a matrix, at the rate that learns best."""
-    rows = at_best_rate(chosen(stored_finding("intruders").rows, method=method, rank=rank))
+    rows = at_best_rate(chosen(stored_finding("forgetting").rows, method=method, rank=rank))
+    return statistics.fmean(by_seed(rows, "intruders").values())
+
+
+def _full_intruders(rate: float) -> float:
+    rows = chosen(stored_finding("forgetting").rows, method="full", learning_rate=rate)
     return statistics.fmean(by_seed(rows, "intruders").values())
 
 
@@ -60,7 +65,8 @@ _COSTS = ("Nothing that shows", "A little of what was learned", "More than half 
 
 MERGING = Lesson(
     prediction=Prediction(
-        "A QLoRA adapter is trained beside an NF4 base, merged into it, and the sum is rounded to NF4 again. What is lost?",
+        "A QLoRA adapter is trained beside an NF4 base, merged into it, and the sum is rounded to NF4 again. What is "
+        "lost?",
         _COSTS,
         lambda: _COSTS[_costs()],
         "The update is smaller than most steps between the sixteen levels, so rounding takes a part of it away or adds "
@@ -71,7 +77,7 @@ MERGING = Lesson(
             "Look at the row of the dequantized floats.",
             {},
             "Why is its difference so small?",
-            "It is the same sum that the adapter was trained with, written as one matrix: nothing is rounded but floats.",
+            "It is the same sum that the adapter was trained with, written as one matrix: only floats are rounded.",
             lambda: all(abs(merge_cost("dequantized", quant).mean) < 1e-3 for quant in ("nf4", "int4")),
         ),
     ),
@@ -97,20 +103,20 @@ _NEW = ("Fewer than one in two matrices has one", "Between one half and five", "
 
 INTRUDERS = Lesson(
     prediction=Prediction(
-        "Full fine-tuning leaves the strongest directions nearly as they were. And LoRA of rank 8: how many of a matrix's "
-        "ten strongest are new?",
+        "LoRA of rank 8 has learned the turned digits at its best rate. How many of a matrix's ten strongest "
+        "directions are new?",
         _NEW,
         lambda: _NEW[sum(intruders_at_best("lora", 8) > edge for edge in (0.5, 5))],
-        "A new direction, or intruder, has a cosine below ½ with every old one. LoRA puts its whole change into few "
-        "directions, so that they rise among the strongest; full fine-tuning spreads it over all.",
+        "A new direction, or intruder, has a cosine below ½ with every old one. They come with "
+        "the learning rate, in full fine-tuning too: methods are compared at the rates that serve them.",
     ),
     try_this=(
         TryThis(
-            "Compare rank 1, 8 and 64 in the second picture.",
+            "Follow full fine-tuning in the second picture, from the lowest rate to the highest.",
             {"intruder-rank": 8},
-            "Does a higher rank bring more of them, at the rates that learn best?",
-            "Full fine-tuning has fewer than every LoRA here.",
-            lambda: all(intruders_at_best("full", 0) < intruders_at_best("lora", rank) for rank in (1, 8, 64)),
+            "Has it no intruders at any rate?",
+            "None at the lowest rate, and more than one in the middle: they are not LoRA's alone.",
+            lambda: _full_intruders(1e-3) < 0.5 < 1 < _full_intruders(1e-2),
         ),
     ),
 )

@@ -20,10 +20,10 @@ def against_lora(variant: str, value: str) -> Interval:
 
     Args:
         variant: of the stored rows.
-        value: "early" or "end".
+        value: "early" or "validation", the end.
     """
     rows = stored_finding("starts").rows
-    own, plain = (by_seed(at_best_rate(chosen(rows, variant=name), "end"), value) for name in (variant, plain_name()))
+    own, plain = (by_seed(at_best_rate(chosen(rows, variant=name)), value) for name in (variant, plain_name()))
     return paired(own, plain)
 
 
@@ -59,10 +59,10 @@ _AHEAD = ("Ahead early, and lower at the end", "Ahead early, level or worse at t
 
 STARTS = Lesson(
     prediction=Prediction(
-        "PiSSA starts A and B at the base's strongest directions. Each at its best rate: where is it beside plain LoRA?",
+        "PiSSA starts A and B at the base's strongest directions. Each at its best rate, where is it beside LoRA?",
         _AHEAD,
         lambda: _AHEAD[_behind("pissa")],
-        "A start that points somewhere is a head start. The end is decided by the rank and the data, which are the same.",
+        "Each has the rate at which it ends lowest. The end is decided by the rank and the data, which are the same.",
     ),
 )
 
@@ -71,7 +71,7 @@ def _behind(word: str) -> int:
     variant = next(name for name in variants() if word in name.lower())
     if direction(against_lora(variant, "early")) >= 0:
         return 2
-    return 0 if direction(against_lora(variant, "end")) < 0 else 1
+    return 0 if direction(against_lora(variant, "validation")) < 0 else 1
 
 
 _LAYERS = {"attention": "The attention", "mlp": "The MLP", "all": "Every linear layer", "": "No difference that shows"}

@@ -57,9 +57,9 @@ RATES = Lesson(
             "Compare the rings of the ranks with the grey one, of full fine-tuning.",
             {"seeds": 4},
             "Ten times apart, as on large models?",
-            "No: at our widths two to five times. The factor is told of large models; that it grows with width is not "
-            "resolved here.",
-            lambda: 2 < statistics.fmean(best_rate("lora", rank) for rank in RATE_RANKS) / best_rate("full", 0) < 5,
+            "No: at our widths less than five times. The factor is told of large models; that it grows with width is "
+            "not resolved here.",
+            lambda: 1 < statistics.fmean(best_rate("lora", rank) for rank in RATE_RANKS) / best_rate("full", 0) < 5,
         ),
     ),
 )
