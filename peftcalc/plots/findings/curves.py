@@ -46,7 +46,9 @@ def rates_chart(rows: Rows, unit: str) -> Chart:
     for row in rows:
         if row["series"] not in lowest or row["mean"] < lowest[row["series"]]["mean"]:
             lowest[row["series"]] = row
-    data = {"points": rows, "lowest": list(lowest.values())}
+    bottom = 0.5 * min((row["mean"] for row in rows), default=1.0)  # an interval that holds zero ends at the axis
+    drawn = [{**row, "low": max(row["low"], bottom)} for row in rows]
+    data = {"points": drawn, "lowest": list(lowest.values())}
     return Chart(_rates, (unit, *_series(rows)), data)
 
 
