@@ -59,6 +59,6 @@ def _intervals(axis: str, with_zero: bool, step: int, *kinds: str) -> Spec:
         ]
     return {
         "description": "Means with 95 % intervals in rows on a common axis.",
-        "height": {"step": step},
+        "height": {"step": step, "for": "position"},
         "layer": layers,
     }
