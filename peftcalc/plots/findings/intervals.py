@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peftcalc.plots.channels import MARKS_ON_TOP, by_value, layer, name, number, tells
+from peftcalc.plots.channels import MARKS_ON_TOP, ONE_LEGEND, by_value, layer, name, number, tells
 from peftcalc.plots.chart import Chart, Spec
 
 COLORS = ("#2f7ed8", "#d55e1f", "#168f74", "#b6539d", "#808080", "#b37f00")
@@ -61,4 +61,5 @@ def _intervals(axis: str, with_zero: bool, step: int, *kinds: str) -> Spec:
         "description": "Means with 95 % intervals in rows on a common axis.",
         "height": {"step": step, "for": "position"},
         "layer": layers,
+        **ONE_LEGEND,
     }
