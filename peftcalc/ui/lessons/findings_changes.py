@@ -69,8 +69,8 @@ MERGING = Lesson(
         "lost?",
         _COSTS,
         lambda: _COSTS[_costs()],
-        "Rounding moves each weight to the nearest of sixteen levels once more, nearly at random; what is learned is spread "
-        "over many weights, and most of it survives.",
+        "Rounding moves each weight to the nearest of sixteen levels once more, nearly at random; what is learned is "
+        "spread over many weights, and most of it survives.",
     ),
     try_this=(
         TryThis(
