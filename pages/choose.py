@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import streamlit as st
 
 from peftcalc import units
 from peftcalc.advice.advise import PRIORITIES, Advice, advise
+from peftcalc.lab.findings.claims import CLAIMS
 from peftcalc.memory.cards import all_gpus
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes
@@ -16,7 +19,7 @@ from peftcalc.ui import model_choice, page, show, state, take_away
 from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
-from peftcalc.ui.pages import entry_at
+from peftcalc.ui.pages import entry_at, link_to
 
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCHES = (1, 2, 4, 8, 16)
@@ -77,7 +80,19 @@ def the_reasons(advice: Advice) -> None:
     for reason in advice.reasons:
         with st.expander(f"**{reason.question}** {reason.answer}", type="compact"):
             st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
+            if reason.rows:
+                st.markdown(_as_markdown(reason.rows))
+            if reason.finding in CLAIMS:
+                claim = CLAIMS[reason.finding]
+                st.markdown(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
+                link_to("findings", "See it: Findings", {"section": reason.finding.replace("-", " ")})
     _the_other_methods(advice)
+
+
+def _as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """A published table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _the_other_methods(advice: Advice) -> None:

@@ -1,11 +1,11 @@
-"""How low a rank is enough? A teacher of known rank, a real update's spectrum, alpha, dropout, what others found."""
+"""How low a rank is enough? A teacher of known rank, a real update's spectrum, alpha, dropout."""
 
 from __future__ import annotations
 
 from peftcalc.ui import page, sections
+from peftcalc.ui.pages import link_to
 from peftcalc.ui.rank.alpha import alpha
 from peftcalc.ui.rank.dropout import dropout
-from peftcalc.ui.rank.findings import findings
 from peftcalc.ui.rank.known_rank import known_rank
 from peftcalc.ui.rank.real_update import real_update
 
@@ -21,9 +21,9 @@ def main() -> None:
             "a real update": real_update,
             "alpha": alpha,
             "dropout": dropout,
-            "findings": findings,
         }
     )
+    link_to("findings", "What has been found since about rank, alpha and the learning rate: Findings")
 
 
 main()

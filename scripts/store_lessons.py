@@ -17,12 +17,14 @@ import torch
 
 from peftcalc.geometry.rank_bound import SPECTRA
 from peftcalc.geometry.spectrum import rank_of
+from peftcalc.lab.runs.intruder_job import intruder_job
 from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.stored_lessons import FOLDER
 from peftcalc.lab.sweeps.plan import SweepPlan
 from peftcalc.lab.training_jobs import start
 from peftcalc.lab.watched_runs import moves_job
 from peftcalc.ui.lessons.dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
+from peftcalc.ui.lessons.findings_changes import INTRUDER_RANK, spectrum_runs
 from peftcalc.ui.lessons.rank import DROPOUT_RATES, DROPOUT_STEPS, KNOWN_RANKS, REAL_RANKS, TEACHER_RANKS
 
 BASES = 4
@@ -105,6 +107,12 @@ def sweep() -> Records:
             yield from records
 
 
+def intruder_spectra() -> Records:
+    """Spectra of the digits network before, while and after it learns, by full fine-tuning and by LoRA."""
+    for _, _, records in intruder_job({"runs": spectrum_runs(INTRUDER_RANK, 0)}, Path()):
+        yield from records
+
+
 LESSONS = {
     "rank-known": known,
     "dora-knockout": knockout,
@@ -113,6 +121,7 @@ LESSONS = {
     "rank-real": real,
     "rank-dropout": dropout,
     "sweep": sweep,
+    "intruder-spectra": intruder_spectra,
 }
 
 

@@ -10,14 +10,13 @@ from peftcalc.advice.cards import choose, setup_on
 from peftcalc.advice.reasons import (
     Reason,
     adapter_reason,
-    dropout_for,
     kernel_reasons,
     memory_reasons,
     ranking_reason,
     refusal_reasons,
     serving_reasons,
-    setting_reasons,
 )
+from peftcalc.advice.setting_reasons import dropout_for, setting_reasons
 from peftcalc.advice.wishes import WISHES, Plan, Wish, methods_of
 from peftcalc.checks import one_of, whole_number
 from peftcalc.lazy import Drawn

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from peftcalc import units
 from peftcalc.advice.cards import REPEAT_HEADS, Choice
 from peftcalc.advice.wishes import Plan, Wish
-from peftcalc.evidence.accuracy import COMMONSENSE, WIKISQL_BY_RANK
+from peftcalc.evidence.quality import lora_against_dora
 from peftcalc.memory.fit import Fit
 from peftcalc.memory.kernels import SOURCE
 from peftcalc.memory.largest import step
 from peftcalc.memory.needed import needed_for
 from peftcalc.memory.serving.tasks import serving
-from peftcalc.methods import ALL_LINEAR, METHODS, LoRA, Method
+from peftcalc.methods import METHODS, LoRA, Method
 from peftcalc.models.shapes import ModelShapes
 
 
@@ -28,11 +29,10 @@ class Reason:
     kind: str
     """Where the evidence comes from: "estimated", "exact" or "published"."""
     source: str
-
-
-def dropout_for(parameters: int) -> float:
-    """0.1 up to 13 billion parameters, 0.05 above. (QLoRA paper, arXiv:2305.14314, appendix B.2.)"""
-    return 0.1 if parameters <= 14e9 else 0.05
+    finding: str = ""
+    """The claim that this project has tried again (a name in `peftcalc.lab.findings`), where one speaks to it."""
+    rows: tuple[dict[str, Any], ...] = ()
+    """A published table, where there is more to see than a sentence holds."""
 
 
 def ranking_reason(wish: Wish, plans: tuple[Plan, ...], choice: Choice, chosen: Fit) -> Reason:
@@ -114,19 +114,22 @@ def adapter_reason(wish: Wish, chosen: Fit, tasks: int) -> Reason:
             "more, and forgets more (LoRA Learns Less and Forgets Less).",
             "published",
             "arXiv:2305.14314, section 4; arXiv:2405.09673",
+            "forgetting",
         )
-    return Reason("LoRA or DoRA?", _decomposed_or_not(wish, method, tasks), _gains(), "published", _GAINS_SOURCE)
+    answer = _decomposed_or_not(wish, method, tasks)
+    return Reason("LoRA or DoRA?", answer, _gains(), "published", _GAINS_SOURCE, rows=lora_against_dora())
 
 
 _GAINS_SOURCE = "DoRA paper, arXiv:2402.09353, table 1; PEFT's MetaMathQA runs, huggingface/peft@5d602fd"
 
 
 def _gains() -> str:
-    gains = ", ".join(f"{name} {lora} → {dora}" for name, (lora, dora, _) in COMMONSENSE.items())
-    return (
-        f"Commonsense average, LoRA → DoRA at rank 32: {gains}. Llama-3.2-3B on MetaMathQA, LoRA → DoRA at rank 32: "
-        "47.8 → 46.9. The two disagree."
-    )
+    """What the two published tables say of the same two methods."""
+    told: dict[str, list[str]] = {}
+    for row in lora_against_dora():
+        told.setdefault(row["tested on"], []).append(f"{row['model']} {row['LoRA']} → {row['DoRA']}")
+    tables = ". ".join(f"{tests[0].upper()}{tests[1:]}: {', '.join(some)}" for tests, some in told.items())
+    return f"LoRA → DoRA at rank 32, per cent right. {tables}. The two tables disagree."
 
 
 def _decomposed_or_not(wish: Wish, method: Method, tasks: int) -> str:
@@ -148,67 +151,6 @@ def refusal_reasons(refused: Mapping[str, str]) -> Iterator[Reason]:
             "exact",
             "peft 0.21's rules, as this tool counts",
         )
-
-
-def setting_reasons(wish: Wish, method: Method, parameters: int) -> Iterator[Reason]:
-    if isinstance(method, LoRA):
-        yield _target_reason(wish, method)
-        yield _rank_reason(method.rank)
-        yield _alpha_reason(method)
-        yield _dropout_reason(parameters)
-
-
-def _target_reason(wish: Wish, method: LoRA) -> Reason:
-    if method.targets != ALL_LINEAR:
-        why = "peft adapts stacked experts without DoRA and dropout" if wish.everywhere else "fewer products a step"
-        return Reason(
-            "Which modules?",
-            f"The attention's alone ({', '.join(method.targets)}): {why}.",
-            "It is paid for in quality: in the QLoRA paper the attention alone does not reach full fine-tuning at any "
-            "rank, and every linear layer does.",
-            "published",
-            "QLoRA paper, arXiv:2305.14314, figure 2 and section 4",
-        )
-    missing = "" if wish.everywhere else ", since this model names no projection of its attention alone"
-    return Reason(
-        "Which modules?",
-        f"Every linear layer{missing}.",
-        "Adapting the attention alone does not reach full fine-tuning at any rank; adapting every linear layer does.",
-        "published",
-        "QLoRA paper, arXiv:2305.14314, figure 2 and section 4",
-    )
-
-
-def _rank_reason(rank: int) -> Reason:
-    table = ", ".join(f"r = {r}: {accuracy}" for r, accuracy in WIKISQL_BY_RANK.items())
-    return Reason(
-        "Which rank?",
-        f"{rank}; lower it when adapters must be small, raise it when the task is far from what the model knows.",
-        f"GPT-3 on WikiSQL barely depends on it ({table}).",
-        "published",
-        "LoRA paper, arXiv:2106.09685, table 6",
-    )
-
-
-def _alpha_reason(method: LoRA) -> Reason:
-    return Reason(
-        "Which alpha?",
-        f"Twice the rank: α / r = {method.scaling:g}.",
-        "Alpha acts like a learning rate of the adapter: choose one rule and tune the learning rate. The QLoRA paper "
-        "kept α = 16 at r = 64, a scaling of ¼.",
-        "published",
-        "LoRA paper, section 4.1; QLoRA paper, appendix B.2",
-    )
-
-
-def _dropout_reason(parameters: int) -> Reason:
-    return Reason(
-        "How much dropout?",
-        f"{dropout_for(parameters):g} for {units.short_count(parameters)} parameters.",
-        "0.1 for 7B and 13B, 0.05 for 33B and 65B; with plenty of data none is needed.",
-        "published",
-        "QLoRA paper, arXiv:2305.14314, appendix B.2",
-    )
 
 
 def serving_reasons(model: ModelShapes, method: Method, tasks: int) -> Iterator[Reason]:

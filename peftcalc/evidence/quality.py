@@ -10,7 +10,9 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from peftcalc.evidence.accuracy import COMMONSENSE
 from peftcalc.methods import DoRA, Full, LoRA, Method
 
 TABLE = Path(__file__).parent / "data" / "peft_metamathqa.csv"
@@ -63,6 +65,23 @@ def quality_runs() -> tuple[QualityRun, ...]:
     """
     rows = csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines())
     return tuple(sorted(map(_run, rows), key=lambda run: -run.accuracy_percent))
+
+
+@cache
+def lora_against_dora() -> tuple[dict[str, Any], ...]:
+    """What two published tables say of the same two methods at rank 32, in per cent right; they disagree.
+
+    >>> [(row["model"], row["DoRA minus LoRA"]) for row in lora_against_dora()][-2:]
+    [('Llama-3-8B', 4.4), ('Llama-3.2-3B', -0.9)]
+    """
+    paper = [("eight commonsense tasks", model, lora, dora) for model, (lora, dora, _) in COMMONSENSE.items()]
+    found = {run.name: run.accuracy_percent for run in quality_runs()}
+    lora, dora = (round(found[f"lora/llama-3.2-3B-rank32{kind}"], 1) for kind in ("", "-dora"))
+    rows = [*paper, ("GSM8K after MetaMathQA", MODEL.rpartition("/")[2], lora, dora)]
+    columns = ("tested on", "model", "LoRA", "DoRA", "DoRA minus LoRA", "source")
+    sources = ["arXiv:2402.09353, table 1"] * len(paper) + ["huggingface/peft@5d602fd"]
+    values = [(*row, round(row[3] - row[2], 1), source) for row, source in zip(rows, sources, strict=True)]
+    return tuple(dict(zip(columns, row, strict=True)) for row in values)
 
 
 def _run(row: dict[str, str]) -> QualityRun:

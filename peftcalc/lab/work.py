@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peftcalc.lab.records import StepRecord
+from peftcalc.lab.runs.intruder_job import intruder_job
 from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.sweeps.elsewhere import runs_job
 from peftcalc.lab.training_jobs import finetune_runs, start
 from peftcalc.lab.watched_runs import moves_job
 from peftcalc.methods import METHODS
 
-KINDS = {"finetune": finetune_runs, "moves": moves_job, "stacked": stacked_runs, "runs": runs_job}
+KINDS = {
+    "finetune": finetune_runs,
+    "moves": moves_job,
+    "stacked": stacked_runs,
+    "runs": runs_job,
+    "intruders": intruder_job,
+}
 
 
 def warm_up() -> Iterator[StepRecord]:

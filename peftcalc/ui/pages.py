@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,14 @@ PAGES = (
         "Laboratory",
         "What do four bits lose?",
     ),
+    PageEntry(
+        "findings.py",
+        "findings",
+        "Findings",
+        ":material/fact_check:",
+        "Laboratory",
+        "What has been found since 2021, and does it show here?",
+    ),
     PageEntry("class.py", "class", "Class", ":material/groups:", "", "What do thirty see together?"),
 )
 
@@ -72,3 +81,10 @@ def as_page(entry: PageEntry) -> StreamlitPage:
     import streamlit as st
 
     return st.Page(FOLDER / entry.file, title=entry.title, icon=entry.icon, url_path=entry.path, default=not entry.path)
+
+
+def link_to(path: str, label: str, query: Mapping[str, str] | None = None) -> None:
+    """A link from one page to another, where a section of it may be named in the query."""
+    import streamlit as st
+
+    st.page_link(as_page(entry_at(path)), label=label, icon=":material/arrow_forward:", query_params=query)

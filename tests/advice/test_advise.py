@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from peftcalc import units
 from peftcalc.advice.advise import PRIORITIES, Advice, advise
 from peftcalc.advice.cards import REPEAT_HEADS, Choice, choose
-from peftcalc.advice.reasons import dropout_for, ranking_reason
+from peftcalc.advice.reasons import ranking_reason
+from peftcalc.advice.setting_reasons import dropout_for
 from peftcalc.advice.wishes import WISHES, Plan
 from peftcalc.evidence.accuracy import COMMONSENSE
 from peftcalc.memory.cards import Gpu, all_gpus, gpu

@@ -17,7 +17,7 @@ from peftcalc.ui import live
 from peftcalc.ui.lessons import rank as data
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = ("a known rank", "a real update", "alpha", "dropout", "findings")
+SECTIONS = ("a known rank", "a real update", "alpha", "dropout")
 GUESSED = {
     "_guess_known": "A quarter",
     "_guess_real": "More than half",
@@ -46,7 +46,7 @@ def text(test: AppTest) -> str:
 
 
 @pytest.mark.parametrize("guessed", [False, True])
-@pytest.mark.parametrize("section", SECTIONS[:4])
+@pytest.mark.parametrize("section", SECTIONS)
 def test_presets_and_prompts_of_every_section_move_it(section, guessed):
     test = opened(section, guessed)
     for key in [b.key for b in test.button if b.key and ("-preset-" in b.key or "-try-" in b.key)]:
@@ -96,12 +96,6 @@ def test_stored_runs_are_labelled_and_dated():
 
 def test_the_recommendation_of_the_paper_is_there():
     assert "0.1 for models of 7 to 13 billion" in text(opened("dropout"))
-
-
-def test_findings_say_what_came_of_each_and_where_it_was_measured():
-    said = text(opened("findings"))
-    for words in ("reproduces", "not here", "not resolved", "measured: digits and names"):
-        assert words in said
 
 
 def test_a_run_of_ones_own_takes_the_place_of_the_stored_one():

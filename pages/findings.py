@@ -1,0 +1,39 @@
+"""What has been found about LoRA since 2021, tried again: a section a claim, and the article's own experiment."""
+
+from __future__ import annotations
+
+from peftcalc.ui import page, sections
+from peftcalc.ui.findings.alpha import alpha
+from peftcalc.ui.findings.article import article
+from peftcalc.ui.findings.capacity import capacity
+from peftcalc.ui.findings.forgetting import forgetting
+from peftcalc.ui.findings.intruders import intruders
+from peftcalc.ui.findings.layers import layers
+from peftcalc.ui.findings.learning_rate import learning_rate
+from peftcalc.ui.findings.merging import merging
+from peftcalc.ui.findings.starts import starts
+from peftcalc.ui.pages import entry_at
+
+
+def main() -> None:
+    page.open_page(
+        entry_at("findings").question,
+        "Claims of others, each tried again on small models with many seeds. The badge says what came, not what was "
+        "hoped for.",
+    )
+    sections.show(
+        {
+            "learning rate": learning_rate,
+            "capacity": capacity,
+            "alpha": alpha,
+            "merging": merging,
+            "forgetting": forgetting,
+            "intruders": intruders,
+            "starts": starts,
+            "layers": layers,
+            "the article": article,
+        }
+    )
+
+
+main()

@@ -1,0 +1,1 @@
+"""Figures of the claims that are tried again here."""

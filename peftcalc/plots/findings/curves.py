@@ -1,0 +1,142 @@
+"""Curves with intervals over seeds: loss over the learning rate by rank, and what is learned by heart over the rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peftcalc.plots.channels import (
+    LOG2,
+    MARKS_ON_TOP,
+    ONE_LEGEND,
+    by_value,
+    faint_unless_picked,
+    layer,
+    name,
+    number,
+    picked,
+    tells,
+)
+from peftcalc.plots.chart import Chart, Spec
+from peftcalc.plots.style import METHOD_STYLES
+
+Rows = Sequence[Mapping[str, Any]]
+
+FULL = "full fine-tuning"
+SHADES = ("#5a94d6", "#2f7ed8", "#6f6fd8", "#9355c9", "#b6539d", "#168f74")
+"""Of series of one method, from the lowest rank on; each keeps 3:1 on both backgrounds."""
+DASHES = ([2, 2], [7, 2], [5, 2, 1, 2], [9, 2, 1, 2, 1, 2], [1, 0], [3, 5])
+SHAPES = ("square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+HEIGHT = 240
+LEGEND = {**MARKS_ON_TOP, "columns": 3}
+_TICKS = [round(one * 10.0**power, 6) for power in range(-5, 3) for one in (1, 3)]
+"""Of logarithmic axes: half a decade apart, roughly."""
+LOSS_SCALE = {"type": "log", "nice": False, "padding": 10}
+LOSS_AXIS = {"format": "~g", "values": _TICKS}
+
+
+def rates_chart(rows: Rows, unit: str) -> Chart:
+    """Held-out loss over the learning rate, a line for each series with its interval; the lowest point of each ringed.
+
+    Args:
+        rows: series, x (the rate), mean, low, high, seeds; in the order of the legend.
+        unit: of the loss.
+    """
+    lowest: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row["series"] not in lowest or row["mean"] < lowest[row["series"]]["mean"]:
+            lowest[row["series"]] = row
+    bottom = 0.5 * min((row["mean"] for row in rows), default=1.0)  # an interval that holds zero ends at the axis
+    drawn = [{**row, "low": max(row["low"], bottom)} for row in rows]
+    data = {"points": drawn, "lowest": list(lowest.values())}
+    return Chart(_rates, (unit, *_series(rows)), data)
+
+
+def _rates(unit: str, *series: str) -> Spec:
+    x = number("x", "learning rate", scale=LOSS_SCALE, axis={**LOSS_AXIS, "grid": False})
+    y = number("mean", f"held-out loss ({unit})", scale=LOSS_SCALE, axis=LOSS_AXIS)
+    told = tells(series="method", x=("learning rate", ".2g"), mean=("held-out loss", ".4g"), low=("95 % from", ".4g"),
+                 high=("to", ".4g"), seeds=("seeds", "d"))  # fmt: skip
+    ring = {"type": "point", "size": 260, "strokeWidth": 2, "style": "ink", "filled": False}
+    return {
+        "description": "Held-out loss over the learning rate, a line for each rank; a ring where it is lowest.",
+        "height": HEIGHT,
+        "layer": [*_lines(x, y, told, series), layer("lowest", ring, x=x, y=y, color={"value": "#808080"})],
+        **ONE_LEGEND,
+    }
+
+
+def capacity_chart(rows: Rows, full_at: float) -> Chart:
+    """Training accuracy on random labels over the rank, a line for each number of images with its interval.
+
+    Args:
+        rows: series (the images), x (the rank), mean, low, high (0 to 1), seeds.
+        full_at: the place on the axis of ranks at which full fine-tuning stands.
+    """
+    ranks = tuple(sorted({float(row["x"]) for row in rows}))
+    return Chart(_capacity, (full_at, ranks, *_series(rows)), {"points": rows})
+
+
+def _capacity(full_at: float, ranks: tuple[float, ...], *series: str) -> Spec:
+    labels = {"labelExpr": f"datum.value == {full_at:g} ? 'full' : datum.label"}
+    axis = {"format": "d", "grid": False, "values": list(ranks), **labels}
+    x = number("x", "rank of the adapter", scale={**LOG2, "padding": 10, "nice": False}, axis=axis)
+    y = number("mean", "learned by heart", scale={"domain": [0, 1]}, axis={"format": "%", "tickCount": 5})
+    told = tells(series="labels", x=("rank", "d"), mean=("learned by heart", ".1%"), low=("95 % from", ".1%"),
+                 high=("to", ".1%"), seeds=("seeds", "d"))  # fmt: skip
+    return {
+        "description": "Training accuracy on random labels over the rank, a line for each number of images.",
+        "height": HEIGHT,
+        "layer": _lines(x, y, told, series),
+        **ONE_LEGEND,
+    }
+
+
+def counts_chart(rows: Rows) -> Chart:
+    """Intruders over the learning rate, a line for each method with its interval.
+
+    Args:
+        rows: series, x (the rate), mean, low, high, seeds.
+    """
+    return Chart(_counts, _series(rows), {"points": rows})
+
+
+def _counts(*series: str) -> Spec:
+    x = number("x", "learning rate", scale=LOSS_SCALE, axis={**LOSS_AXIS, "grid": False})
+    y = number("mean", "intruders among ten", axis={"tickCount": 5})
+    told = tells(series="method", x=("learning rate", ".2g"), mean=("intruders", ".2f"), low=("95 % from", ".2f"),
+                 high=("to", ".2f"), seeds=("seeds", "d"))  # fmt: skip
+    return {
+        "description": "Intruders among the ten strongest directions over the learning rate, a line for each method.",
+        "height": 220,
+        "layer": _lines(x, y, told, series),
+        **ONE_LEGEND,
+    }
+
+
+def _lines(x: Spec, y: Spec, told: list[Spec], series: Sequence[str]) -> list[Spec]:
+    """A line, a mark for each point and its interval; the legend of the marks stands above."""
+    color = name("series", scale=by_value(_looks(series, SHADES, "color")), sort=None, legend=LEGEND)
+    plain = {**color, "legend": None}
+    dash = name("series", scale=by_value(_looks(series, DASHES, "dash")), sort=None, legend=None)
+    shape = name("series", scale=by_value(_looks(series, SHAPES, "shape")), sort=None, legend=LEGEND)
+    faint = faint_unless_picked()
+    whisker = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": plain, "opacity": faint}
+    line = {"x": x, "y": y, "color": plain, "strokeDash": dash, "opacity": faint}
+    mark = {"x": x, "y": y, "color": color, "shape": shape, "opacity": faint, "tooltip": told}
+    return [
+        layer("points", {"type": "rule", "strokeWidth": 2, "clip": True}, **whisker),
+        layer("points", {"type": "line", "strokeWidth": 3, "clip": True}, **line),
+        layer("points", {"type": "point", "size": 80, "filled": True, "clip": True}, [picked("series")], **mark),
+    ]
+
+
+def _looks(series: Sequence[str], values: Sequence[Any], what: str) -> dict[str, Any]:
+    """Full fine-tuning as everywhere, the others by their place."""
+    full = getattr(METHOD_STYLES["full"], what)
+    others = iter(values * 3)
+    return {one: (list(full) if isinstance(full, tuple) else full) if one == FULL else next(others) for one in series}
+
+
+def _series(rows: Rows) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(row["series"]) for row in rows))

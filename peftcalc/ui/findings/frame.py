@@ -1,0 +1,91 @@
+"""What every claim of the page has: the question, what was published, the badge and what came here, the stored runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Literal
+
+import streamlit as st
+
+from peftcalc.lab.findings.claims import CLAIMS
+from peftcalc.lab.findings.stored import stored_finding, stored_findings
+from peftcalc.plots.chart import Chart
+from peftcalc.ui import page, show
+
+LOOKS: dict[str, tuple[Literal["green", "orange", "gray"], str]] = {
+    "reproduces": ("green", ":material/check_circle:"),
+    "not resolved": ("gray", ":material/question_mark:"),
+    "reverses": ("orange", ":material/swap_horiz:"),
+}
+"""Of a badge: its colour and its icon; the words tell it, too."""
+
+
+def claimed(name: str, guessed: bool) -> None:
+    """The question; once it is guessed what was published beside what came, either of which gives the answer away."""
+    claim = CLAIMS[name]
+    st.markdown(f"**{claim.question}**")
+    if guessed:
+        st.markdown(
+            f"**Published:** {claim.published} :small[({claim.source})]\n\n"
+            f"**Here:** {claim.sentence} :small[(On {claim.model}.)]"
+        )
+    else:
+        st.caption(f"What {claim.source.partition(',')[0]} say, and what came here, open with your guess.")
+
+
+def there(name: str) -> bool:
+    """Whether runs of this claim are stored."""
+    return name in CLAIMS
+
+
+def badge(name: str) -> None:
+    """Whether the claim shows here, from how many seeds."""
+    claim = CLAIMS[name]
+    color, icon = LOOKS[claim.badge]
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"badge-{name}"):
+        st.badge(f"{claim.badge} here", color=color, icon=icon)
+        page.badge("stored run", f"{claim.seeds} seeds")
+
+
+def large(name: str, chart: Chart, alt: str) -> None:
+    """The same claim on a language model, with a badge and seeds of its own."""
+    words, picture = st.columns([0.3, 0.7], gap="medium")
+    with words:
+        st.markdown("##### On a language model")
+        badge(name)
+        claim = CLAIMS[name]
+        st.markdown(f"{claim.sentence} :small[(On {claim.model}.)]")
+    with picture:
+        show.chart(chart, alt)
+
+
+def runs(name: str, code: str, more: tuple[str, ...] = (), draw: Callable[[], None] | None = None) -> None:
+    """Behind a drawer: which script made the rows, when and on what; the code that runs it again; the rows.
+
+    Args:
+        name: of the stored finding.
+        code: that runs the claim again.
+        more: further findings that the section draws.
+        draw: what else the drawer holds, first.
+    """
+    label = "Where this comes from: the script, the seeds, the machine; the rows, and code that runs it again"
+    show.folded(label, name, functools.partial(_runs, (name, *more), code, draw))
+
+
+def _runs(names: tuple[str, ...], code: str, draw: Callable[[], None] | None) -> None:
+    if draw is not None:
+        draw()
+    show.code(code, f"{names[0].replace('-', '_')}.py")
+    for name in (name for name in names if name in stored_findings()):
+        stored = stored_finding(name)
+        made = ", ".join(f"{what} {page.escape(_told(said))}" for what, said in stored.made.items())
+        st.markdown(f"**Stored runs: {name}.** {made[0].upper()}{made[1:]}.")
+        show.table(list(stored.rows), f"rows-{name}", f"The stored runs of {name}")
+
+
+def _told(said: object) -> str:
+    """A value of `made`; the seeds as their ends."""
+    if isinstance(said, list) and len(said) > 2:
+        return f"{said[0]} to {said[-1]}"
+    return str(said)
