@@ -60,7 +60,7 @@ _CUT = f"""() => {{
   const leaves = ({{ box, svg }}) => {{
     const s = svg.getBoundingClientRect();
     if (getComputedStyle(svg).overflow === 'visible') return false;
-    return box.left < s.left - 3 || box.right > s.right + 3 || box.top < s.top - 4 || box.bottom > s.bottom + 4;
+    return box.left < s.left - 6 || box.right > s.right + 3 || box.top < s.top - 4 || box.bottom > s.bottom + 4;
   }};
   const hidden = e => {{
     for (let depth = 0; e && depth < 4; e = e.parentElement, depth++) {{
