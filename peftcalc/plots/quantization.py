@@ -185,7 +185,11 @@ def model_chart(frame: pd.DataFrame) -> Chart:
 
 
 def _model(formats: int) -> Spec:
-    color = name("part", scale=by_value(BYTE_COLORS), legend={**MARKS_ON_TOP, "symbolType": "square"})
+    color = name(
+        "part",
+        scale=by_value(BYTE_COLORS),
+        legend={**MARKS_ON_TOP, "symbolType": "square", "columns": columns(0, (450, 2))},
+    )
     x = number("gigabytes", "GB (10⁹ bytes)")
     bars = {
         "x": {**x, "stack": "zero"},
