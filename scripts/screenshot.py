@@ -84,9 +84,10 @@ def some(browser, arguments: argparse.Namespace) -> None:
 def everything(browser, arguments: argparse.Namespace) -> None:
     """Each section once in each theme, drawn wider and narrower; beside the pictures what is wrong with them."""
     names = [name.strip("/") for name in arguments.pages] or [entry.path for entry in PAGES]
+    found = list(links(new_context(browser, WIDTHS[0], FIRST, "light"), arguments, names))
     for theme in ("light", "dark"):
         context = new_context(browser, WIDTHS[0], FIRST, theme)
-        for name, link in links(context, arguments, names):
+        for name, link in found:
             page = opened(context, address(arguments, link), arguments.wait)
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": FIRST})
@@ -104,7 +105,7 @@ def links(context, arguments: argparse.Namespace, names: list[str]) -> Iterator[
         if not name:
             yield from ((f"home-{scene}", f"?scene={scene}") for scene in SCENES)
             continue
-        page = opened(context, address(arguments, name), 0.5)
+        page = opened(context, address(arguments, name), 2.0)
         sections = page.evaluate(f"{SECTIONS}.map(tab => [tab.innerText.trim(), tab.ariaSelected])")
         page.close()
         if all(selected != "true" for _, selected in sections):

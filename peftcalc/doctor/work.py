@@ -27,7 +27,7 @@ def inspect_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[i
     yield 0, 0.0, []
     bound_memory()
     told = parameters["about"]
-    about = About(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    about = About(told["name"], told["length"], tuple(told["faults"]), tuple(told["notes"]))
     found = inspect_given(parameters["pasted"], _tensors(parameters), parameters["base"], about)
     yield 1, 1.0, [found.as_dict()]
 

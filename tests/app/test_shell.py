@@ -58,7 +58,11 @@ def two_boxes() -> None:
     page.open_page("A question?")
     state.slider("Rank", (1, 2), "rank", 1)
     page.folded("A box", "box")
-    sections.deeper({"one": lambda: st.markdown("the first"), "two": lambda: st.markdown("the second")})
+
+    def section() -> None:
+        st.markdown("what goes deeper")
+
+    sections.deeper({"one": section, "two": section})
 
 
 def landings(page: AppTest) -> list[str]:
