@@ -57,7 +57,8 @@ def one_race() -> None:
 def the_controls() -> None:
     """What is raced, and the buttons: a move runs this alone, unless it asks for another task's run."""
     before = st.session_state.get("_train_task")
-    *places, play = st.columns(WIDTHS[page.projector()], vertical_alignment="bottom", gap="small")
+    with st.container(key="row-train"):
+        *places, play = st.columns(WIDTHS[page.projector()], vertical_alignment="bottom", gap="small")
     wish = None
     with page.errors_as_sentences():
         wish = controls.row(places)

@@ -125,16 +125,52 @@ def _what_lies_there(folder: Path) -> str:
     return f"neither {CONFIG} nor {TENSORS} is there"
 
 
-def _from_hub(repo_id: str) -> Source:
-    """Of a repository only the config and, up to a bounded size, the tensors."""
-    config = read_json(download_file(repo_id, CONFIG, MAX_CONFIG_BYTES), CONFIG)
-    label = f"{TENSORS} of {repo_id}"
+@dataclass(frozen=True)
+class HubFiles:
+    """An adapter's files as the hub gave them.
+
+    Args:
+        config: where `adapter_config.json` lies.
+        tensors: where the tensors lie, None where they are missing or too large.
+        beginning: of tensors that are too large, the first bytes, among which the header is.
+        length: of that file.
+        faults, notes: what is to be said about the files themselves.
+    """
+
+    config: Path
+    tensors: Path | None = None
+    beginning: bytes = b""
+    length: int = 0
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def hub_files(
+    repo_id: str, most_bytes: int, header_bytes: int = HEADER_BYTES, seconds: float | None = None
+) -> HubFiles:
+    """Of a repository only the config and, up to a bounded size, the tensors.
+
+    Raises:
+        ValueError: as `download_file`, for the config.
+    """
+    if not _HUB_ID.fullmatch(repo_id):
+        raise ValueError(f"on the hub an adapter is called owner/name, got {repo_id[:200]!r}")
+    config = download_file(repo_id, CONFIG, MAX_CONFIG_BYTES)
     try:
-        path = download_file(repo_id, TENSORS, MAX_DOWNLOAD_BYTES, DOWNLOAD_SECONDS)
+        return HubFiles(config, download_file(repo_id, TENSORS, most_bytes, seconds))
     except TooLarge as error:
-        file = header_only(*read_beginning(repo_id, TENSORS, HEADER_BYTES), label)
         note = f"{error}; only its header was read, so nothing is said of its numbers"
-        return Source(repo_id, config, file, notes=(note,))
+        return HubFiles(config, None, *read_beginning(repo_id, TENSORS, header_bytes), notes=(note,))
     except NoSuchFile as error:
-        return Source(repo_id, config, None, faults=(f"{error}; a pickle ({PICKLE}) is not read",))
-    return Source(repo_id, config, open_tensors(path, label))
+        return HubFiles(config, faults=(f"{error}; a pickle ({PICKLE}) is not read",))
+
+
+def _from_hub(repo_id: str) -> Source:
+    found = hub_files(repo_id, MAX_DOWNLOAD_BYTES, HEADER_BYTES, DOWNLOAD_SECONDS)
+    label = f"{TENSORS} of {repo_id}"
+    file = None
+    if found.tensors is not None:
+        file = open_tensors(found.tensors, label)
+    elif found.beginning:
+        file = header_only(found.beginning, found.length, label)
+    return Source(repo_id, read_json(found.config, CONFIG), file, None, found.faults, found.notes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from peftcalc.bounded_memory import bound_memory
 from peftcalc.doctor.report import AdapterInspection, LayerUpdate, Stored
-from peftcalc.doctor.strangers import inspect_given, smaller_adapter
+from peftcalc.doctor.strangers import About, inspect_given, smaller_adapter
 
 ARCHIVE = "adapter.zip"
 
@@ -19,14 +19,17 @@ def inspect_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[i
     """What the doctor says, as `AdapterInspection.as_dict` writes it.
 
     Args:
-        parameters: `pasted`, the text of an `adapter_config.json` or empty; `base`, a catalogue's id or None; and where
-            there are tensors, `files`, the folder in which they lie as `tensors`.
+        parameters: `pasted`, the text of an `adapter_config.json` or empty; `base`, a catalogue's id or None; `about`,
+            the fields of an `About`; and where there are tensors, `files`, the folder in which they lie as `tensors`.
         folder: not used.
     """
     del folder
     yield 0, 0.0, []
     bound_memory()
-    yield 1, 1.0, [inspect_given(parameters["pasted"], _tensors(parameters), parameters["base"]).as_dict()]
+    told = parameters["about"]
+    about = About(told["name"], told["length"], tuple(told["faults"]), tuple(told["notes"]))
+    found = inspect_given(parameters["pasted"], _tensors(parameters), parameters["base"], about)
+    yield 1, 1.0, [found.as_dict()]
 
 
 def cut_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[int, float, list[dict[str, Any]]]]:

@@ -105,7 +105,7 @@ def _front(axis: str, unit: str) -> Spec:
     front = layer(
         "front", {"type": "line", "strokeDash": [4, 3], "style": "ink", "opacity": 0.7}, x=x, y=y, order=order
     )
-    marks = [{"data": {"name": "cells"}, **one} for one in _points(x, unit, {**MARKS_ON_TOP, "columns": 3})]
+    marks = [{"data": {"name": "cells"}, **one} for one in _points(x, unit, MARKS_ON_TOP)]
     return {
         "description": "Held-out loss against cost, a mark for each combination; a dashed line joins those that "
         "nothing beats.",

@@ -18,14 +18,39 @@ FAINT = 0.12
 BILLIONS = "replace(datum.label, 'G', 'B')"
 """Axis labels count parameters in billions, where the SI prefix would be G."""
 
+LONG = 0.6
+"""Of the longest bar or of the axis: what is longer has its number inside (`words_at_ends`)."""
+
 LOG = {"type": "log"}
 LOG2 = {"type": "log", "base": 2}
 """Scales; the second for ranks."""
 
+
+def columns(wide: int, *narrower: tuple[int, int]) -> Spec:
+    """How many entries of a legend stand in a line (0: all), by the pixels of the chart's place on the page.
+
+    Not by `width`, the room between the axes: while these are measured it is another, and the picture would get the
+    height that its legend has with that. It stands in the expression so that this is heard when the window changes.
+
+    Args:
+        wide: where there is room, and in a notebook.
+        narrower: below so many pixels, so many; the widest first.
+    """
+    said = str(wide)
+    for below, entries in narrower:
+        said = f"containerSize()[0] < {below} ? {entries} : {said}"
+    return {"expr": f"width && ({said})"}
+
+
 TOP = {"orient": "top", "labelLimit": 320, "symbolType": "stroke", "symbolSize": 500, "symbolStrokeWidth": 3}
 """A legend of lines above the chart: each line is long enough for its dashes to be told."""
-MARKS_ON_TOP = {"orient": "top", "labelLimit": 320, "symbolSize": 110}
-"""A legend of marks above the chart."""
+MARKS_ON_TOP = {
+    "orient": "top",
+    "labelLimit": 320,
+    "symbolSize": 110,
+    "columns": columns(0, (450, 3)),
+}
+"""A legend of marks above the chart; on a telephone three of them stand in a line."""
 
 ONE_LEGEND = {"resolve": {"legend": {"color": "independent", "shape": "independent"}}}
 """For layers of one colour scale of which one alone has the legend: else the others' `None` takes it away, or their
@@ -97,6 +122,21 @@ def layer(data: str, mark: Spec, params: Any = (), **encoding: Any) -> Spec:
     """One layer: the table that it draws, its mark, its parameters (a list of `picked`, `zoom`) and its channels."""
     view: Spec = {"data": {"name": data}, "mark": mark, "encoding": encoding}
     return {**view, "params": list(params)} if params else view
+
+
+def words_at_ends(x: Spec, text: str = "text", **look: Any) -> list[Spec]:
+    """What stands at the ends of bars: beside a short one, and inside one that is marked `long`: a telephone has no
+    room beside it."""
+    words = {"type": "text", **look}
+    placed = {"x": x, "text": name(text)}
+    return [
+        {"mark": {**words, "align": "left", "dx": 5}, "encoding": placed, "transform": [{"filter": "!datum.long"}]},
+        {
+            "mark": {**words, "align": "right", "dx": -5, "color": "white"},
+            "encoding": placed,
+            "transform": [{"filter": "datum.long"}],
+        },
+    ]
 
 
 def rule_at(data: str, **encoding: Spec) -> Spec:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.memory.records import PARTS, PHASES, MemoryBreakdown, MemoryTrace
 from peftcalc.plots.channels import (
     by_value,
+    columns,
     faint_unless_picked,
     layer,
     name,
@@ -123,8 +124,8 @@ def _bars(with_card: bool, two_lines: bool) -> Spec:
 def _of_parts() -> dict[str, Spec]:
     """Colour, order and faintness of the parts, by the words for them."""
     colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
-    columns = {"expr": "width < 400 ? 1 : width < 600 ? 2 : 4"}  # two do not fit on a telephone
-    legend = {"orient": "bottom", "columns": columns, "labelLimit": 320, "symbolType": "square"}
+    room = columns(4, (700, 2), (500, 1))  # two do not fit on a telephone
+    legend = {"orient": "bottom", "columns": room, "labelLimit": 320, "symbolType": "square"}
     color = name("part", scale=by_value(colors), legend=legend)
     return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}
 

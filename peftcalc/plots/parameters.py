@@ -10,6 +10,7 @@ from peftcalc.methods import METHODS
 from peftcalc.plots.channels import (
     BILLIONS,
     LOG,
+    LONG,
     faint_unless_picked,
     layer,
     name,
@@ -19,6 +20,7 @@ from peftcalc.plots.channels import (
     rule_at,
     step,
     tells,
+    words_at_ends,
 )
 from peftcalc.plots.chart import Chart, Spec
 from peftcalc.plots.style import METHOD_STYLES
@@ -58,8 +60,8 @@ def _curve() -> Spec:
     color = step("rank", "Rank", scale=scale, legend={"symbolType": "stroke", "symbolStrokeWidth": 3})
     bold = {"type": "line", "strokeWidth": 5}
     dots = {"type": "point", "filled": True, "size": 70, "shape": "diamond", "opacity": 1, "style": "ink"}
-    words = {"type": "text", "fontSize": 15, "fontWeight": "bold", "align": "right", "dx": -10}
-    corner = {"x": {"value": "width"}, "y": {"value": 16}}  # no line goes there
+    words = {"type": "text", "fontSize": 15, "fontWeight": "bold", "align": "left", "dx": 10, "dy": -12}
+    corner = {"x": {"value": 0}, "y": {"value": "height"}}  # no line goes there
     ring = {"type": "point", "size": 220, "strokeWidth": 3, "style": "ink"}
     description = "Trained share against model size, a line for each rank, both axes logarithmic; the chosen is bold."
     lines = layer(
@@ -94,7 +96,9 @@ def methods_chart(rows: Rows) -> Chart:
     """
     lowest = max(1, min(row["trainable"] for row in rows))
     floor = 10 ** math.floor(math.log10(lowest) - 0.3)
-    return Chart(_methods, (), {"methods": [{**row, "floor": floor} for row in rows]})
+    whole = math.log(max(row["trainable"] for row in rows) / floor)
+    rows = [{**row, "floor": floor, "long": math.log(row["trainable"] / floor) > LONG * whole} for row in rows]
+    return Chart(_methods, (), {"methods": rows})
 
 
 def _methods() -> Spec:
@@ -108,7 +112,6 @@ def _methods() -> Spec:
         "color": name("method", scale=of_methods("color"), legend=None),
         "tooltip": told,
     }
-    words = {"type": "text", "align": "right", "dx": -5, "color": "white", "fontWeight": "bold"}
     return {
         "description": "Trained parameters of the five methods on one model, on a logarithmic axis.",
         "height": 190,
@@ -116,7 +119,7 @@ def _methods() -> Spec:
         "encoding": {"y": name("method", sort=order)},
         "layer": [
             {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": bars},
-            {"mark": words, "encoding": {"x": {**x, "field": "trainable"}, "text": name("text"), "tooltip": told}},
+            *words_at_ends({**x, "field": "trainable"}, fontWeight="bold"),
         ],
     }
 
@@ -127,7 +130,7 @@ def gap_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns step (in order), percent, text.
     """
-    return Chart(_gap, (len(frame),), {"steps": frame})
+    return Chart(_gap, (len(frame),), {"steps": frame.assign(long=frame["percent"] > LONG * frame["percent"].max())})
 
 
 def _gap(steps: int) -> Spec:
@@ -141,6 +144,6 @@ def _gap(steps: int) -> Spec:
         "encoding": {"y": name("step", sort=None, axis={"labelLimit": {"expr": "width < 400 ? 130 : 320"}})},
         "layer": [
             {"mark": bar, "encoding": {"x": x, "tooltip": told}},
-            {"mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {"x": x, "text": name("text")}},
+            *words_at_ends(x),
         ],
     }

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from peftcalc.plots.channels import (
     LOG,
+    LONG,
     MARKS_ON_TOP,
     ONE_LEGEND,
     TOP,
     by_value,
+    columns,
     faint_unless_picked,
     layer,
     name,
     number,
     picked,
     tells,
+    words_at_ends,
     zoom,
 )
 from peftcalc.plots.chart import Chart, Spec
@@ -123,14 +126,14 @@ def ranking_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns variant, format, rmse, text.
     """
-    return Chart(_ranking, (len(frame),), {"ranking": frame})
+    ranking = frame.assign(long=frame["rmse"] > LONG * frame["rmse"].max())
+    return Chart(_ranking, (len(frame),), {"ranking": ranking})
 
 
 def _ranking(rows: int) -> Spec:
     told = tells(variant="format", rmse=("RMSE", ".4g"), text="signal to noise, bits")
     x = number("rmse", "RMSE", axis={"tickCount": 6})
     color = name("format", scale=by_value(FORMAT_COLORS), legend=None)
-    words = {"type": "text", "align": "left", "dx": 4}
     return {
         "description": "Root mean square error of each format, the best first, with its bits.",
         "height": 30 * rows + 40,
@@ -138,7 +141,7 @@ def _ranking(rows: int) -> Spec:
         "encoding": {"y": name("variant", sort=None, axis=WIDE_LABELS), "tooltip": told},
         "layer": [
             {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": {"x": x, "color": color}},
-            {"mark": words, "encoding": {"x": x, "text": name("text")}},
+            *words_at_ends(x),
         ],
     }
 
@@ -163,7 +166,7 @@ def _error_line(*variants: tuple[str, str]) -> Spec:
         "encoding": {
             "x": number("place", "the number itself"),
             "y": number("share", "% of the squared error", stack=None),
-            "color": _variant_color(variants, {**TOP, "columns": {"expr": "width < 400 ? 2 : 4"}}),
+            "color": _variant_color(variants, {**TOP, "columns": columns(4, (500, 2))}),
             "strokeDash": name("variant", scale=_variant_dashes(variants)),
             "opacity": faint_unless_picked(),
             "tooltip": told,
@@ -177,11 +180,16 @@ def model_chart(frame: pd.DataFrame) -> Chart:
     Args:
         frame: columns format, part, order, gigabytes, total, text (the total, on one part only).
     """
-    return Chart(_model, (len(set(frame["format"])),), {"bytes": frame})
+    bars = frame.assign(long=frame["total"] > LONG * frame["total"].max())
+    return Chart(_model, (len(set(frame["format"])),), {"bytes": bars})
 
 
 def _model(formats: int) -> Spec:
-    color = name("part", scale=by_value(BYTE_COLORS), legend={**MARKS_ON_TOP, "symbolType": "square"})
+    color = name(
+        "part",
+        scale=by_value(BYTE_COLORS),
+        legend={**MARKS_ON_TOP, "symbolType": "square", "columns": columns(0, (450, 2))},
+    )
     x = number("gigabytes", "GB (10⁹ bytes)")
     bars = {
         "x": {**x, "stack": "zero"},
@@ -190,8 +198,6 @@ def _model(formats: int) -> Spec:
         "opacity": faint_unless_picked(),
         "tooltip": tells(format="format", part="what", gigabytes=("GB", ".4g"), total=("GB in all", ".4g")),
     }
-    words = {"type": "text", "align": "left", "dx": 4}
-    labels = {"x": {**x, "field": "total"}, "text": name("text")}
     return {
         "description": "Bytes of a model's weights at each format, stacked by what they hold.",
         "height": 32 * formats + 60,
@@ -199,7 +205,7 @@ def _model(formats: int) -> Spec:
         "encoding": {"y": name("format", sort=None, axis=WIDE_LABELS)},
         "layer": [
             {"mark": {"type": "bar", "height": {"band": 0.72}}, "encoding": bars, "params": [picked("part")]},
-            {"mark": words, "encoding": labels, "transform": [{"filter": "datum.text != ''"}]},
+            *words_at_ends({**x, "field": "total"}),
         ],
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from peftcalc.memory.serving.records import ServingEstimate
-from peftcalc.plots.channels import LOG, TOP, by_value, faint_unless_picked, layer, name, number, picked, tells
+from peftcalc.plots.channels import LOG, TOP, by_value, columns, faint_unless_picked, layer, name, number, picked, tells
 from peftcalc.plots.chart import Chart, Spec
 from peftcalc.plots.memory import BAR_NAMES, CARD_LINE, CARD_NAME, MARKS
 from peftcalc.plots.style import METHOD_STYLES
@@ -79,7 +79,7 @@ def serving_bars_chart(estimates: Mapping[str, ServingEstimate]) -> Chart:
 def _serving_bars() -> Spec:
     x = number("gib", "GiB while serving")
     colors = by_value({words: SERVED_COLORS[part] for part, words in SERVED.items()})
-    legend = {"orient": "bottom", "columns": {"expr": "width < 400 ? 1 : 4"}, "symbolType": "square"}
+    legend = {"orient": "bottom", "columns": columns(4, (500, 1)), "symbolType": "square"}
     parts = layer(
         "served",
         {"type": "bar"},

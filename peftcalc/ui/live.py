@@ -159,7 +159,8 @@ def standing(job: Job) -> str:
         before = f"{place.ahead} before yours" if place.ahead else "yours is next"
         return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"
     if job.step < 0:
-        return "Loading the base model …"
+        begun = any(part.step >= 0 for part in job.parts)  # the parts wait for workers of their own
+        return "Training; some of it still waits for a worker" if begun else "Loading the base model …"
     if job.state == "paused":
         return f"Paused at step {job.step}"
     left = job.seconds_left

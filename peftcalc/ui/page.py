@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from peftcalc.ui import landing
+
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
@@ -48,6 +50,7 @@ def controls_and_result(name: str, share: float = 0.3) -> tuple[DeltaGenerator, 
 def folded(label: str, key: str) -> ExpanderContainer | None:
     """A box whose content is drawn when it is opened, which the link remembers; None while it is closed."""
     box = st.expander(label, key=key, on_change="rerun", bind="query-params")
+    landing.named(key)
     return box if box.open else None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
-from peftcalc.ui import state
+from peftcalc.ui import landing, state
 
 KEY = "section"
 """The query parameter of a page's own sections."""
@@ -31,6 +31,8 @@ def show(sections: Mapping[str, Callable[[], None]], key: str = KEY) -> None:
 def _tabs(sections: Mapping[str, Callable[[], None]], key: str) -> None:
     given = st.query_params.get(key)
     tabs = st.tabs(list(sections), key=key, bind="query-params")
+    if key != KEY:  # a page's own stand at its top
+        landing.named(key)
     for tab, (name, draw) in zip(tabs, sections.items(), strict=True):
         if tab.open:
             with tab:
@@ -47,6 +49,7 @@ def deeper(sections: Mapping[str, Callable[[], None]]) -> None:
     st.session_state[NAMES] = list(sections)
     given = st.query_params.get(KEY)
     opened = st.segmented_control("Go deeper", list(sections), key=KEY, bind="query-params", wrap=True)
+    landing.named(KEY)
     if opened is not None:
         st.fragment(_section)(sections[opened])
     if given is not None and given not in sections:

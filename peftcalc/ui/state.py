@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from peftcalc.ui.components.mount import set_state
+from peftcalc.ui import landing
+from peftcalc.ui.components.mount import land, set_state
 from peftcalc.ui.page import NOTES_PLACE, escape
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ def arrive(path: str) -> None:
         st.session_state[_AT] = path
         st.session_state[_ARRIVING] = dict(st.session_state.get(_CHOSEN, {}))
         st.session_state.pop(_NOTES, None)
+        landing.arrive()
 
 
 def chosen(key: str, otherwise: T) -> T:
@@ -170,7 +172,11 @@ def place(parameters: Mapping[str, Any]) -> None:
 
 
 def link_notes() -> None:
-    """After the page's controls: say at its top which values of the link fell back, until their control is moved."""
+    """After the page's controls: say at its top which values of the link fell back, until their control is moved; and
+    show what a link that was just opened names."""
+    to = landing.taken()
+    if to is not None:
+        land(to)
     notes = st.session_state.get(_NOTES, {})
     for key, (_, fallback) in list(notes.items()):
         place = st.session_state if key in st.session_state else held()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from adapter_files import BASE, CONFIG, TENSORS, edit_config, peft_load, write_adapter
+from adapter_hub import Hub, adapter_hub
 from streamlit.testing.v1 import AppTest
 
 import peftcalc as pc
-from peftcalc.doctor.strangers import inspect_given, smaller_adapter
+from peftcalc.doctor.strangers import from_hub, inspect_given, smaller_adapter
 from peftcalc.models import hub
-from peftcalc.ui.doctor import example_adapter
+from peftcalc.ui.doctor import example_adapter, upload
 
 pytestmark = pytest.mark.usefixtures("work_at_once")
 
@@ -121,6 +123,64 @@ def test_no_file_of_the_server_and_no_hub_is_asked(
         found = inspect_given((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes(), None)
         assert (found.base, found.trainable) == (None, None)
         assert found.sound
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved: Path) -> Iterator[Hub]:
+    edit_config(saved, base_model_name_or_path="someone/else")
+    with adapter_hub(monkeypatch, tmp_path / "hub") as running:
+        running.files = {name: (saved / name).read_bytes() for name in (CONFIG, TENSORS)}
+        yield running
+
+
+def named(hub_id: str) -> AppTest:
+    upload.by_hub_id.clear()
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.query_params["section"] = "your adapter"
+    page.session_state["adapter-tables"] = True
+    page.run()
+    page.text_input(key="adapter-hub").set_value(hub_id).run()
+    assert not page.exception
+    return page
+
+
+def test_an_adapter_is_looked_up_by_its_hub_id_and_measured_by_a_worker(
+    server: Hub, saved: Path, work_at_once: list[str]
+) -> None:
+    page = named("someone/tiny-lora")
+    assert not page.error
+    assert server.names == {CONFIG, TENSORS}
+    assert all("/someone/tiny-lora/" in line for line in server.asked)  # its base, which it names, is not asked for
+    assert work_at_once == ["inspect"]
+    table = next(frame.value for frame in page.dataframe if "frobenius norm" in frame.value.columns)
+    assert list(table["frobenius norm"]) == [one.frobenius_norm for one in pc.inspect_adapter(saved, base=BASE).layers]
+    assert "inspect_adapter('someone/tiny-lora')" in page.code[-1].value
+    asked = len(server.asked)
+    page.selectbox(key="adapter-base").set_value("openai-community/gpt2").run()
+    assert len(server.asked) == asked  # what was looked up is kept
+
+
+def test_of_a_larger_adapter_on_the_hub_the_header_is_read(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = 8 + int.from_bytes(server.files[TENSORS][:8], "little")
+    config, content, about = from_hub("someone/tiny-lora", 2 * header)
+    assert content == server.files[TENSORS][:header]
+    assert about.length == len(server.files[TENSORS])
+    found = inspect_given(config, content, None, about)
+    assert found.stored_parameters
+    assert found.layers == ()
+    assert any("only its header was read" in note for note in found.notes)
+
+
+def test_what_is_no_hub_id_is_a_sentence_and_asks_nothing(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = named("/etc/passwd")
+    assert page.error
+    for name in ("../base", "~/adapter", "a/b/c", "<script>", "someone"):
+        with pytest.raises(ValueError, match=r"\S"):
+            from_hub(name, 100)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # the switch that forbids it for models
+    page.text_input(key="adapter-hub").set_value("someone/tiny-lora").run()
+    assert any("OFFLINE" in error.value for error in page.error)
+    assert server.asked == []
 
 
 def test_a_flood_of_tensors_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

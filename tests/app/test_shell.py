@@ -49,6 +49,46 @@ def test_a_section_that_is_not_there_and_a_value_out_of_range_are_noted_at_the_t
     assert not any("rank" in note.value for note in page.info)
 
 
+def two_boxes() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import page, sections, state
+
+    state.arrive(st.session_state.get("at", "memory"))
+    page.open_page("A question?")
+    state.slider("Rank", (1, 2), "rank", 1)
+    page.folded("A box", "box")
+
+    def section() -> None:
+        st.markdown("what goes deeper")
+
+    sections.deeper({"one": section, "two": section})
+
+
+def landings(page: AppTest) -> list[str]:
+    """Where the browser is asked to scroll to."""
+    sent = "".join(str(element.proto) for element in page.main if hasattr(element, "proto"))
+    return [key for key in ("box", "section") if f"landing-{key}" in sent]
+
+
+def test_a_link_lands_on_what_it_names_once():
+    page = AppTest.from_function(two_boxes)
+    page.query_params["box"], page.query_params["section"] = "true", "two"
+    assert landings(page.run()) == ["section"]  # the last that is named
+    assert landings(page.select_slider(key="rank").set_value(2).run()) == []
+    assert landings(page.button_group(key="section").set_value("one").run()) == []
+    page.session_state["at"] = "another page"
+    page.query_params["box"] = "true"
+    assert landings(page.run()) in (["box"], ["section"])
+
+
+def test_a_link_that_names_nothing_below_scrolls_nothing():
+    page = AppTest.from_function(two_boxes)
+    page.query_params["rank"] = "2"
+    assert landings(page.run()) == []
+    assert landings(page.button_group(key="section").set_value("one").run()) == []
+
+
 def travelling() -> None:
     import streamlit as st
 

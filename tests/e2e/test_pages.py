@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import visit
+from pages_seen import small_text
 
 from peftcalc.ui.pages import PAGES, entry_at
 
@@ -27,6 +28,42 @@ def test_a_page_is_whole_and_axe_finds_no_serious_violation(browser, app_url, en
             assert opened.evaluate(visit.LENGTH) <= 3_000
             assert serious(opened.page) == []
         assert opened.errors == []
+    finally:
+        opened.page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "view"),
+    [("?scene=8", "story"), ("train", "weights"), ("quantization?section=sixty-four+weights", "codes"), ("memory", "")],
+)
+def test_on_a_projector_no_text_is_smaller_than_sixteen_pixels(browser, app_url, link, view):
+    opened = visit.visit(browser, f"{app_url}/{link}{'&' if '?' in link else '?'}projector=true", height=720)
+    try:
+        if view:
+            opened.page.locator(f"[data-ready={view}]").wait_for(timeout=visit.TIMEOUT)
+        assert small_text(opened.page, 22) != []  # the letters of charts and views are seen
+        assert small_text(opened.page) == []
+    finally:
+        opened.page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "key"), [("memory?section=the+step", "section"), ("memory?section=serving&tasks=true", "tasks")]
+)
+def test_a_link_lands_on_what_it_names(browser, app_url, link, key):
+    opened = visit.visit(browser, f"{app_url}/{link}", height=720)
+    try:
+        opened.page.wait_for_function(
+            f"() => Math.abs(document.querySelector('.st-key-{key}')?.getBoundingClientRect().y - 64) < 8",
+            timeout=visit.TIMEOUT,
+        )
+        controls = opened.page.locator(".st-key-controls-memory").bounding_box()
+        assert controls["y"] + controls["height"] > 64, "the controls stay in sight"
+        opened.page.mouse.move(1_260, 400)
+        opened.page.mouse.wheel(0, -5_000)
+        opened.page.wait_for_timeout(700)
+        assert opened.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0  # a hand is heard
+        assert opened.evaluate(visit.OVERFLOW) <= 1
     finally:
         opened.page.context.close()
 

@@ -65,5 +65,5 @@ def _errors(cards: int) -> Spec:
     }
 
 
-_GREY = {"symbolFillColor": "#808080", "symbolStrokeColor": "#808080"}
+_GREY = {"orient": "bottom", "symbolFillColor": "#808080", "symbolStrokeColor": "#808080"}
 SHAPES = {"domain": [FUSED, WRITTEN_OUT], "range": ["circle", "triangle-up"]}

@@ -12,10 +12,26 @@ const VIEWS = {
 };
 const frames = new WeakMap(); // by place on the page
 
+/** Scroll to what a link names, and stay there while the page above it is drawn, until a hand moves. */
+function land(key) {
+  const hands = ["wheel", "touchstart", "pointerdown", "keydown"];
+  const go = () => document.querySelector(`.st-key-${CSS.escape(key)}`)?.scrollIntoView();
+  const watch = new ResizeObserver(go);
+  const end = () => { watch.disconnect(); for (const hand of hands) removeEventListener(hand, end, true); };
+  for (const hand of hands) addEventListener(hand, end, true);
+  watch.observe(document.querySelector("[data-testid=stMainBlockContainer]"));
+  setTimeout(end, 8000);
+}
+
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
+  const given = data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data;
   let frame = frames.get(parentElement);
+  if (given.land) {
+    if (!frame) frames.set(parentElement, {}), land(given.land);
+    return;
+  }
   if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
-  frame.receive(data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data, state => setStateValue("moved", state),
+  frame.receive(given, state => setStateValue("moved", state),
     setTriggerValue && (place => setTriggerValue("door", place)));
   // Also called when newer data overtakes a call: the view goes with its place.
   return () => setTimeout(() => {

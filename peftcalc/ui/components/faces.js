@@ -44,7 +44,7 @@ export class Cells extends Face {
   layout(width) {
     const { view } = this, { n, m, rank: r } = view, { projector } = view.frame, [sign, title, most] = projector ? [40, 34, 34] : [32, 28, 32];
     const pad = 14, room = width - 2 * sign - 4 * pad, c = Math.floor(Math.min(most, (room - 64) / (r + 2 * m), room / (3 * m))), top = title + (view.dropout ? 30 : 0);
-    const tall = Math.floor(Math.min(44, (width - 52 - sign - 3 * pad) / (r + m))), small = Math.floor((width - 2 * sign - 2 * pad) / (3 * m));
+    const tall = Math.floor(Math.min(44, (width - 52 - sign - 3 * pad) / (r + m))), small = Math.floor((width - 70) / (3 * m));
     this.wide = c >= 26;
     this.cells = {};
     this.drawing = sheet(`s times B times A is delta W, and W plus delta W is W prime; ${n} by ${m}, rank ${r}`);
@@ -55,13 +55,13 @@ export class Cells extends Face {
   }
 
   part(name, kind, x, y, side) {
-    const { view } = this, of = name[0], [rows, columns] = view.size(of), size = side > 30 ? "" : "small", edit = "AB".includes(name);
+    const { view } = this, of = name[0], [rows, columns] = view.size(of), size = side > 30 ? "" : side < 22 ? "tiny" : "small", edit = "AB".includes(name);
     const label = edit ? `${name}, ${rows} × ${columns}` : name === "W" && this.wide ? "W, frozen" : NAMES[of];
     this.drawing.append(plate(kind, x, y, columns * side - 3, rows * side - 3, view.method), s("text", { class: "title", x: x + (columns * side) / 2, y: y - 20 }, label));
     const cells = (this.cells[name] = []), at = (i, j) => (i < 0 || j < 0 || i >= rows || j >= columns ? undefined : cells[i * columns + j].element);
     for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
       const rect = s("rect", { width: side - 3, height: side - 3, rx: 4 });
-      const text = s("text", { class: size, x: (side - 3) / 2, y: (side - 3) / 2 + 1 });
+      const text = s("text", { class: side < 14 ? "none" : size, x: (side - 3) / 2, y: (side - 3) / 2 + 1 });
       const element = s("g", { class: edit ? "x-cell edit" : "x-cell", transform: `translate(${x + j * side},${y + i * side})`,
         tabindex: i + j ? -1 : 0, role: edit ? "spinbutton" : "img", "data-spot": `${name}${i},${j}` }, rect, text);
       const cell = { element, rect, text, i, j, of, edit, name };

@@ -74,6 +74,11 @@ def mount(
     return state if link else known(parts, answer.get("moved"), state)
 
 
+def land(key: str) -> None:
+    """Scroll the page to what has this key, while it is drawn and until a hand moves."""
+    _component()(key=f"landing-{key}", data=_json({"land": key}).encode(), height=1)
+
+
 def set_state(key: str, state: State) -> None:
     """Move a linked view, from a button's callback: presets and "try this" prompts. An empty state is the beginning."""
     if state:

@@ -236,7 +236,7 @@ class Curves {
     Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 66 });
     this.ground = s("rect", { x: this.x, y: this.y, width: this.width, height: this.height, style: "fill:transparent;cursor:ew-resize;touch-action:pan-y" });
     this.title = s("text", { class: "title left", x, y: y + 8 }, "Loss");
-    this.unit = s("text", { class: "small quiet left", x: x + 40, y: y + 8 }, `${view.unit}; thin: in training, thick: held out`);
+    this.unit = s("text", { class: "small quiet left", x: x + 40, y: y + 8 }, width < 330 ? view.unit : `${view.unit}; thin: in training, thick: held out`);
     this.axes = s("g", {});
     this.line = s("line", { style: "stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3", y1: this.y, y2: this.y + this.height });
     this.under = s("text", { class: "small quiet", x: this.x + this.width / 2, y: this.y + this.height + 32 }, "step");

@@ -1,4 +1,4 @@
-"""An adapter: an example, or a visitor's own, pasted and uploaded, and what it holds. Nothing is executed or kept."""
+"""An adapter: an example, or a visitor's own, uploaded or named on the hub, and what it holds; nothing is executed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from peftcalc.doctor.report import AdapterInspection, LayerUpdate, energy_kept, 
 from peftcalc.plots import adapter as plots
 from peftcalc.ui import page, show, state
 from peftcalc.ui.doctor import example_adapter
-from peftcalc.ui.doctor.upload import inspected, smaller_adapter
+from peftcalc.ui.doctor.upload import LARGEST_FILE_MB, by_hub_id, inspected, smaller_adapter
 
-LARGEST_FILE_MB = 5
 AS_SAID = "as its config says"
 MOST_SENTENCES = 8
 
@@ -33,22 +32,27 @@ def your_adapter() -> None:
             key="adapter-file",
         )
         pasted = st.text_area("and adapter_config.json, pasted", key="adapter-config", height=110, max_chars=200_000)
+        hub_id = state.text("or its id on the hub", "adapter-hub", placeholder="organisation/adapter").strip()
         chosen = state.menu("Its base model", [AS_SAID, *catalogue_ids()], "adapter-base", AS_SAID)
         st.caption(
-            f"One of the two is enough, both say more. Up to {LARGEST_FILE_MB} MB; larger ones in a terminal: "
-            "`python -m peftcalc adapter FOLDER`. A pickle (adapter_model.bin) is not read. Nothing is kept."
+            f"One of the two is enough, both say more. Up to {LARGEST_FILE_MB} MB, of a larger one on the hub "
+            "its header; larger ones in a terminal: `python -m peftcalc adapter FOLDER`. A pickle (adapter_model.bin) "
+            "is not read. Nothing is kept."
         )
+    base = None if chosen == AS_SAID else chosen
     with result, page.errors_as_sentences():
         if pasted.strip() or uploaded is not None:
             content = uploaded.getvalue() if uploaded is not None else None
-            base = None if chosen == AS_SAID else chosen
             _answer(inspected(pasted, content, base), pasted, content)
+        elif hub_id:
+            config, content, about = by_hub_id(hub_id)
+            _answer(inspected(config, content, base, about), config, None if about.length else content, hub_id)
         else:
             st.caption(example_adapter.SAYS)
             _answer(example_adapter.inspection(), *example_adapter.files())
 
 
-def _answer(found: AdapterInspection, pasted: str, content: bytes | None) -> None:
+def _answer(found: AdapterInspection, pasted: str, content: bytes | None, source: str = "FOLDER") -> None:
     _figures(found)
     for fault in found.faults[:MOST_SENTENCES]:
         st.error(page.escape(f"{fault}."), icon=":material/error:")
@@ -62,7 +66,7 @@ def _answer(found: AdapterInspection, pasted: str, content: bytes | None) -> Non
         st.success("Every check passed: peft finds all that it looks for.", icon=":material/check:")
     for note in found.notes[:MOST_SENTENCES]:
         st.info(page.escape(f"{note}."), icon=":material/info:")
-    _tables(found)
+    _tables(found, source)
 
 
 def _figures(found: AdapterInspection) -> None:
@@ -79,7 +83,7 @@ def _figures(found: AdapterInspection) -> None:
 
 
 @st.fragment
-def _tables(found: AdapterInspection) -> None:
+def _tables(found: AdapterInspection, source: str) -> None:
     """Computed when they are opened."""
     opened = st.expander("The tables, and as code", key="adapter-tables", on_change="rerun")
     if not opened.open:
@@ -93,7 +97,7 @@ def _tables(found: AdapterInspection) -> None:
             frame = found.by_layer.reset_index()
             spoken = frame.rename(columns={column: column.replace("_", " ") for column in frame.columns})
             show.table(spoken, "adapter-by-layer", "The updates by layer")
-        show.code('import peftcalc as pc\n\nprint(pc.inspect_adapter("FOLDER").by_layer)', "inspect_adapter.py")
+        show.code(f"import peftcalc as pc\n\nprint(pc.inspect_adapter({source!r}).by_layer)", "inspect_adapter.py")
 
 
 def _updates(found: AdapterInspection) -> None:

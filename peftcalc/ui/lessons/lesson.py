@@ -151,9 +151,10 @@ def _prompt(prompt: TryThis, key: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"{prompt.text} **{prompt.question}**")
         parameters = dict(prompt.parameters)
-        st.button("Set it up", key=key, on_click=set_controls, args=(parameters,), icon=":material/play_arrow:")
-        with st.popover("What happens", type="tertiary"):
-            st.markdown(prompt.claim)
+        with st.container(horizontal=True, gap="small", width="content"):  # they go to the next line together
+            st.button("Set it up", key=key, on_click=set_controls, args=(parameters,), icon=":material/play_arrow:")
+            with st.popover("What happens", type="tertiary"):
+                st.markdown(prompt.claim)
 
 
 def show_prediction(lesson: Lesson, page: str) -> bool:

@@ -24,8 +24,8 @@ BESIDE, MERGED = "one base, adapters beside", "a merged copy for each"
 
 def draw(setup: Setup) -> None:
     """Two bars: adapters beside one base, and merged into copies of it."""
-    with st.container(horizontal=True, gap="large"):
-        context = state.slider("Tokens of each user", CONTEXTS, "context", 4096, lambda n: f"{n:,}", width=200)
+    with st.container(horizontal=True, gap="medium"):
+        context = state.slider("Tokens of each user", CONTEXTS, "context", 4096, lambda n: f"{n:,}", width=160)
         users = state.slider("Users at once", USERS, "users", 8, width=160)
         adapters = state.slider("Adapters", ADAPTERS, "adapters", 10, width=160)
         bits = state.choice("Bits of the base", BITS, "bits", 16)

@@ -28,13 +28,11 @@ SLOT = "memory"
 def draw(setup: Setup, fits: list[Fit]) -> None:
     """One method is chosen for both; the terms and the code are drawn when they are opened."""
     names = [method.name for method in setup.methods]
-    first, second = st.columns([3, 1], vertical_alignment="bottom")
-    with first:
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         default = "qlora" if "qlora" in names else names[0]
         name = state.choice("Method", names, "method", default, lambda key: METHODS[key].label)
-    parameters = _parameters(setup, name)
-    with second:
-        if st.button("Simulate this", type="primary", icon=":material/timeline:", width="stretch"):
+        parameters = _parameters(setup, name)
+        if st.button("Simulate this", type="primary", icon=":material/timeline:"):
             st.session_state["simulated"] = parameters
             live.submit(SLOT, "simulate", [parameters])
     _simulation(parameters, fits, name)

@@ -46,7 +46,10 @@ def a_model() -> None:
             )
         st.latex(
             rf"\frac{{32 - 8}}{{{block}}} - \frac{{32}}{{256 \cdot {block}}} = {24 / block - 0.125 / block:.9g}"
-            rf"\text{{ bits}}, \quad \times\; {quantized:,}".replace(",", "{,}")
+            r"\text{ bits}"
+        )
+        st.latex(
+            rf"\times\; {quantized:,}".replace(",", "{,}")
             + rf"\;/\;8 = {quantized * (24 / block - 0.125 / block) / 8 / 1e9:.4g}\ \text{{GB}}"
         )
         st.caption("QLoRA, arXiv:2305.14314, section 3, Double Quantization.")
