@@ -1,4 +1,4 @@
-"""What stands around every page: the tab's title, the projector's switch in the line of the navigation, the style."""
+"""What stands around every page: the tab's title, the style, and in the line of the navigation words and projector."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from peftcalc.ui import page
+from peftcalc.ui.lessons.words import WORDS
 
 FOLDER = Path(__file__).parent
 
@@ -19,8 +20,10 @@ def frame() -> None:
 
 
 def dress(tab: str) -> None:
-    """Before the page runs: what the browser's tab says, the projector's switch, the style."""
+    """Before the page runs: what the browser's tab says, the words, the projector's switch, the style."""
     st.set_page_config(page_title=tab)
+    with st.popover("Words", type="tertiary", key="words"):
+        st.markdown(_words())
     st.toggle("Projector", key=page.PROJECTOR, bind="query-params", help="Larger type for a room, less on the page")
     st.html(style(page.theme_name(), page.projector()))
 
@@ -29,6 +32,11 @@ def dress(tab: str) -> None:
 def _icon() -> str:
     """The tab's picture as an address of its own: a file would be read and registered anew in every run."""
     return f"data:image/svg+xml,{quote((FOLDER / 'icon.svg').read_text())}"
+
+
+@cache
+def _words() -> str:
+    return "\n".join(f"- **{word}**: {meaning}" for word, meaning in WORDS.items())
 
 
 @cache

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
+from peftcalc.methods import METHODS
 from peftcalc.ui import front, shell
 from peftcalc.ui.lessons.lesson import Prediction
+from peftcalc.ui.lessons.words import WORDS
 from peftcalc.ui.pages import PAGES
 
 
@@ -169,3 +171,9 @@ def test_the_style_follows_theme_and_projector():
     assert "font-size: 20px" in shell.style("light", True)
     assert "font-size: 20px" not in shell.style("light", False)
     assert shell.style("dark", False) != shell.style("light", False)
+
+
+def test_every_method_has_its_line_among_the_words():
+    text = " ".join(WORDS)
+    assert all(method.label.split()[0] in text for method in METHODS.values())
+    assert all(len(meaning.split()) <= 25 for meaning in WORDS.values())

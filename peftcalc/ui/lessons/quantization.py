@@ -16,9 +16,9 @@ OUTLIER = {"format": "nf4", "moved": [20, 8]}
 
 BITS = Lesson(
     presets=(
-        Preset("0.1, which no format holds", {"bits": {}}),
-        Preset("70,000 overflows float16", {"bits": {"x": "70000"}}),
-        Preset("1e-7 is subnormal in float16", {"bits": {"x": "1e-7"}}),
+        Preset("0.1 in every format", {"bits": {}}),
+        Preset("70,000 in float16", {"bits": {"x": "70000"}}),
+        Preset("1e-7 in float16", {"bits": {"x": "1e-7"}}),
         Preset("257 in bfloat16", {"bits": {"x": "257"}}),
         Preset("500 in float8", {"bits": {"x": "500"}}),
     ),

@@ -28,13 +28,13 @@ SIZE = 16
 def known_rank() -> None:
     controls, result = page.controls_and_result("known")
     with controls:
-        teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
-        spectrum = state.choice("Its singular values", SPECTRA, "spectrum", "equal")
-        live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
         st.caption(
             "A **teacher** is a matrix made to be learned. A **singular value** is how strongly a matrix acts along "
             "one of its directions; its square is that direction's energy."
         )
+        teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
+        spectrum = state.choice("Its singular values", SPECTRA, "spectrum", "equal")
+        live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
     with result:
         guessed = lessons.show_prediction(KNOWN, "known")
         live.watch(SLOT, _look)
