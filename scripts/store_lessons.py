@@ -24,7 +24,7 @@ from peftcalc.lab.sweeps.plan import SweepPlan
 from peftcalc.lab.training_jobs import start
 from peftcalc.lab.watched_runs import moves_job
 from peftcalc.ui.lessons.dora import KNOCK_OUT_RANKS, KNOCK_OUT_TEACHERS, move_runs
-from peftcalc.ui.lessons.findings_changes import INTRUDER_RANK, spectrum_runs
+from peftcalc.ui.lessons.findings.changes import INTRUDER_RANK, spectrum_runs
 from peftcalc.ui.lessons.rank import DROPOUT_RATES, DROPOUT_STEPS, KNOWN_RANKS, REAL_RANKS, TEACHER_RANKS
 
 BASES = 4

@@ -16,6 +16,7 @@ from peftcalc.lab.comparison import Comparison
 from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import run_settings
 from peftcalc.lab.runs.kept_race import without_private
+from peftcalc.lab.sweeps.elsewhere import Elsewhere
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.kept_sweep import SWEEP, sweep_link
 from peftcalc.lab.tasks.catalogue import find_task
@@ -31,6 +32,7 @@ def compare(
     methods: Iterable[Method | str] | None = None,
     seeds: int | Sequence[int] = 3,
     progress: Callable[[Method, int, StepRecord], None] | None = None,
+    engine: Elsewhere | None = None,
     keep: bool = True,
     **settings: Any,
 ) -> Comparison:
@@ -42,6 +44,7 @@ def compare(
         seeds: how many, counted from 0, or which.
         progress: called with the method, the seed and each record. Small models that fit are trained stacked in one
             graph: their records come in turn, without samples and matrices' changes.
+        engine: whose workers train them, here or on other machines; None for this process.
         keep: whether what it came to goes into the history (`python -m peftcalc history`), from which the app shows it
             again; `PEFTCALC_HISTORY=off` keeps nothing ever.
         settings: the other arguments of `finetune`, the same for every run.
@@ -55,7 +58,7 @@ def compare(
     2
     """
     run = new_run(SWEEP, "compare", "", {}, sweep_link())
-    found = comparison.compare(task, methods, seeds, progress, **settings)
+    found = comparison.compare(task, methods, seeds, progress, engine, **settings)
     history = History.here() if keep else None
     if history is not None:
         results = _results(found, settings)

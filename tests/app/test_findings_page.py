@@ -12,18 +12,18 @@ from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.ui.findings.article import computed
 from peftcalc.ui.findings.learning_rate import LIVE
 from peftcalc.ui.findings.live_runs import _dealt
-from peftcalc.ui.lessons import findings_changes, findings_choices, findings_rates
+from peftcalc.ui.lessons.findings import changes, choices, rates
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = {
-    "learning rate": ("rates", "learning-rate", findings_rates.RATES),
-    "capacity": ("capacity", "capacity", findings_rates.CAPACITY),
-    "alpha": ("alpha-map", "alpha", findings_rates.ALPHA),
-    "merging": ("merging", "merging", findings_changes.MERGING),
-    "forgetting": ("forgetting", "forgetting", findings_changes.FORGETTING),
-    "intruders": ("intruders", "intruders", findings_changes.INTRUDERS),
-    "starts": ("starts", "starts", findings_choices.STARTS),
-    "layers": ("layers", "layers", findings_choices.LAYERS),
+    "learning rate": ("rates", "learning-rate", rates.RATES),
+    "capacity": ("capacity", "capacity", rates.CAPACITY),
+    "alpha": ("alpha-map", "alpha", rates.ALPHA),
+    "merging": ("merging", "merging", changes.MERGING),
+    "forgetting": ("forgetting", "forgetting", changes.FORGETTING),
+    "intruders": ("intruders", "intruders", changes.INTRUDERS),
+    "starts": ("starts", "starts", choices.STARTS),
+    "layers": ("layers", "layers", choices.LAYERS),
 }
 
 

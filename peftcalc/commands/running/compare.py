@@ -9,6 +9,7 @@ from typing import Any
 from peftcalc.commands import add_json, number, print_json, print_table
 from peftcalc.commands.running.elsewhere import add_scheduler, engine_of
 from peftcalc.commands.running.interruption import interruptions
+from peftcalc.commands.running.keeping import add_history
 from peftcalc.methods import METHODS, make_method
 from peftcalc.units import count, gib, seconds
 
@@ -25,13 +26,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--steps", type=number, default=None, help="default: the task's")
     parser.add_argument("--learning-rate", type=float, default=None, help="default: the task's, for each method")
     add_scheduler(parser)
+    add_history(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, and print means and differences."""
-    from peftcalc.lab.comparison import compare
+    from peftcalc.jobs.compared import compare
 
     names = [name.strip() for name in arguments.methods.split(",") if name.strip()]
     methods = [make_method(name, rank=arguments.rank) for name in names]
@@ -47,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.seeds,
             seen,
             engine,
+            keep=not arguments.no_history,
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,
         )

@@ -69,6 +69,7 @@ def engine_of(arguments: argparse.Namespace) -> Iterator[Batch | None]:
     """
     say, asked = _say(arguments.command), address_of(arguments)
     if asked is None:
+        needs("torch", f"a {arguments.command}")
         if not arguments.json:
             say(HERE)
         yield None

@@ -15,7 +15,6 @@ from peftcalc.lab.records import StepRecord
 from peftcalc.lab.run_settings import RunSettings
 from peftcalc.lab.stacked.which import MOST_MODELS, Seen, stacks
 from peftcalc.lab.sweeps.finished import settings_as_dict, settings_from_dict
-from peftcalc.lazy import explained
 
 Trained = Iterator[tuple[int, list[StepRecord]]]
 KIND = "runs"
@@ -62,8 +61,7 @@ def trainer(engine: Elsewhere | None) -> Callable[[Sequence[RunSettings], Seen |
     """What trains runs: `train_elsewhere` by an engine's workers, without one `stacked.engine.train_all`."""
     if engine is not None:
         return partial(train_elsewhere, engine)
-    with explained("training"):
-        from peftcalc.lab.stacked.engine import train_all
+    from peftcalc.lab.stacked.engine import train_all
 
     return train_all
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,7 +135,7 @@ def _lines(x: Spec, y: Spec, told: list[Spec], series: Sequence[str]) -> list[Sp
 def _looks(series: Sequence[str], values: Sequence[Any], what: str) -> dict[str, Any]:
     """Full fine-tuning as everywhere, the others by their place."""
     full = getattr(METHOD_STYLES["full"], what)
-    others = iter(values * 3)
+    others = itertools.cycle(values)
     return {one: (list(full) if isinstance(full, tuple) else full) if one == FULL else next(others) for one in series}
 
 

@@ -19,7 +19,7 @@ from peftcalc.ui.findings.live_runs import LiveClaim, Planned
 from peftcalc.ui.findings.points import Point, lowest, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.lessons.findings_rates import ALPHA
+from peftcalc.ui.lessons.findings.rates import ALPHA
 
 NAME = "alpha"
 RANK = 8

@@ -19,7 +19,7 @@ from peftcalc.speed.records import SpeedEstimate
 from peftcalc.speed.run import RunCost, run_cost
 from peftcalc.ui import page, show, state
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings_article import ARTICLE_LESSON, TRAININGS
+from peftcalc.ui.lessons.findings.article import ARTICLE_LESSON, TRAININGS
 from peftcalc.ui.pages import link_to
 
 RANKS = (4, 8, 16, 32, 64)
@@ -123,7 +123,9 @@ def _beside(five: tuple[Computed, ...], tokens: int) -> None:
         ("rank, batch, length, data", NOTHING, "chosen beside the picture"),
         ("losses, accuracies", NOTHING, "not computed: they need the runs themselves"),
     ]
-    table = [dict(zip(("what", "published of it", "computed here"), row, strict=True)) for row in rows]
+    table: list[dict[str, object]] = [
+        dict(zip(("what", "published of it", "computed here"), row, strict=True)) for row in rows
+    ]
     st.markdown("##### Published beside computed")
     show.table(
         table, "article-experiment", "What is published of the article's experiment beside what is computed here"

@@ -15,7 +15,7 @@ from peftcalc.ui.findings.live_runs import LiveClaim, Planned
 from peftcalc.ui.findings.points import Point, Row, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.lessons.findings_rates import CAPACITY, HEART_RANKS
+from peftcalc.ui.lessons.findings.rates import CAPACITY, HEART_RANKS
 
 NAME = "capacity"
 IMAGES = (160, 640, 1280)

@@ -18,7 +18,7 @@ from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import Row
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings_changes import FORGETTING
+from peftcalc.ui.lessons.findings.changes import FORGETTING
 
 NAME = "forgetting"
 UNIT = "cross-entropy"

@@ -20,7 +20,7 @@ from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import by_rank, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.lessons.findings_changes import INTRUDER_RANK, INTRUDERS, spectrum_runs
+from peftcalc.ui.lessons.findings.changes import INTRUDER_RANK, INTRUDERS, spectrum_runs
 
 NAME, ROWS, LARGE, STORED, SLOT = "intruders", "forgetting", "smollm2-intruders", "intruder-spectra", "intruders"
 RANKS = (1, 2, 4, 8, 16, 32, 64)

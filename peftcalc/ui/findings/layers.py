@@ -14,7 +14,7 @@ from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import spread
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings_choices import LAYERS, TARGETS, parameters_of
+from peftcalc.ui.lessons.findings.choices import LAYERS, TARGETS, parameters_of
 
 NAME = "layers"
 CODE = """\

@@ -15,7 +15,7 @@ from peftcalc.ui.findings.live_runs import LiveClaim, Planned
 from peftcalc.ui.findings.points import Point, by_rank, lowest, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.lessons.findings_rates import RATE_RANKS, RATES
+from peftcalc.ui.lessons.findings.rates import RATE_RANKS, RATES
 
 NAME, LARGE = "learning-rate", "smollm2-learning-rate"
 LIVE_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

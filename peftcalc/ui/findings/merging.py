@@ -18,7 +18,7 @@ from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import point, spread
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings_changes import MERGING, WAYS, merge_cost
+from peftcalc.ui.lessons.findings.changes import MERGING, WAYS, merge_cost
 
 NAME, LARGE, LAYERS = "merging", "smollm2-merging", "merging-layers"
 FORMATS = {"nf4": "NF4", "fp4": "FP4", "mxfp4": "MXFP4", "int4": "int4"}

@@ -13,7 +13,7 @@ from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import spread
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings_choices import STARTS, against_lora, plain_name, variants
+from peftcalc.ui.lessons.findings.choices import STARTS, against_lora, plain_name, variants
 
 NAME = "starts"
 MOMENTS = {"early": "early, at step 90", "validation": "at the end"}

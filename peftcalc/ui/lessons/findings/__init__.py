@@ -1,0 +1,1 @@
+"""What the page of findings teaches with: one lesson a claim."""
