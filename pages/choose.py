@@ -24,6 +24,7 @@ from peftcalc.ui.pages import entry_at, link_to
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCHES = (1, 2, 4, 8, 16)
 TASKS = (1, 2, 5, 10, 20, 50, 100, 500)
+DECIDES = ("LoRA or DoRA?", "Adapter or full fine-tuning?")
 VERDICTS = {"fits": "It fits", "tight": "It may just fit", "does not fit": "It does not fit"}
 
 
@@ -63,8 +64,18 @@ def the_answer(advice: Advice) -> None:
         st.metric("Method", method.label, width="content")
         if isinstance(method, LoRA):
             st.metric("Rank, alpha", f"{method.rank}, {method.alpha:g}", width="content")
-        st.metric("Needs", units.gib(fit.needed.expected_bytes), width="content")
-        st.metric(VERDICTS[fit.verdict], f"of {units.gib(fit.gpu.usable_bytes)}", width="content")
+        needs, there = units.gib(fit.needed.expected_bytes), units.gib(fit.gpu.usable_bytes)
+        inside = f"{units.gib(fit.estimate.total)} of tensors at the peak, CUDA's context, and what blocks leave unused"
+        st.metric(VERDICTS[fit.verdict], f"{needs} of {there}", width="content", help=inside)
+    st.markdown(_in_short(advice))
+
+
+def _in_short(advice: Advice) -> str:
+    """What fits, and what decided between the methods; every reason stands below the code."""
+    fits = next(reason for reason in advice.reasons if reason.question.startswith("What fits"))
+    decided = next((reason for reason in advice.reasons if reason.question in DECIDES), fits)
+    sentences = [f"{fits.question.removesuffix('?')}: {fits.answer}", *([decided.answer] if decided != fits else [])]
+    return page.escape(" ".join(sentences))
 
 
 def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:

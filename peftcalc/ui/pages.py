@@ -23,7 +23,6 @@ class PageEntry:
     """The address; empty for the front page."""
     title: str
     icon: str
-    section: str
     question: str
 
     @property
@@ -37,26 +36,24 @@ class PageEntry:
 
 
 PAGES = (
-    PageEntry("home.py", "", "Story", ":material/auto_stories:", "", "How does a large model learn with few numbers?"),
+    PageEntry("home.py", "", "Story", ":material/auto_stories:", "How does a large model learn with few numbers?"),
     PageEntry(
         "parameters.py",
         "parameters",
         "Parameters",
         ":material/grid_on:",
-        "Calculate",
         "How many parameters does each method train?",
     ),
-    PageEntry("memory.py", "memory", "Memory", ":material/memory:", "Calculate", "Will it fit on this GPU?"),
-    PageEntry("choose.py", "choose", "Choose", ":material/alt_route:", "Calculate", "Which method should I use?"),
-    PageEntry("train.py", "train", "Train", ":material/play_circle:", "Laboratory", "What happens when it learns?"),
-    PageEntry("rank.py", "rank", "Rank", ":material/stairs:", "Laboratory", "How low a rank is enough?"),
-    PageEntry("dora.py", "dora", "DoRA", ":material/north_east:", "Laboratory", "What do direction and magnitude do?"),
+    PageEntry("memory.py", "memory", "Memory", ":material/memory:", "Will it fit on this GPU?"),
+    PageEntry("choose.py", "choose", "Choose", ":material/alt_route:", "Which method should I use?"),
+    PageEntry("train.py", "train", "Train", ":material/play_circle:", "What happens when it learns?"),
+    PageEntry("rank.py", "rank", "Rank", ":material/stairs:", "How low a rank is enough?"),
+    PageEntry("dora.py", "dora", "DoRA", ":material/north_east:", "What do direction and magnitude do?"),
     PageEntry(
         "quantization.py",
         "quantization",
         "Quantization",
         ":material/compress:",
-        "Laboratory",
         "What do four bits lose?",
     ),
     PageEntry(
@@ -64,10 +61,9 @@ PAGES = (
         "findings",
         "Findings",
         ":material/fact_check:",
-        "Laboratory",
         "What has been found since 2021, and does it show here?",
     ),
-    PageEntry("class.py", "class", "Class", ":material/groups:", "", "What do thirty see together?"),
+    PageEntry("class.py", "class", "Class", ":material/groups:", "What do thirty see together?"),
 )
 
 

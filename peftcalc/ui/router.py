@@ -9,10 +9,7 @@ from peftcalc.ui.classroom import follow
 from peftcalc.ui.pages import PAGES, as_page, entry_at
 
 shell.frame()
-sections = dict.fromkeys(entry.section for entry in PAGES)
-page = st.navigation(
-    {section: [as_page(entry) for entry in PAGES if entry.section == section] for section in sections}, position="top"
-)
+page = st.navigation([as_page(entry) for entry in PAGES], position="top")
 shell.dress(entry_at(page.url_path).tab)
 state.arrive(page.url_path)
 follow.frame(page.url_path)

@@ -83,7 +83,7 @@ def test_advise_prints_what_the_library_answers(capsys):
     assert isinstance(expected.method, LoRA)
     assert (record["method"], record["method_options"]["rank"]) == (expected.method.name, expected.method.rank)
     assert record["checkpointing"] is expected.checkpointing
-    assert record["reasons"] == [reason.__dict__ for reason in expected.reasons]
+    assert record["reasons"] == json.loads(json.dumps([reason.__dict__ for reason in expected.reasons]))
     assert record["fit"]["needed"] == expected.fit.needed.__dict__
     assert [one["method"] for one in record["fits"]] == [one.method.name for one in expected.fits]
 
