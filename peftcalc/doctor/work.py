@@ -20,14 +20,14 @@ def inspect_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[i
 
     Args:
         parameters: `pasted`, the text of an `adapter_config.json` or empty; `base`, a catalogue's id or None; `about`,
-            the fields of an `About`; and where there are tensors, `files`, the folder in which they lie as `tensors`.
+            the fields of an `About`, or nothing; and where there are tensors, `files`, the folder in which they lie as `tensors`.
         folder: not used.
     """
     del folder
     yield 0, 0.0, []
     bound_memory()
-    told = parameters["about"]
-    about = About(told["name"], told["length"], tuple(told["faults"]), tuple(told["notes"]))
+    told = parameters.get("about")
+    about = About(told["name"], told["length"], tuple(told["faults"]), tuple(told["notes"])) if told else About()
     found = inspect_given(parameters["pasted"], _tensors(parameters), parameters["base"], about)
     yield 1, 1.0, [found.as_dict()]
 

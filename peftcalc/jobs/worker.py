@@ -130,7 +130,7 @@ class Worker:
     def _begin(self, command: dict[str, Any], until: float) -> None:
         kind, parameters = self.kinds[command["kind"]], command["parameters"]
         part = Part(command["part"], parameters, kind(parameters, Path(command["folder"])), until)
-        part.skip = command["skip"]
+        part.skip = command.get("skip", 0)
         self.parts[part.number] = self.active = part
 
     def _park_if_due(self, part: Part) -> None:
