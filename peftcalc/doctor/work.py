@@ -20,7 +20,7 @@ def inspect_job(parameters: Mapping[str, Any], folder: Path) -> Iterator[tuple[i
 
     Args:
         parameters: `pasted`, the text of an `adapter_config.json` or empty; `base`, a catalogue's id or None; `about`,
-            the fields of an `About`, or nothing; and where there are tensors, `files`, the folder in which they lie as `tensors`.
+            the fields of an `About`, or nothing; and where there are tensors, `files`, the folder where `tensors` lies.
         folder: not used.
     """
     del folder
