@@ -137,10 +137,6 @@ def _of_ranks(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
         "directions_chart": lambda: rank.directions_chart(
             [{"direction": 1, "share": 0.75}, {"direction": 2, "share": 0.25}]
         ),
-        "capacity_chart": lambda: rank.capacity_chart(
-            [{"images": images, "rank": r, "accuracy": 1 - 0.2 / r} for images in ("160", "640") for r in (1, 2, 8)]
-        ),
-        "best_rates_chart": lambda: rank.best_rates_chart([{"rank": r, "rate": 0.01} for r in (1, 4, 16)]),
         "rank.energy_chart": lambda: rank.energy_chart(energies, 8),
         "scaling_chart": lambda: rank.scaling_chart(rules, 8),
         "loss_chart": lambda: rank.loss_chart(losses, 0.1, "nats"),

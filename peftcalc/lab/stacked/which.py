@@ -21,12 +21,11 @@ MOST_MODELS = 40
 
 def stackable(settings: RunSettings) -> bool:
     """True for a run that the stacked graph repeats: its task is small, it runs on a processor in float32, and its
-        method trains only A, B and magnitudes of linear layers, or everything.
+    method trains only A, B and magnitudes of linear layers, or everything.
 
-        >>> from peftcalc.lab.records import StepRecord
-    from peftcalc.lab.run_settings import run_settings
-        >>> stackable(run_settings("digits", "qdora")), stackable(run_settings("digits", LoRA(dropout=0.1)))
-        (True, False)
+    >>> from peftcalc.lab.run_settings import run_settings
+    >>> stackable(run_settings("digits", "qdora")), stackable(run_settings("digits", LoRA(dropout=0.1)))
+    (True, False)
     """
     method = settings.method
     if settings.task not in STACKABLE_TASKS or settings.device == "cuda" or settings.dtype != "float32":
@@ -45,14 +44,13 @@ def stackable(settings: RunSettings) -> bool:
 def stacks(runs: Sequence[RunSettings], most: int = MOST_MODELS) -> list[list[int]]:
     """The indices of `runs` in groups to train together, each of at most `most`; a run that cannot be stacked is alone.
 
-        Runs of one group share the task with its options, the steps, the batch and the evaluations. Within it they are
-        sorted by rank, since lower ranks are padded to the highest of their stack.
+    Runs of one group share the task with its options, the steps, the batch and the evaluations. Within it they are
+    sorted by rank, since lower ranks are padded to the highest of their stack.
 
-        >>> from peftcalc.lab.records import StepRecord
-    from peftcalc.lab.run_settings import run_settings
-        >>> asked = [run_settings("digits", LoRA(rank=r, dropout=p)) for r, p in ((4, 0), (2, 0.5), (1, 0))]
-        >>> stacks(asked)
-        [[2, 0], [1]]
+    >>> from peftcalc.lab.run_settings import run_settings
+    >>> asked = [run_settings("digits", LoRA(rank=r, dropout=p)) for r, p in ((4, 0), (2, 0.5), (1, 0))]
+    >>> stacks(asked)
+    [[2, 0], [1]]
     """
     groups: dict[Any, list[int]] = defaultdict(list)
     for index, one in enumerate(runs):
