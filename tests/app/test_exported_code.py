@@ -316,6 +316,7 @@ def test_every_snippet_of_a_section_runs(exports, path, section, tmp_path):
 def short(text: str) -> str:
     """The same code with two steps in the place of however many it has, and maps of a single seed."""
     text = re.sub(r"(_map\()seeds=\d+", r"\1seeds=1, steps=2", text)
+    text = re.sub(r"(finetune\(.*)seed=0\)", r"\1seed=0, steps=2)", text)
     return re.sub(r"steps=\d+", "steps=2", text)
 
 

@@ -110,7 +110,7 @@ def counts_chart(rows: Rows, compared: Rows = ()) -> Chart:
 
 def _counts(*series: str) -> Spec:
     x = number("x", "learning rate", scale=LOSS_SCALE, axis={**LOSS_AXIS, "grid": False})
-    y = number("mean", "intruders among ten", scale={"domainMin": 0}, axis={"tickCount": 5})
+    y = number("mean", "intruders among ten", scale={"nice": False, "padding": 10}, axis={"tickCount": 5})
     told = tells(series="method", x=("learning rate", ".2g"), mean=("intruders", ".2f"), low=("95 % from", ".2f"),
                  high=("to", ".2f"), seeds=("seeds", "d"))  # fmt: skip
     return {

@@ -30,7 +30,9 @@ def intervals_chart(
 
 
 def _intervals(axis: str, with_zero: bool, from_zero: bool, step: int, *kinds: str) -> Spec:
-    x = number("mean", axis, scale={"zero": with_zero or from_zero}, axis={"tickCount": 5})
+    x = number(
+        "mean", axis, scale={"zero": with_zero or from_zero, "nice": False, "padding": 10}, axis={"tickCount": 5}
+    )
     y = name("name", None, sort=None, axis={"labelLimit": 260, "labelFontSize": 13, "ticks": False, "grid": True})
     told = tells(name="what", kind="kind", mean=("mean", ".4f"), low=("95 % from", ".4f"), high=("to", ".4f"),
                  seeds=("seeds", "d"))  # fmt: skip

@@ -44,7 +44,7 @@ def starts() -> None:
         rows = _rows(guessed)
         told = "; ".join(f"{row['name']} {row['kind']} {row['mean']:+.3f}" for row in rows)
         axis = f"loss minus {plain_name()}'s, each at its best rate"
-        show.chart(intervals_chart(rows, axis, f"as {plain_name()}", 32), f"Difference to {plain_name()}: {told}.")
+        show.chart(intervals_chart(rows, axis, f"as {plain_name()}", 30), f"Difference to {plain_name()}: {told}.")
         st.caption(
             "Left of the line is better. Paired within each seed."
             if guessed

@@ -84,8 +84,7 @@ STARTS = Lesson(
         "PiSSA starts A and B at the base's strongest directions. Each at its best rate, where is it beside LoRA?",
         _AHEAD,
         lambda: _AHEAD[_behind("pissa")],
-        "Each has the rate at which it ends lowest, so that no start is helped by a better rate. A difference counts "
-        "where its interval, paired within each seed, leaves zero out.",
+        "Each has the rate at which it ends lowest. A difference counts where its interval leaves zero out.",
     ),
     try_this=(
         TryThis(

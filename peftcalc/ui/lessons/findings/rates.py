@@ -74,8 +74,8 @@ CAPACITY = Lesson(
         "Of 160 images with random labels rank 1 learns nearly every one. And of 1,280?",
         _HEART,
         lambda: _HEART[2 - _place(learned_by_heart(1280, 1), 0.5, 0.98)],
-        "Random labels share nothing that could be learned once for all: each takes room of its own, and a rank has as "
-        "much room as it has trained numbers.",
+        "Random labels share nothing that could be learned once for all: each takes room of its own, and there is the "
+        "more room, the more numbers are trained.",
     ),
     try_this=(
         TryThis(
