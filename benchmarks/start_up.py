@@ -23,7 +23,7 @@ from classroom import BARE
 from classroom_client import Visitor
 from served_app import memory_bytes, process_seconds, running_app
 
-PAGES = ("", "parameters", "memory", "choose", "train", "rank", "dora", "quantization", "class")
+from peftcalc.ui.pages import PAGES
 
 
 async def open_page(url: str, page: str) -> float:
@@ -50,7 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--rest", type=float, nargs="+", default=[0.0, 20.0])
-    parser.add_argument("--pages", nargs="+", default=["", "memory"], choices=PAGES, help="'' is the front page")
+    parser.add_argument(
+        "--pages",
+        nargs="+",
+        default=["", "memory"],
+        choices=[entry.path for entry in PAGES],
+        help="'' is the front page",
+    )
     asked = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores; medians of {asked.repeats}\n")
     print("| first visited | visitor comes after, s | server answers, s | the page, s | its processor time, s | MB |")

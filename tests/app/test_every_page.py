@@ -31,11 +31,10 @@ def opened(entry, **query: str) -> AppTest:
 
 def lessons() -> list[tuple[str, Lesson]]:
     found = []
-    for module in pkgutil.iter_modules(peftcalc.ui.lessons.__path__):
-        loaded = importlib.import_module(f"peftcalc.ui.lessons.{module.name}")
-        found += [
-            (f"{module.name}.{name}", lesson) for name, lesson in vars(loaded).items() if isinstance(lesson, Lesson)
-        ]
+    root = "peftcalc.ui.lessons."
+    for module in pkgutil.walk_packages(peftcalc.ui.lessons.__path__, root):
+        file, loaded = module.name.removeprefix(root), importlib.import_module(module.name)
+        found += [(f"{file}.{name}", lesson) for name, lesson in vars(loaded).items() if isinstance(lesson, Lesson)]
     return found
 
 

@@ -57,8 +57,9 @@ class Exports:
         monkeypatch.setattr(show, "code", self._keeping(show.code, self.code, at=1))
         monkeypatch.setattr(show, "table", self._keeping(show.table, self.tables, at=1))
 
-    def open(self, page: str, *folds: str, opened: Sequence[str] = (), **query: str) -> AppTest:
-        """A page as a link shows it, with what is folded away under these names (`show.folded`) or keys open."""
+    def open(self, page: str, *folds: str, opened: Sequence[str] = (), guess: str = "", **query: str) -> AppTest:
+        """A page as a link shows it, with what is folded away under these names (`show.folded`) or keys open, and
+        a question guessed."""
         self.code.clear()
         self.tables.clear()
         test = AppTest.from_file(str(ROOT / "pages" / f"{page}.py"), default_timeout=120)
@@ -66,6 +67,8 @@ class Exports:
             test.query_params[key] = value
         for fold in folds:
             test.session_state[f"fold-{fold}"] = True
+        if guess:
+            test.session_state[f"_guess_{guess}"] = "nothing"
         for key in opened:
             test.session_state[key] = True
         pulled(test).run()

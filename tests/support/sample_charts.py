@@ -31,6 +31,8 @@ from peftcalc.plots import (
 )
 from peftcalc.plots.chart import Chart
 from peftcalc.plots.evidence import accuracy, errors, quality
+from peftcalc.plots.findings import alpha, curves, intervals, plane, spectrum
+from peftcalc.plots.findings import errors as merge_errors
 from peftcalc.units import GIB
 
 METHODS = ["Full", "LoRA", "DoRA", "QLoRA", "QDoRA"]
@@ -47,7 +49,35 @@ def sample_charts() -> dict[str, Callable[[], Chart]]:
         **_of_ranks(generator),
         **_of_bits(generator),
         **_of_learning(generator),
+        **_of_findings(),
     } | _of_boards()
+
+
+def _of_findings() -> dict[str, Callable[[], Chart]]:
+    spread = {"low": 0.2, "mean": 0.3, "high": 0.45, "seeds": 10}
+    names = ("full fine-tuning", *(f"LoRA rank {r}" for r in (1, 4, 16, 64)))
+    over_rates = [{"series": name, "x": rate, **spread} for name in names for rate in (1e-3, 3e-3, 1e-2)]
+    over_ranks = [{"series": f"{n} images", "x": r, **spread} for n in (160, 640) for r in (1, 8, 64)]
+    cells = [{"series": f"{alpha}", "x": rate, **spread} for alpha in (1, 16) for rate in (1e-3, 1e-2)]
+    ways = [{"name": way, "kind": kind, **spread} for way in ("again", "floats") for kind in ("NF4", "int4")]
+    layers = [{"layer": "first.0", "kind": kind, "update": 0.3, "error": 0.1, "seeds": 10} for kind in ("NF4", "int4")]
+    curve = [
+        {"series": name, "rate": rate, "new": 0.3, "old": 9.0, "usual": rate == 1e-2, "seeds": 10}
+        for name in ("full fine-tuning", "LoRA rank 1", "LoRA")
+        for rate in (1e-3, 1e-2)
+    ]
+    kinds = (spectrum.NEW, spectrum.KNOWN)
+    bars = [{"place": p, "before": 2.0, "after": 2.5, "cosine": 0.4, "what": kinds[p % 2]} for p in range(1, 25)]
+    return {
+        "rates_chart": lambda: curves.rates_chart(over_rates, "cross-entropy"),
+        "capacity_chart": lambda: curves.capacity_chart(over_ranks, 64),
+        "counts_chart": lambda: curves.counts_chart(over_rates, over_rates[:1]),
+        "alpha_chart": lambda: alpha.alpha_chart(cells, "cross-entropy"),
+        "intervals_chart": lambda: intervals.intervals_chart(ways, "change", "as before"),
+        "findings.errors_chart": lambda: merge_errors.errors_chart(layers),
+        "plane_chart": lambda: plane.plane_chart(curve, "cross-entropy", {"new": 6.0, "old": 0.3}),
+        "spectrum_chart": lambda: spectrum.spectrum_chart(bars, 3.0),
+    }
 
 
 def _of_boards() -> dict[str, Callable[[], Chart]]:
@@ -137,10 +167,6 @@ def _of_ranks(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
         "directions_chart": lambda: rank.directions_chart(
             [{"direction": 1, "share": 0.75}, {"direction": 2, "share": 0.25}]
         ),
-        "capacity_chart": lambda: rank.capacity_chart(
-            [{"images": images, "rank": r, "accuracy": 1 - 0.2 / r} for images in ("160", "640") for r in (1, 2, 8)]
-        ),
-        "best_rates_chart": lambda: rank.best_rates_chart([{"rank": r, "rate": 0.01} for r in (1, 4, 16)]),
         "rank.energy_chart": lambda: rank.energy_chart(energies, 8),
         "scaling_chart": lambda: rank.scaling_chart(rules, 8),
         "loss_chart": lambda: rank.loss_chart(losses, 0.1, "nats"),

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from peftcalc.checks import whole_number
 from peftcalc.geometry.intruders import intruder_dimensions
 from peftcalc.lab.training_jobs import Tick, start
+
+MOST_RUNS = 8
+"""Of one part of a job."""
 
 
 def intruder_job(parameters: dict[str, Any], folder: Path) -> Iterator[Tick]:
@@ -21,9 +25,13 @@ def intruder_job(parameters: dict[str, Any], folder: Path) -> Iterator[Tick]:
         At each look one record with `run`, `step` and `validation`, and one a matrix with `run`, `step`, `matrix`,
         `before` and `after` (singular values, strongest first) and `cosines` (of each of the strongest after training
         the largest with any from before).
+
+    Raises:
+        ValueError: no run or too many, a setting out of its range.
     """
     del folder
     runs = parameters["runs"]
+    whole_number("the number of runs", len(runs), 1, MOST_RUNS)
     for place, arguments in enumerate(runs):
         own = dict(arguments)
         name = str(own.pop("run"))

@@ -10,6 +10,8 @@ from peftcalc.plots.channels import layer, name, number, step, tells
 from peftcalc.plots.chart import Chart, Spec
 
 LIGHT_TEXT, DARK_TEXT = "#ffffff", "#0b0f1a"
+BRIGHT = 0.55
+"""Up to here from yellow to purple the scale is bright: dark letters have the higher contrast."""
 
 
 def alpha_chart(rows: Sequence[Mapping[str, Any]], unit: str) -> Chart:
@@ -39,8 +41,8 @@ def _alpha(unit: str, alphas: tuple[str, ...], rates: tuple[str, ...], low: floa
                  high=("to", ".4g"), seeds=("seeds", "d"))  # fmt: skip
     scale = {"type": "log", "scheme": "viridis", "reverse": True, "domain": [low, max(high, low * 1.01)]}
     color = number("mean", f"held-out loss ({unit})", scale=scale, legend=None)
-    middle = math.sqrt(low * max(high, low * 1.01))
-    ink = {"condition": {"test": f"datum.mean < {middle:.6g}", "value": LIGHT_TEXT}, "value": DARK_TEXT}
+    bright = low * (max(high, low * 1.01) / low) ** BRIGHT
+    ink = {"condition": {"test": f"datum.mean < {bright:.6g}", "value": DARK_TEXT}, "value": LIGHT_TEXT}
     frame = {"type": "rect", "filled": False, "strokeWidth": 3, "strokeOpacity": 1}
     lowest = layer("cells", frame, x=x, y=y, stroke={"value": "#d55e1f"})
     return {

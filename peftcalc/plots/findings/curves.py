@@ -11,6 +11,7 @@ from peftcalc.plots.channels import (
     MARKS_ON_TOP,
     ONE_LEGEND,
     by_value,
+    columns,
     faint_unless_picked,
     layer,
     name,
@@ -28,10 +29,12 @@ SHADES = ("#5a94d6", "#2f7ed8", "#6f6fd8", "#9355c9", "#b6539d", "#168f74")
 """Of series of one method, from the lowest rank on; each keeps 3:1 on both backgrounds."""
 DASHES = ([2, 2], [7, 2], [5, 2, 1, 2], [9, 2, 1, 2, 1, 2], [1, 0], [3, 5])
 SHAPES = ("square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
-HEIGHT = 240
-LEGEND = {**MARKS_ON_TOP, "columns": 3}
+HEIGHT = 260
+LEGEND = {**MARKS_ON_TOP, "columns": columns(0, (560, 3))}
 _TICKS = [round(one * 10.0**power, 6) for power in range(-5, 3) for one in (1, 3)]
 """Of logarithmic axes: half a decade apart, roughly."""
+RING = {"type": "point", "size": 260, "strokeWidth": 2, "style": "ink", "filled": False}
+"""Around a point that the text speaks of."""
 LOSS_SCALE = {"type": "log", "nice": False, "padding": 10}
 LOSS_AXIS = {"format": "~g", "values": _TICKS}
 
@@ -58,11 +61,10 @@ def _rates(unit: str, *series: str) -> Spec:
     y = number("mean", f"held-out loss ({unit})", scale=LOSS_SCALE, axis=LOSS_AXIS)
     told = tells(series="method", x=("learning rate", ".2g"), mean=("held-out loss", ".4g"), low=("95 % from", ".4g"),
                  high=("to", ".4g"), seeds=("seeds", "d"))  # fmt: skip
-    ring = {"type": "point", "size": 260, "strokeWidth": 2, "style": "ink", "filled": False}
     return {
         "description": "Held-out loss over the learning rate, a line for each rank; a ring where it is lowest.",
         "height": HEIGHT,
-        "layer": [*_lines(x, y, told, series), layer("lowest", ring, x=x, y=y, color={"value": "#808080"})],
+        "layer": [*_lines(x, y, told, series), layer("lowest", RING, x=x, y=y, color={"value": "#808080"})],
         **ONE_LEGEND,
     }
 
@@ -75,14 +77,16 @@ def capacity_chart(rows: Rows, full_at: float) -> Chart:
         full_at: the place on the axis of ranks at which full fine-tuning stands.
     """
     ranks = tuple(sorted({float(row["x"]) for row in rows}))
-    return Chart(_capacity, (full_at, ranks, *_series(rows)), {"points": rows})
+    drawn = [{**row, "low": max(row["low"], 0.0), "high": min(row["high"], 1.0)} for row in rows]
+    return Chart(_capacity, (full_at, ranks, *_series(rows)), {"points": drawn})
 
 
 def _capacity(full_at: float, ranks: tuple[float, ...], *series: str) -> Spec:
     labels = {"labelExpr": f"datum.value == {full_at:g} ? 'full' : datum.label"}
     axis = {"format": "d", "grid": False, "values": list(ranks), **labels}
     x = number("x", "rank of the adapter", scale={**LOG2, "padding": 10, "nice": False}, axis=axis)
-    y = number("mean", "learned by heart", scale={"domain": [0, 1]}, axis={"format": "%", "tickCount": 5})
+    shares = {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    y = number("mean", "learned by heart", scale={"domain": [0, 1.05], "nice": False}, axis=shares)
     told = tells(series="labels", x=("rank", "d"), mean=("learned by heart", ".1%"), low=("95 % from", ".1%"),
                  high=("to", ".1%"), seeds=("seeds", "d"))  # fmt: skip
     return {
@@ -93,24 +97,26 @@ def _capacity(full_at: float, ranks: tuple[float, ...], *series: str) -> Spec:
     }
 
 
-def counts_chart(rows: Rows) -> Chart:
+def counts_chart(rows: Rows, compared: Rows = ()) -> Chart:
     """Intruders over the learning rate, a line for each method with its interval.
 
     Args:
         rows: series, x (the rate), mean, low, high, seeds.
+        compared: those of them at which the methods are compared; ringed.
     """
-    return Chart(_counts, _series(rows), {"points": rows})
+    drawn = [{**row, "low": max(row["low"], 0.0)} for row in rows]
+    return Chart(_counts, _series(rows), {"points": drawn, "compared": list(compared)})
 
 
 def _counts(*series: str) -> Spec:
     x = number("x", "learning rate", scale=LOSS_SCALE, axis={**LOSS_AXIS, "grid": False})
-    y = number("mean", "intruders among ten", axis={"tickCount": 5})
+    y = number("mean", "intruders among ten", scale={"nice": False, "padding": 10}, axis={"tickCount": 5})
     told = tells(series="method", x=("learning rate", ".2g"), mean=("intruders", ".2f"), low=("95 % from", ".2f"),
                  high=("to", ".2f"), seeds=("seeds", "d"))  # fmt: skip
     return {
         "description": "Intruders among the ten strongest directions over the learning rate, a line for each method.",
         "height": 220,
-        "layer": _lines(x, y, told, series),
+        "layer": [*_lines(x, y, told, series), layer("compared", RING, x=x, y=y, color={"value": "#808080"})],
         **ONE_LEGEND,
     }
 

@@ -12,7 +12,9 @@ COLORS = ("#2f7ed8", "#d55e1f", "#168f74", "#b6539d", "#808080", "#b37f00")
 SHAPES = ("square", "triangle-up", "diamond", "cross", "circle", "triangle-right")
 
 
-def intervals_chart(rows: Sequence[Mapping[str, Any]], axis: str, zero: str = "", step: int = 34) -> Chart:
+def intervals_chart(
+    rows: Sequence[Mapping[str, Any]], axis: str, zero: str = "", step: int = 34, from_zero: bool = False
+) -> Chart:
     """A mark with its 95 % interval in each row, on a common axis.
 
     Args:
@@ -20,14 +22,17 @@ def intervals_chart(rows: Sequence[Mapping[str, Any]], axis: str, zero: str = ""
         axis: what the numbers are.
         zero: what stands at zero, written above its line; no line without it.
         step: points between rows.
+        from_zero: whether the axis begins there; it does where there is a line.
     """
     kinds = tuple(dict.fromkeys(str(row["kind"]) for row in rows))
     at = [{"zero": 0, "says": zero}] if zero else []
-    return Chart(_intervals, (axis, bool(zero), step, *kinds), {"rows": rows, "zero": at})
+    return Chart(_intervals, (axis, bool(zero), from_zero, step, *kinds), {"rows": rows, "zero": at})
 
 
-def _intervals(axis: str, with_zero: bool, step: int, *kinds: str) -> Spec:
-    x = number("mean", axis, scale={"zero": with_zero}, axis={"tickCount": 5})
+def _intervals(axis: str, with_zero: bool, from_zero: bool, step: int, *kinds: str) -> Spec:
+    x = number(
+        "mean", axis, scale={"zero": with_zero or from_zero, "nice": False, "padding": 10}, axis={"tickCount": 5}
+    )
     y = name("name", None, sort=None, axis={"labelLimit": 260, "labelFontSize": 13, "ticks": False, "grid": True})
     told = tells(name="what", kind="kind", mean=("mean", ".4f"), low=("95 % from", ".4f"), high=("to", ".4f"),
                  seeds=("seeds", "d"))  # fmt: skip

@@ -42,8 +42,8 @@ def plane_chart(
 
 
 def _plane(unit: str, *series: str) -> Spec:
-    x = number("old", f"loss on the old task ({unit}): further right, more forgotten", scale=LOSS_SCALE, axis=LOSS_AXIS)
-    y = number("new", f"loss on the new task ({unit})", scale=LOSS_SCALE, axis=LOSS_AXIS)
+    x = number("old", "old task's loss: further right, more forgotten", scale=LOSS_SCALE, axis=LOSS_AXIS)
+    y = number("new", f"new task's loss ({unit})", scale=LOSS_SCALE, axis=LOSS_AXIS)
     looks = {one: _look(one, place) for place, one in enumerate(series)}
     color = name("series", scale=by_value({one: look[0] for one, look in looks.items()}), legend=LEGEND)
     dash = name("series", scale=by_value({one: look[1] for one, look in looks.items()}), legend=None)
@@ -60,7 +60,7 @@ def _plane(unit: str, *series: str) -> Spec:
     word = {"type": "text", "align": "left", "dx": 10, "fontSize": 12}
     return {
         "description": "Loss on the new task against loss on the old one, a curve for each method through its rates.",
-        "height": 300,
+        "height": 250,
         "layer": [
             layer("points", line, params=[zoom("x", "y")], x=x, y=y, color=bare, strokeDash=dash,
                   order=order, opacity=faint),

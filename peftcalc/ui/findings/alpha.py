@@ -83,7 +83,7 @@ def _stored(guessed: bool) -> tuple[Point, ...]:
 def _draw(found: Sequence[Point]) -> None:
     told = "; ".join(f"α {name} lowest at {one['x']:.2g} with {one['mean']:.3g}" for name, one in lowest(found).items())
     show.chart(alpha_chart(found, UNIT), f"Held-out loss by α and learning rate: {told or 'nothing yet'}.")
-    st.caption(f"Rank {RANK}. A cell is a mean of its seeds; framed, the lowest of each α. An empty cell diverged.")
+    st.caption(f"Rank {RANK}. A cell is a mean of its seeds; framed, the lowest of an α. Empty: some run diverged.")
 
 
 def _wide() -> None:

@@ -40,7 +40,7 @@ def forgetting() -> None:
         frame.claimed(NAME, guessed)
         st.caption(
             "A curve goes through a method's learning rates, from the lowest, which changes little, upwards. The ring "
-            "is the rate that this task uses for the method."
+            "is the rate that this task uses for the method. Adapters have rank 8, but for one curve."
         )
     with result:
         if guessed:

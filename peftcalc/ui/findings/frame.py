@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import streamlit as st
@@ -31,7 +30,7 @@ def claimed(name: str, guessed: bool) -> None:
             f"**Here:** {claim.sentence} :small[(On {claim.model}.)]"
         )
     else:
-        st.caption(f"What {claim.source.partition(',')[0]} say, and what came here, open with your guess.")
+        st.caption("What was published, and what came here, open with your guess.")
 
 
 def there(name: str) -> bool:
@@ -48,36 +47,33 @@ def badge(name: str) -> None:
         page.badge("stored run", f"{claim.seeds} seeds")
 
 
-def large(name: str, chart: Chart, alt: str) -> None:
+def large(name: str, chart: Chart, alt: str, note: str = "") -> None:
     """The same claim on a language model, with a badge and seeds of its own."""
     words, picture = st.columns([0.3, 0.7], gap="medium")
     with words:
         st.markdown("##### On a language model")
         badge(name)
         claim = CLAIMS[name]
-        st.markdown(f"{claim.sentence} :small[(On {claim.model}.)]")
+        st.markdown(f"{note} {claim.sentence} :small[(On {claim.model}.)]")
     with picture:
         show.chart(chart, alt)
 
 
-def runs(name: str, code: str, more: tuple[str, ...] = (), draw: Callable[[], None] | None = None) -> None:
+def runs(name: str, code: str, rows: tuple[str, ...] = ()) -> None:
     """Behind a drawer: which script made the rows, when and on what; the code that runs it again; the rows.
 
     Args:
-        name: of the stored finding.
+        name: of the claim.
         code: that runs the claim again.
-        more: further findings that the section draws.
-        draw: what else the drawer holds, first.
+        rows: the stored findings that the section draws; by default that of the claim's name.
     """
     label = "Where this comes from: the script, the seeds, the machine; the rows, and code that runs it again"
-    show.folded(label, name, functools.partial(_runs, (name, *more), code, draw))
+    show.folded(label, name, functools.partial(_runs, name, code, rows or (name,)))
 
 
-def _runs(names: tuple[str, ...], code: str, draw: Callable[[], None] | None) -> None:
-    if draw is not None:
-        draw()
-    show.code(code, f"{names[0].replace('-', '_')}.py")
-    for name in (name for name in names if name in stored_findings()):
+def _runs(claim: str, code: str, rows: tuple[str, ...]) -> None:
+    show.code(code, f"{claim.replace('-', '_')}.py")
+    for name in (name for name in rows if name in stored_findings()):
         stored = stored_finding(name)
         made = ", ".join(f"{what} {page.escape(_told(said))}" for what, said in stored.made.items())
         st.markdown(f"**Stored runs: {name}.** {made[0].upper()}{made[1:]}.")

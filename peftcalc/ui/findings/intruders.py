@@ -12,7 +12,7 @@ from peftcalc.geometry.intruders import THRESHOLD, TOP
 from peftcalc.jobs.job import Job
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.lab.stored_lessons import stored_lesson
-from peftcalc.methods import METHODS
+from peftcalc.plots.chart import Chart
 from peftcalc.plots.findings.curves import counts_chart
 from peftcalc.plots.findings.spectrum import KNOWN, NEW, spectrum_chart
 from peftcalc.ui import live, page, show, state
@@ -20,7 +20,7 @@ from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import by_rank, points
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.lessons.findings.changes import INTRUDER_RANK, INTRUDERS, spectrum_runs
+from peftcalc.ui.lessons.findings.changes import INTRUDER_RANK, INTRUDERS, compared_rows, spectrum_runs
 
 NAME, ROWS, LARGE, STORED, SLOT = "intruders", "forgetting", "smollm2-intruders", "intruder-spectra", "intruders"
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -57,12 +57,13 @@ def intruders() -> None:
         if live.current(SLOT) is None:
             _spectra(stored_lesson(STORED).records, matrix, guessed, INTRUDER_RANK)
             page.badge("stored run", f"the spectra: base model 0, {stored_lesson(STORED).made}")
+        if guessed:
+            _counts()
     if guessed:
-        _counts()
         if frame.there(LARGE):
-            found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "intruders")
-            frame.large(LARGE, counts_chart(found), "Intruders in SmolLM2's matrices over the learning rate.")
-        frame.runs(ROWS, CODE, ("smollm2-rates",))
+            chart, told = _counted("smollm2-rates")
+            frame.large(LARGE, chart, f"Intruders in SmolLM2's matrices over the learning rate: {told}.")
+        frame.runs(NAME, CODE, (ROWS, "smollm2-rates"))
 
 
 def _train(rank: int, seed: int) -> None:
@@ -81,24 +82,25 @@ def _spectra(records: Records, matrix: str, guessed: bool, rank: int) -> None:
     """Full fine-tuning beside LoRA, which opens with the guess; both on one scale."""
     latest = {record["run"]: record for record in records if record.get("matrix") == matrix}
     highest = 1.1 * max([*latest.get("full", {}).get("after", []), *latest.get("lora", {}).get("after", []), 1.0])
-    for place, name in zip(st.columns(2, gap="medium"), ("full", "lora"), strict=True):
+    shown = ("full", "lora") if guessed else ("full",)
+    for place, name in zip(st.columns(len(shown), gap="medium"), shown, strict=True):
         with place.container(gap="xsmall"):
-            label = METHODS[name].label if name == "full" else f"LoRA, rank {rank}"
-            if name == "lora" and not guessed:
-                st.caption(f"{label}: opens with your guess.")
-            elif name not in latest:
+            label = "Full fine-tuning" if name == "full" else f"LoRA, rank {rank}"
+            if name not in latest:
                 st.caption(f"{label}: it begins.")
             else:
-                _one(label, latest[name], highest, name)
+                _one(label, latest[name], highest)
+    after = "" if guessed else " LoRA's opens with your guess."
+    st.caption(f"The tick on a bar: before training.{after}")
 
 
-def _one(label: str, record: Mapping[str, Any], highest: float, method: str) -> None:
+def _one(label: str, record: Mapping[str, Any], highest: float) -> None:
     rows = _directions(record)
     new = [row["place"] for row in rows if row["what"] == NEW]
     st.markdown(f"**{label}**: {len(new)} of the {TOP} strongest are new, at step {record['step']}")
     told = ", ".join(f"number {place}" for place in new) or "none"
     show.chart(
-        spectrum_chart(rows, highest, method),
+        spectrum_chart(rows, highest),
         f"Singular values of {record['matrix']} after {label}; new among the {TOP} strongest: {told}.",
     )
 
@@ -118,20 +120,20 @@ def _directions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _two() -> list[Mapping[str, Any]]:
-    """The runs of full fine-tuning and of LoRA."""
-    return [row for row in stored_finding(ROWS).rows if row["method"] in ("full", "lora")]
+@functools.lru_cache(maxsize=2)
+def _counted(name: str) -> tuple[Chart, str]:
+    """The intruders of full fine-tuning and LoRA over the rate, those ringed that are compared; in words, too."""
+    rows = [row for row in stored_finding(name).rows if row["method"] in ("full", "lora")]
+    found, compared = (points(some, by_rank, "learning_rate", "intruders") for some in (rows, compared_rows(name)))
+    told = "; ".join(f"{one['series']} at {one['x']:g}: {one['mean']:.2g}" for one in found)
+    return counts_chart(found, compared), told
 
 
 def _counts() -> None:
-    words, picture = st.columns([0.3, 0.7], gap="medium")
-    found = points(_two(), by_rank, "learning_rate", "intruders")
-    with words:
-        st.markdown("##### Over the learning rate")
-        st.markdown(
-            f"Intruders among the {TOP} strongest directions, mean over the ten hidden matrices. A higher rate brings "
-            "more of them, so methods are compared at the rates that learn best."
-        )
-    with picture:
-        told = "; ".join(f"{one['series']} at {one['x']:g}: {one['mean']:.2g}" for one in found)
-        show.chart(counts_chart(found), f"Intruders over the learning rate: {told}.")
+    chart, told = _counted(ROWS)
+    st.markdown("##### Over the learning rate")
+    show.chart(chart, f"Intruders over the learning rate: {told}.")
+    st.caption(
+        f"Among the {TOP} strongest directions, mean over the ten hidden matrices. Ringed: the lowest rate that learns "
+        "as well as the method's best, where the two are compared."
+    )

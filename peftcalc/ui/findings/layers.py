@@ -7,21 +7,24 @@ from typing import Any
 
 import streamlit as st
 
-from peftcalc.lab.findings.numbers import chosen
+from peftcalc.lab.findings.numbers import chosen, signed
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.plots.findings.intervals import intervals_chart
 from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import spread
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings.choices import LAYERS, TARGETS, parameters_of
+from peftcalc.ui.lessons.findings.choices import LAYERS, TARGETS, all_against_mlp, parameters_of
 
 NAME = "layers"
 CODE = """\
 import peftcalc as pc
 
-for targets in ("all-linear", ["attention"], ["mlp"]):
-    print(targets, pc.LoRA(rank=8, targets=targets))
+attention, mlp = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
+for rank, targets in ((17, attention), (12, mlp), (7, attention + mlp)):  # about as many trained numbers
+    method = pc.LoRA(rank=rank, targets=targets)
+    *_, last = pc.finetune("names", method, seed=0, steps=50, learning_rate=1e-2)
+    print(rank, targets, last.trainable, last.validation)
 """
 
 
@@ -38,10 +41,16 @@ def layers() -> None:
             rows = _losses()
             told = "; ".join(f"{row['name']} {row['mean']:.4f}" for row in rows)
             show.chart(intervals_chart(rows, "held-out loss (nats)", "", 60), f"Held-out loss by layers: {told}.")
+            st.caption(
+                "The badge judges the attention against the MLP. What adding the attention to the MLP does: "
+                f"{signed(all_against_mlp())}."
+            )
         else:
             rows = _numbers()
             told = "; ".join(f"{row['name']} {row['mean']:,.0f}" for row in rows)
-            show.chart(intervals_chart(rows, "trained numbers", "", 60), f"Trained numbers by layers: {told}.")
+            show.chart(
+                intervals_chart(rows, "trained numbers", "", 60, from_zero=True), f"Trained numbers by layers: {told}."
+            )
             st.caption("As many trained numbers for each, nearly. What they reach opens with your guess.")
     if guessed:
         frame.runs(NAME, CODE)

@@ -62,7 +62,7 @@ def learning_rate() -> None:
         if frame.there(LARGE):
             found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "validation")
             frame.large(LARGE, rates_chart(found, "nats a token"), f"Loss of SmolLM2 over the rate: {_told(found)}.")
-        frame.runs(NAME, CODE, ("smollm2-rates",))
+        frame.runs(NAME, CODE, (NAME, "smollm2-rates"))
 
 
 def _look(job: Job) -> None:

@@ -18,12 +18,12 @@ from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.points import point, spread
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons.findings.changes import MERGING, WAYS, merge_cost
+from peftcalc.ui.lessons.findings.changes import MERGING, WAYS, lost_by_rounding, merge_cost
 
 NAME, LARGE, LAYERS = "merging", "smollm2-merging", "merging-layers"
 FORMATS = {"nf4": "NF4", "fp4": "FP4", "mxfp4": "MXFP4", "int4": "int4"}
 BEFORE = {"floats_before": "base in floats", "before": "base in 4 bits", "trained": "QLoRA, trained beside it"}
-AXIS = "loss after merging minus loss before (cross-entropy)"
+AXIS = "change of the loss by merging"
 CODE = """\
 import peftcalc as pc
 
@@ -55,7 +55,7 @@ def merging() -> None:
         if frame.there(LARGE):
             _large()
         _practice()
-        frame.runs(NAME, CODE, (LAYERS, "smollm2-merging"))
+        frame.runs(NAME, CODE, (NAME, LAYERS, LARGE))
 
 
 def _formats() -> list[str]:
@@ -108,7 +108,7 @@ def _by_layer() -> None:
         st.markdown("##### Layer by layer")
         st.markdown(
             f"Above the dashed line rounding the sum moves a weight further than training did: {above:.0%} of these "
-            "layers. The errors are nearly at random and the update is not: most of it survives."
+            f"layers. Of what was learned, rounding to NF4 loses {lost_by_rounding():.1%}."
         )
     with picture:
         show.chart(errors_chart(rows), "Error of rounding each merged layer to four bits over the size of its update.")
@@ -133,7 +133,12 @@ def _layer_rows() -> list[dict[str, Any]]:
 
 def _large() -> None:
     chart, told = _cost_chart(LARGE, ("nf4",))
-    frame.large(LARGE, chart, told)
+    steps = stored_finding(LARGE).rows[0]["steps"]
+    note = (
+        f"Of what {steps} steps had learned, rounding to NF4 loses {lost_by_rounding(LARGE):.0%}; on the digits it was "
+        f"{lost_by_rounding():.1%}."
+    )
+    frame.large(LARGE, chart, told, note)
 
 
 def _practice() -> None:

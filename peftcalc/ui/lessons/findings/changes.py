@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcalc.lab.comparison import Interval
 from peftcalc.lab.findings.claims import CLAIMS
-from peftcalc.lab.findings.numbers import at_best_rate, by_seed, chosen, direction, paired
+from peftcalc.lab.findings.numbers import Rows, at_lowest_good_rate, by_seed, chosen, direction, paired
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.ui.lessons.lesson import Lesson, Prediction, TryThis
 
@@ -42,10 +42,26 @@ def merge_cost(way: str, quant: str = "nf4", name: str = "merging") -> Interval:
 
 
 @cache
-def intruders_at_best(method: str, rank: int) -> float:
-    """Mean number of intruders among the ten strongest directions of a matrix, at the rate that learns best."""
-    rows = at_best_rate(chosen(stored_finding("forgetting").rows, method=method, rank=rank))
-    return statistics.fmean(by_seed(rows, "intruders").values())
+def compared_rows(name: str = "forgetting") -> Rows:
+    """Runs of full fine-tuning and of LoRA of rank 8, each at the lowest rate that learns as well as its best."""
+    rows = stored_finding(name).rows
+    methods = ({"method": "full"}, {"method": "lora", "rank": INTRUDER_RANK})
+    return [row for method in methods for row in at_lowest_good_rate(chosen(rows, **method))]
+
+
+@cache
+def intruders_compared(method: str) -> float:
+    """Mean number of intruders among the ten strongest directions of a matrix, where the methods are compared."""
+    return statistics.fmean(by_seed(chosen(compared_rows(), method=method), "intruders").values())
+
+
+@cache
+def lost_by_rounding(name: str = "merging") -> float:
+    """Of what training in NF4 took off the loss, the share that rounding the merged weights puts back."""
+    rows = chosen(stored_finding(name).rows, quant="nf4")
+    return merge_cost("requantized", "nf4", name).mean / statistics.fmean(
+        row["before"] - row["trained"] for row in rows
+    )
 
 
 def _full_intruders(rate: float) -> float:
@@ -53,12 +69,10 @@ def _full_intruders(rate: float) -> float:
     return statistics.fmean(by_seed(rows, "intruders").values())
 
 
-def _costs(quant: str = "nf4") -> int:
-    """0 where merging and rounding again costs nothing that shows, 1 where it does, 2 where it costs all."""
-    cost = merge_cost("requantized", quant)
-    rows = chosen(stored_finding("merging").rows, quant=quant)
-    learned = statistics.fmean(row["before"] - row["trained"] for row in rows)
-    return (direction(cost) > 0) + (direction(cost) > 0 and cost.mean > learned / 2)
+def _costs() -> int:
+    """0 where merging and rounding to NF4 again costs nothing that shows, 1 where it does, 2 where it costs all."""
+    more = direction(merge_cost("requantized")) > 0
+    return more + (more and lost_by_rounding() > 1 / 2)
 
 
 _COSTS = ("Nothing that shows", "A little of what was learned", "More than half of what was learned")
@@ -69,8 +83,8 @@ MERGING = Lesson(
         "lost?",
         _COSTS,
         lambda: _COSTS[_costs()],
-        "Rounding moves each weight to the nearest of sixteen levels once more, nearly at random; what is learned is "
-        "spread over many weights, and most of it survives.",
+        "Rounding moves each weight to the nearest of sixteen levels once more. What survives depends on how large the "
+        "update is beside these moves: a longer training leaves more of it.",
     ),
     try_this=(
         TryThis(
@@ -103,16 +117,15 @@ _NEW = ("Fewer than one in two matrices has one", "Between one half and five", "
 
 INTRUDERS = Lesson(
     prediction=Prediction(
-        "LoRA of rank 8 has learned the turned digits at its best rate. How many of a matrix's ten strongest "
-        "directions are new?",
+        "LoRA of rank 8 has learned the turned digits. How many of a matrix's ten strongest directions are new?",
         _NEW,
-        lambda: _NEW[sum(intruders_at_best("lora", 8) > edge for edge in (0.5, 5))],
-        "A new direction, or intruder, has a cosine below ½ with every old one. They come with "
-        "the learning rate, in full fine-tuning too: methods are compared at the rates that serve them.",
+        lambda: _NEW[sum(intruders_compared("lora") > edge for edge in (0.5, 5))],
+        "A new direction, or intruder, has a cosine below ½ with every old one. Their number depends on the learning "
+        "rate: each method is taken at the lowest that learns as well as its best.",
     ),
     try_this=(
         TryThis(
-            "Follow full fine-tuning in the second picture, from the lowest rate to the highest.",
+            "Once you have guessed, follow full fine-tuning over the learning rate, from the lowest to the highest.",
             {"intruder-rank": 8},
             "Has it no intruders at any rate?",
             "None at the lowest rate, and more than one in the middle: they are not LoRA's alone.",

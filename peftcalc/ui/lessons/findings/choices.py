@@ -8,7 +8,7 @@ from functools import cache
 from peftcalc.lab.comparison import Interval
 from peftcalc.lab.findings.numbers import at_best_rate, by_seed, chosen, direction, paired
 from peftcalc.lab.findings.stored import stored_finding
-from peftcalc.ui.lessons.lesson import Lesson, Prediction
+from peftcalc.ui.lessons.lesson import Lesson, Prediction, TryThis
 
 TARGETS = {"attention": "the attention", "mlp": "the MLP", "all": "every linear layer"}
 """What carries an adapter, by the word of the stored rows."""
@@ -40,6 +40,24 @@ def variants() -> tuple[str, ...]:
 
 
 @cache
+def loftq_at_the_end() -> Interval:
+    """Loss at the end of QLoRA from LoftQ's start minus QLoRA's, each at its best rate, paired over the seeds."""
+    rows = stored_finding("starts").rows
+    turned, plain = (
+        by_seed(at_best_rate(chosen(rows, variant=name)), "validation") for name in ("QLoRA, LoftQ", "QLoRA")
+    )
+    return paired(turned, plain)
+
+
+@cache
+def all_against_mlp() -> Interval:
+    """Loss with every linear layer adapted minus that with the MLP alone, paired over the seeds."""
+    rows = stored_finding("layers").rows
+    every, mlp = (by_seed(chosen(rows, targets=targets), "validation") for targets in ("all", "mlp"))
+    return paired(every, mlp)
+
+
+@cache
 def lowest_targets() -> str:
     """The layers whose adapters end lower than those of every other choice beyond chance; "" where none do."""
     rows = stored_finding("layers").rows
@@ -55,16 +73,36 @@ def parameters_of(targets: str) -> float:
     return statistics.fmean(row["parameters"] for row in chosen(stored_finding("layers").rows, targets=targets))
 
 
-_AHEAD = ("Ahead early, and lower at the end", "Ahead early, level or worse at the end", "Not even ahead early")
+_AHEAD = (
+    "Ahead early, and lower at the end",
+    "Ahead early, level or worse at the end",
+    "Level or behind even early",
+)
 
 STARTS = Lesson(
     prediction=Prediction(
         "PiSSA starts A and B at the base's strongest directions. Each at its best rate, where is it beside LoRA?",
         _AHEAD,
         lambda: _AHEAD[_behind("pissa")],
-        "Each has the rate at which it ends lowest. The end is decided by the rank and the data, which are the same.",
+        "Each has the rate at which it ends lowest. A difference counts where its interval leaves zero out.",
+    ),
+    try_this=(
+        TryThis(
+            "Once you have guessed, look for what is left of the line at the early look.",
+            {},
+            "Is it still ahead at the end?",
+            "No: LoRA+, whose B has four times the rate of A, is ahead at step 90, and at the end no longer beyond "
+            "chance. A faster start is not a lower end.",
+            lambda: _ahead("early") == {"LoRA+ × 4"} and not _ahead("validation"),
+        ),
     ),
 )
+
+
+def _ahead(value: str) -> set[str]:
+    """The relatives whose loss is below plain LoRA's beyond chance."""
+    others = (name for name in variants()[1:] if not name.startswith("QLoRA"))
+    return {name for name in others if direction(against_lora(name, value)) < 0}
 
 
 def _behind(word: str) -> int:
