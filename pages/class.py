@@ -1,4 +1,4 @@
-"""What do thirty see together? A lesson that a teacher leads, a board of all runs, and the notes for it."""
+"""What does a whole class find out together? A lesson that a teacher leads, a board of all runs, and the notes for it."""
 
 from __future__ import annotations
 
@@ -40,16 +40,22 @@ def without_a_classroom() -> None:
     """How one begins; and what a board and a lesson look like."""
     if here.room() is not None:
         st.info("The classroom of this server is over: one lasts a day.", icon=":material/schedule:")
-    sections.show({"board": board, "notes": notes, "begin a class": begin})
+    sections.show({"begin a class": begin, "an example board": board, "notes": notes})
 
 
 def begin() -> None:
-    st.markdown("On the teacher's machine, in the network of the class:")
+    """For the teacher and for the learner, what to do now."""
+    st.markdown("**You teach:** start the app with a classroom, on your machine, in the network of your class:")
     st.code("python -m peftcalc app --classroom", language="bash")
+    st.markdown("**You learn:** open the link that your teacher shows. This server holds no classroom yet.")
     st.markdown(
-        "It prints the link to join by, its QR code and the teacher's key. The class lasts a day; nobody needs an "
-        "account, a nickname is optional, and answers are counted without names."
+        "The command prints the link to join by, its QR code and the teacher's key. Everybody predicts, each trains "
+        "one part of one experiment, and all look at the same board. The class lasts a day; nobody needs an account, "
+        "a nickname is optional, and answers are counted without names."
     )
+    with st.container(horizontal=True, gap="medium"):
+        sections.door("How a board looks", "an example board")
+        sections.door("What a teacher says", "notes")
 
 
 main()

@@ -63,7 +63,7 @@ PAGES = (
         ":material/fact_check:",
         "What has been found since 2021, and does it show here?",
     ),
-    PageEntry("class.py", "class", "Class", ":material/groups:", "What do thirty see together?"),
+    PageEntry("class.py", "class", "Class", ":material/groups:", "What does a whole class find out together?"),
 )
 
 

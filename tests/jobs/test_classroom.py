@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peftcalc.jobs.classroom import names
+from peftcalc.jobs.classroom import doors, names
 from peftcalc.jobs.classroom import room as module
 from peftcalc.jobs.classroom.register import DAY, found, latest
 from peftcalc.jobs.classroom.restored import restored
@@ -104,6 +104,18 @@ def test_a_full_classroom_and_one_whose_day_is_over(room: Room, monkeypatch: pyt
         room.join("b")
     assert not room.expired
     assert Room("elm-42", "", None, made=time.time() - DAY - 1).expired
+
+
+def test_one_address_takes_its_share_of_the_seats_and_no_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doors, "SEATS_OF_ADDRESS", 2)
+    entered = doors.Doors()
+    for token in ("a", "b", "a"):
+        entered.enter(token, "192.0.2.7")
+    with pytest.raises(ValueError, match="2 seats"):
+        entered.enter("c", "192.0.2.7")
+    entered.enter("c", "192.0.2.8")
+    for token in "abcd":
+        entered.enter(token, None)
 
 
 def test_the_next_server_finds_it_as_it_was(history: History):

@@ -34,7 +34,7 @@ def board() -> None:
             with st.popover("Clear", type="tertiary"):
                 st.button("Clear the board for everybody", on_click=room.clear_board, key="clear-board")
     if room is None:
-        page.badge("stored run", "the board of a class looks like this")
+        page.badge("stored run", "an example; the board of a class looks like this")
         front.picture(_example(), view, cost, "board")
     else:
         st.fragment(_look, run_every=EVERY)(room, view, cost)

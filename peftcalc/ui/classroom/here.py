@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
 from peftcalc.jobs.classroom import names
+from peftcalc.jobs.classroom.doors import Doors
 from peftcalc.jobs.classroom.restored import restored
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.classroom.state import Seat
@@ -22,6 +24,7 @@ KEY = "seat"
 """Of the link."""
 _SEAT, _TEACHER = "_seat", "_teacher"
 LONGEST_TOKEN = 40
+_doors: WeakKeyDictionary[Room, Doors] = WeakKeyDictionary()
 
 
 @st.cache_resource(show_spinner=False)
@@ -57,11 +60,12 @@ def take_seat(nickname: str) -> None:
     """Sit down, or change one's nickname.
 
     Raises:
-        ValueError: the classroom is full.
+        ValueError: the classroom is full, or so many seats were taken from one address.
     """
     found = open_room()
     if found is not None:
         own = token() or secrets.token_urlsafe(12)
+        _doors.setdefault(found, Doors()).enter(own, st.context.ip_address)
         found.join(own, nickname)
         st.session_state[_SEAT] = own
         st.query_params[KEY] = own

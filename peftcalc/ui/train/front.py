@@ -15,6 +15,9 @@ from peftcalc.ui import page, show, state
 
 COST_NAMES = {"trainable": "trained parameters", "peak_bytes": "memory"}
 VIEWS = ("loss against cost", "by method")
+FRONT = "The dashed line: nothing lies to its lower left, so no setting is both cheaper and better than one on it. \
+It begins at the cheapest, whatever that one loses"
+"""What the line joins, before the names of its points."""
 
 
 def choices(key: str = "") -> tuple[str, str]:
@@ -50,8 +53,9 @@ def picture(results: SweepResults, view: str, cost: str, key: str) -> None:
     else:
         chart, name, what = board_front_chart(results, cost, task.unit), "front", "Loss against cost"
     show.chart(chart, f"{what}. {said}.", f"{key}-{name}")
+    line = "The cheapest is the best" if len(front) == 1 else FRONT if view == VIEWS[0] else "Nothing beats"
     st.markdown(
-        f"{page.escape(said)}. On the front: {page.escape('; '.join(map(_label, front)))}."
+        f"{page.escape(said)}. {line}: {page.escape('; '.join(map(_label, front)))}."
         + (f" {diverged} diverged and are left out." if diverged else "")
     )
 
