@@ -256,7 +256,7 @@ export class Arrow {
     part.before = arrow(field, "var(--frozen)");
     part.after = arrow(field, "var(--ink)");
     part.step = arrow(field, color);
-    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
+    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length\u2009m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
     field.append(...part.names);
     if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
     part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
@@ -297,7 +297,7 @@ export class Arrow {
     const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
       { title: "How much, and which way", across: ["ΔD", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["ΔM; each dot a place where the tip has been", 0, top, ys] });
     const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
-    right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)), 0, 1 / 50);
+    right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
     right.name(0.8 * top, 0.56, 0);
     this.dots = s("path", { class: "line been", "stroke-width": 5 });
     group.append(this.dots);

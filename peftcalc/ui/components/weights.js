@@ -374,7 +374,8 @@ class Panel {
   plane(drawing, x, y, width, floor, words) {
     Object.assign(this, { px: x, py: y, pw: width, ph: floor - y });
     words("Rows: longer ↑, turned →", x - 4, y - 16, "small title left");
-    drawing.append(s("path", { class: "axis", d: `M${x + ZERO},${y}V${floor}M${x},${floor}h${width}M${x},${(y + floor) / 2}h${width}` }), words("0", x + ZERO, floor + 12, "small quiet");
+    drawing.append(s("path", { class: "axis", d: `M${x + ZERO},${y}V${floor}M${x},${floor}h${width}M${x},${(y + floor) / 2}h${width}` }));
+    words("0", x + ZERO, floor + 12, "small quiet");
     this.dots = Array.from({ length: 64 }, () => s("circle", { r: 3, style: `fill:var(--x-${this.view.method});fill-opacity:.65` }));
     this.ends = [words("", x - 4, y + 2, "small right quiet"), words("", x - 4, floor - 2, "small right quiet"), words("", x + width, floor + 12, "small right quiet")];
     this.mark = s("circle", { r: 7, class: "x-mark", style: "display:none" });
