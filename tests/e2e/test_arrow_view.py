@@ -19,7 +19,8 @@ START = np.array([DATA["start"]])
 
 
 def figures(root) -> list[float]:
-    return [float(text) for text in root.locator(".x-number b").all_text_contents()]
+    """Full figures, which the short ones on the page have as their title."""
+    return [float(one.get_attribute("title")) for one in root.locator(".x-number").all()]
 
 
 def asked(tip: np.ndarray) -> list[float]:
