@@ -256,7 +256,7 @@ export class Arrow {
     part.before = arrow(field, "var(--frozen)");
     part.after = arrow(field, "var(--ink)");
     part.step = arrow(field, color);
-    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length\u2009m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
+    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
     field.append(...part.names);
     if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
     part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
