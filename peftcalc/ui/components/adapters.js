@@ -295,7 +295,7 @@ export class Arrow {
   plane(x, y, height) {
     const top = Math.max(this.m0, this.reach * FURTHEST - this.m0), ys = Array.from({ length: 9 }, (_, k) => (k + 1) * (top > 4 ? 2 : 0.5)).filter(v => v <= top);
     const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
-      { title: "How much, and which way", across: ["ΔD", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["ΔM; each dot a place where the tip has been", 0, top, ys] });
+      { title: "How much, and which way", across: ["ΔD", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["ΔM; dots: where the tip has been", 0, top, ys] });
     const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
     right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
     right.name(0.8 * top, 0.56, 0);
