@@ -37,6 +37,14 @@ PART_COLORS = {
 
 MARKS = {"fits": "✓", "tight": "≈", "does not fit": "✗"}
 """Of a verdict, for those who do not see its colour."""
+TRAINS = {
+    "Full": "every number of the model",
+    "LoRA": "small matrices beside a frozen model",
+    "DoRA": "small matrices and a length for each row, beside a frozen model",
+    "QLoRA": "small matrices beside a frozen model in four bits",
+    "QDoRA": "small matrices and a length for each row, beside a frozen model in four bits",
+}
+"""What a method trains, by its label, in plain words: what pointing at its bar tells."""
 VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#c0392b"}
 
 
@@ -93,13 +101,14 @@ def bars_chart(
     """
     named = {label: f"{label} · {gib(one.total)}" for label, one in breakdowns.items()}
     named = {label: "\n".join(filter(None, (text, (below or {}).get(label)))) for label, text in named.items()}
-    rows = [{**row, "named": named[row["bar"]]} for row in _breakdown_rows(breakdowns)]
+    told = {label: {"named": text, "trains": TRAINS.get(label)} for label, text in named.items()}
+    rows = [{**row, **told[row["bar"]]} for row in _breakdown_rows(breakdowns)]
     card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
     return Chart(_bars, (usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 
 def _bars(with_card: bool, two_lines: bool) -> Spec:
-    told = {"bar": "method", "part": "what", "text": "size", "bytes": ("bytes", ",")}
+    told = {"bar": "method", "trains": "trains", "part": "what", "text": "size", "bytes": ("bytes", ",")}
     x = number("gib", "GiB allocated at the peak")
     encoding = {
         "x": {**x, "stack": "zero"},

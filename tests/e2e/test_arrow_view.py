@@ -19,7 +19,8 @@ START = np.array([DATA["start"]])
 
 
 def figures(root) -> list[float]:
-    return [float(text) for text in root.locator(".x-number b").all_text_contents()]
+    """Full figures, which the short ones on the page have as their title."""
+    return [float(one.get_attribute("title")) for one in root.locator(".x-number").all()]
 
 
 def asked(tip: np.ndarray) -> list[float]:
@@ -37,6 +38,9 @@ def test_the_tip_is_dragged_and_both_ways_lead_to_it(views):
     assert figures(root) == pytest.approx(asked(tip), abs=6e-5)
     tips = [views.spot(name).get_attribute("transform") for name in ("lora", "dora")]
     assert tips[0] == tips[1]
+    ring = root.locator("circle.line:not([stroke-dasharray])")
+    middle, length = (float(ring.get_attribute(name)) for name in ("cx", "r"))
+    assert length == pytest.approx(middle * np.linalg.norm(tip) / DATA["reach"], rel=1e-5)  # W′ ends on the length m
     trail = root.locator("svg path[d*='h0']").first.get_attribute("d")
     assert trail.count("M") == 6  # five moves and the pointer that went up
 

@@ -36,6 +36,8 @@ def test_every_sign_stands_in_its_place_and_every_number_is_pythons(views):
     np.testing.assert_array_equal(shown(views, "D"), asked())
     np.testing.assert_array_equal(shown(views, "D2"), asked())
     np.testing.assert_array_equal(shown(views, "S"), EXAMPLE.W + asked())
+    shades = [views.spot(f"{name}2,1").locator("rect").evaluate("e => e.style.fill") for name in ("D", "D2")]
+    assert shades[0] == shades[1]
     assert root.locator(".x-number").inner_text().split() == ["20", "trained", "of", "25", "(80", "%)"]
 
 

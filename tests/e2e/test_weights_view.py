@@ -26,6 +26,8 @@ def whole(name: str, live: bool = False) -> dict:
 def test_a_stored_run_is_shown_and_led_back(views):
     root = views.show(whole("magnitude"))
     assert "step 300 of 300" in root.locator(".w-at").inner_text()
+    unturned = root.get_by_text("no row turned")
+    assert unturned.count() == 1
     now = root.locator("canvas[aria-label^='ΔW']").evaluate("c => c.toDataURL()")
     root.get_by_role("slider", name="Step of the run").focus()
     views.page.keyboard.press("Home")
@@ -35,6 +37,7 @@ def test_a_stored_run_is_shown_and_led_back(views):
     views.page.keyboard.press("End")
     root.get_by_role("radio", name="QLoRA").click()
     views.frame()
+    assert unturned.count() == 0
     assert "QLoRA, step 300: loss 0.786" in root.locator(".x-say").inner_text()
     assert {"method": "qlora"}.items() <= views.told()[-1].items()
 

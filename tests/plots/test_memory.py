@@ -48,6 +48,7 @@ def test_the_cards_line_stands_where_the_reserve_begins():
     drawn = json.dumps(plots.bars_chart(bars, usable=24 * GIB, card="RTX 4090", reserve=2 * GIB).to_dict())
     assert '"gib": 22.0' in drawn
     assert "RTX 4090" in drawn
+    assert "small matrices beside a frozen model" in drawn
     assert "RTX 4090" not in json.dumps(plots.bars_chart(bars).to_dict())
 
 

@@ -1,6 +1,6 @@
 // What an adapter adds: to one transformer block, and to one row of a weight.
 import { decompose, norm } from "./core.js";
-import { ADAPTERS, arrow, button, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
+import { ADAPTERS, arrow, button, chart, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
 
 // ---- a block in true proportion (LoRA paper, section 4.1) ----
 const MOST = 24;
@@ -149,6 +149,7 @@ const SHORTEST = 0.02;
 /** Shares of the reach. */
 const FURTHEST = 0.86;
 const NEAR = 0.04;
+const COMPASS = 0.93;
 const PANELS = [
   { method: "lora", title: "LoRA adds ΔW", climb: "One push sets both at once" },
   { method: "dora", title: "DoRA turns, then sets the length", climb: "A compass, then a stride" },
@@ -224,7 +225,7 @@ export class Arrow {
     this.side = side;
     this.drawing = sheet("Two ways to move one row of a weight to the same tip, and the change of its length against the change of its direction", width, height);
     this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
-    this.plane(...at[2], title, low);
+    this.plane(...at[2], low + title);
     this.trail = this.trail.map(({ tip }) => this.mark(tip));
     this.climbing.setAttribute("aria-pressed", String(Boolean(this.climb)));
     this.frame.stage.replaceChildren(this.drawing);
@@ -247,14 +248,15 @@ export class Arrow {
     field.append(part.dots);
     if (which) {
       field.append(s("circle", { cx: middle, cy: middle, r: this.X(this.m0) - middle, class: "line", "stroke-dasharray": "2 5" }));
-      field.append(s("circle", { cx: middle, cy: middle, r: middle - 13, class: "line", opacity: 0.5 }));
+      part.ring = s("circle", { cx: middle, cy: middle, class: "line" });
       part.arc = s("path", { class: "line", "stroke-width": 4 });
-      field.append(part.arc);
+      part.stem = s("path", { class: "line", "stroke-dasharray": "2 5" });
+      field.append(part.ring, part.arc, part.stem);
     }
     part.before = arrow(field, "var(--frozen)");
     part.after = arrow(field, "var(--ink)");
     part.step = arrow(field, color);
-    part.names = ["W", "W′", which ? "length" : "ΔW", which ? "turn" : ""].map(text => s("text", { class: "halo" }, text));
+    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
     field.append(...part.names);
     if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
     part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
@@ -279,6 +281,9 @@ export class Arrow {
     return made;
   }
 
+  /** Where the compass stands. */
+  rim(share) { return [Math.cos(this.angle), Math.sin(this.angle)].map(v => v * share * this.reach * COMPASS); }
+
   mountain() {
     const x = this.X(this.summit[0]), y = this.Y(this.summit[1]), group = s("svg", { width: this.side, height: this.side, style: "overflow:hidden" });
     for (let k = 5; k > 0; k--) group.append(s("ellipse", { class: "axis", cx: x, cy: y, rx: (k * this.side) / 11, ry: (k * this.side) / 14, style: `fill:color-mix(in srgb, var(--ink) ${(6 - k) * 2}%, transparent)` }));
@@ -287,25 +292,17 @@ export class Arrow {
     return group;
   }
 
-  plane(x, y, head, height) {
-    const { side } = this, left = 34, floor = height - 24, group = s("g", { transform: `translate(${x},${y + head})` });
-    const across = v => left + (v * (side - left - 12)) / 2, top = Math.max(this.m0, this.reach * FURTHEST - this.m0), up = v => floor - (Math.min(v, top) * (floor - 14)) / top;
-    this.drawing.append(s("text", { class: "title left", x, y: y + 12 }, "How much, and which way"), s("text", { class: "small left quiet", x, y: y + 34 }, "each dot a place where the tip has been"), group);
-    group.append(s("path", { class: "axis", d: `M${left},10V${floor}H${side - 6}` }));
-    for (const v of [0, 0.5, 1, 1.5, 2]) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 13 }, num(v)));
-    for (let v = 0.5; v <= top; v += top > 4 ? 2 : 0.5) group.append(s("text", { class: "small quiet right", x: left - 7, y: up(v) }, num(v)));
-    group.append(s("text", { class: "small right", x: side - 8, y: floor - 12 }, "ΔD"), s("text", { class: "small left", x: left + 7, y: 16 }, "ΔM"));
-    let d = "";
-    for (let angle = 0; angle < 88; angle += 2) {
-      const cos = Math.cos(angle * DEGREE), grown = this.m0 * (1 / cos - 1);
-      if (grown <= top) d += `${d ? "L" : "M"}${across(1 - cos).toFixed(1)},${up(grown).toFixed(1)}`;
-    }
-    group.append(s("path", { d, class: "line", style: "--mine:var(--x-lora)", "stroke-dasharray": "4 4" }),
-      s("text", { class: "small quiet left halo", x: across(0.56), y: up(top * 0.8) }, "a push at a right angle"));
+  plane(x, y, height) {
+    const top = Math.max(this.m0, this.reach * FURTHEST - this.m0), ys = Array.from({ length: 9 }, (_, k) => (k + 1) * (top > 4 ? 2 : 0.5)).filter(v => v <= top);
+    const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
+      { title: "How much, and which way", across: ["ΔD", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["ΔM; dots: where the tip has been", 0, top, ys] });
+    const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
+    right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
+    right.name(0.8 * top, 0.56, 0);
     this.dots = s("path", { class: "line been", "stroke-width": 5 });
-    this.here = s("circle", { r: 7, style: "fill:var(--ink);stroke:var(--ground);stroke-width:2" });
-    group.append(this.dots, this.here);
-    this.onPlane = ({ magnitude, direction }) => [across(direction), up(magnitude)];
+    group.append(this.dots);
+    this.here = dot("fill:var(--ink)");
+    this.onPlane = ({ magnitude, direction }) => [across(direction), up(Math.min(magnitude, top))];
   }
 
   paint() {
@@ -322,17 +319,21 @@ export class Arrow {
       if (which) {
         const r = X(this.m0) - X(0);
         part.arc.setAttribute("d", `M${X(start[0])},${Y(start[1])}A${r},${r} 0 0 ${this.turn > 0 ? 0 : 1} ${X(turned[0])},${Y(turned[1])}`);
-        const rim = this.side / 2 - 13;
-        part.dial.setAttribute("transform", `translate(${X(0) + rim * Math.cos(this.angle)},${Y(0) - rim * Math.sin(this.angle)})`);
+        const [x, y] = this.rim(1);
+        part.dial.setAttribute("transform", `translate(${X(x)},${Y(y)})`);
+        part.stem.setAttribute("d", `M${X(tip[0])},${Y(tip[1])}L${X(x)},${Y(y)}`);
+        part.ring.setAttribute("r", X(m) - X(0));
         this.tell(part.dial, `turned ${num(this.turn, 0)} degrees`);
       }
       part.handle.setAttribute("transform", `translate(${X(tip[0])},${Y(tip[1])})`);
       this.tell(part.handle, `turned ${num(this.turn, 0)} degrees, ${num(m / this.m0)} times as long`);
     });
     this.dots.setAttribute("d", this.trail.map(({ plane }) => plane).join(""));
-    const [x, y] = this.onPlane(now);
-    dress(this.here, { cx: x, cy: y });
-    [now.magnitude, now.direction, Math.hypot(tip[0] - start[0], tip[1] - start[1])].forEach((value, k) => this.figures[k].set(value.toFixed(4)));
+    this.here(now.magnitude, now.direction);
+    [now.magnitude, now.direction, Math.hypot(tip[0] - start[0], tip[1] - start[1])].forEach((value, k) => {
+      this.figures[k].set(value.toFixed(2));
+      this.figures[k].box.title = value.toFixed(4);
+    });
   }
   tell(handle, text) {
     handle.setAttribute("aria-valuenow", Math.round(this.turn));
@@ -348,12 +349,12 @@ export class Arrow {
     const half = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], between = [tip[0] - from[0], tip[1] - from[1]];
     beside(names[0], half([0, 0], start), start, -15 * side);
     beside(names[1], half([0, 0], tip), tip, 16 * side);
-    beside(names[2], half(from, tip), which ? tip : between, which ? 30 * side : -18 * side);
-    names[2].style.display = norm(between) * this.side > 0.12 * this.reach * this.side ? "" : "none";
-    if (!which) return;
+    names[2].style.display = (which ? Math.abs(this.turn) > 14 : norm(between) > 0.12 * this.reach) ? "" : "none";
+    if (!which) return beside(names[2], half(from, tip), between, -18 * side);
     const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
-    beside(names[3], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
-    names[3].style.display = Math.abs(this.turn) > 14 ? "" : "none";
+    beside(names[2], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
+    beside(names[3], this.rim(0.86), tip, 40 * side);
+    beside(names[4], [0, tip[1] < 0 ? norm(tip) : -norm(tip)], [1, 0], 0);
   }
 
   get sentence() {

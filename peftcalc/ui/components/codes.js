@@ -415,8 +415,9 @@ export class Bits {
     this.rows = [];
     this.drawing = sheet("The bits of the number in each format; the border between exponent and fraction stands in one line");
     const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
-    text("small right", wide ? "exponent: how far it reaches" : "exponent: reach", border - 10, small / 2 + 1);
-    text("small left", wide ? "fraction: how fine it is" : "fraction: precision", border + 2, small / 2 + 1);
+    text("small left", "sign", border - 10 - LEFT * side, small / 2 + 1);
+    text("small right", "exponent: reach", border - 10, small / 2 + 1);
+    text("small left", "fraction: precision", border + 2, small / 2 + 1);
     let y = small + 14;
     for (const format of this.formats) {
       const { exponent, fraction, bits } = FORMATS[format], folded = !wide && fraction > FOLD;

@@ -1,9 +1,8 @@
 // The faces of the product: numbers, heat maps, strips at the edges of ΔW.
-import { ARROWS, bars, draggable, dress, num, over, pixels, plate, roving, s, sheet, signed, sized, spinnable, top } from "./shell.js";
+import { ARROWS, bars, chart, draggable, dress, num, over, pixels, plate, roving, s, sheet, signed, sized, spinnable } from "./shell.js";
 
 const NAMES = { B: "B", A: "A", D: "ΔW", W: "W", S: "W′", T: "target", E: "left over" };
 const MOST = 12;
-const LOUDEST = 2; // targets that ΔW's deepest colour stands for
 
 class Face {
   constructor(view) { this.view = view; }
@@ -101,15 +100,14 @@ export class Cells extends Face {
   }
 
   paint() {
-    const { view } = this, sum = Math.max(view.topW, ...view.S.map(Math.abs)); // one depth for the three of a sum
-    const tops = { B: view.most, A: view.most, D: Math.max(view.most, ...view.D.map(Math.abs)), D2: sum, W: sum, S: sum };
+    const { view } = this;
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
-    for (const cells of Object.values(this.cells)) for (const cell of cells) this.show(cell, view.value(cell.of, cell.i, cell.j), tops[cell.name]);
+    for (const cells of Object.values(this.cells)) for (const cell of cells) this.show(cell, view.value(cell.of, cell.i, cell.j));
     this.entries.forEach((box, j) => { box.style.opacity = view.mask[j] ? 1 : 0.12; });
     this.bars?.paint();
   }
 
-  show(cell, value, top) {
+  show(cell, value) {
     const { view } = this, { element, of, i, j } = cell, text = cell.typed || num(value, Math.abs(value) >= 10 ? 1 : 2);
     if (cell.shown !== text) {
       cell.text.textContent = cell.shown = text;
@@ -117,7 +115,7 @@ export class Cells extends Face {
       if (cell.edit) { element.setAttribute("aria-valuenow", value); element.setAttribute("aria-valuetext", text); }
       element.setAttribute("aria-label", cell.edit ? where : `${where}: ${text}`);
     }
-    const paint = signed(value, top);
+    const paint = signed(value, view.depth);
     if (cell.paint !== paint) cell.rect.style.fill = cell.paint = paint;
     const state = (view.isLit(of, i, j) ? 1 : 0) + ((of === "A" || cell.name === "D") && !view.mask[j] ? 2 : 0);
     if (cell.state !== state) {
@@ -196,17 +194,12 @@ export class Maps extends Face {
     });
   }
 
-  drawn() {
-    const { view } = this, sum = Math.max(view.topW, top(view.S));
-    return { B: [view.used.B, top(view.used.B)], A: [view.used.A, top(view.used.A)], D: [view.D, top(view.D)], D2: [view.D, sum], W: [view.W, sum], S: [view.S, sum] };
-  }
-
   paint() {
-    const { view } = this, { n, m, rank: r } = view, drawn = this.drawn();
-    for (const [name, { canvas, rows, columns }] of Object.entries(this.maps)) pixels(canvas, drawn[name][0], rows, columns, drawn[name][1]);
+    const { view } = this;
+    for (const { canvas, of, rows, columns } of Object.values(this.maps)) pixels(canvas, view.used[of] ?? view[of], rows, columns, view.depth);
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
     this.bars?.paint();
-    this.marks(n, m, r);
+    this.marks();
     for (const { canvas, of, edit } of Object.values(this.maps)) {
       const at = this.at[of] ?? { i: 0, j: 0 }, value = num(view.value(of, at.i, at.j), 3);
       canvas.setAttribute("aria-label", `${NAMES[of]}, row ${at.i + 1}, column ${at.j + 1}${edit ? "" : `: ${value}`}`);
@@ -214,22 +207,14 @@ export class Maps extends Face {
     }
   }
 
-  marks(n, m, r) {
-    const lit = this.view.lit;
+  marks() {
     for (const [name, map] of Object.entries(this.maps)) {
-      const box = lit && this.lights(lit, map.of, n, m, r), mark = this.mark[name];
+      const box = this.view.lights(map.of), mark = this.mark[name];
       mark.style.display = box ? "" : "none";
       if (!box) continue;
       const [i, j, rows, columns] = box, cy = map.height / map.rows, cx = map.width / map.columns;
       dress(mark, { x: map.x + j * cx - 1, y: map.y + i * cy - 1, width: columns * cx + 2, height: rows * cy + 2 });
     }
-  }
-  lights({ name, i, j }, of, n, m, r) {
-    if (name === of) return [i, j, 1, 1];
-    if ("DWS".includes(name)) return of === "B" ? [i, 0, 1, r] : of === "A" ? [0, j, r, 1] : [i, j, 1, 1];
-    if (of === "D") return name === "B" ? [i, 0, 1, m] : [0, j, n, 1];
-    if (of === "A" && name === "B") return [j, 0, 1, m];
-    return of === "B" && name === "A" ? [0, i, n, 1] : null;
   }
 }
 
@@ -252,7 +237,6 @@ export class Crossing extends Maps {
   }
   title(text, name, x, y, width, height) {
     if (name === "A") this.drawing.append(s("text", { class: "title right", x: x - 9, y: y + height / 2 }, text));
-    else if (name === "B") this.drawing.append(s("text", { class: "title", x: x + width / 2, y: y + height + 16 }, text));
     else this.drawing.append(s("text", { class: "title", x: x + width / 2, y: y + height + 16 }, text));
   }
   sign(text, x, y) { this.drawing.append(s("text", { class: "sign", x, y }, text)); }
@@ -314,15 +298,6 @@ export class Crossing extends Maps {
     return Math.max(floor + 30, box[1] + box[3]);
   }
 
-  drawn() {
-    const { view } = this, drawn = super.drawn();
-    if (!view.T) return { ...drawn, D: [view.D, Math.max(1, top(view.D))] };
-    const most = top(view.T);
-    if (view.kind === "alpha") drawn.D = [view.D, LOUDEST * most];
-    else drawn.D = [view.D, view.fixed ? 2 * most : most];
-    return { ...drawn, T: [view.T, most], E: [view.E, most] };
-  }
-
   paint() {
     const { view } = this;
     super.paint();
@@ -344,11 +319,9 @@ export class Crossing extends Maps {
       this.entries.forEach((circle, j) => { circle.style.opacity = view.mask[j] ? 1 : 0.12; });
     }
   }
-
-  lights(lit, of, n, m, r) { return "TE".includes(of) && !"DWS".includes(lit.name) ? null : super.lights(lit, of, n, m, r); }
 }
 
-// ---- singular values as bars, and a chart whose lines may leave it at the top ----
+// ---- singular values as bars ----
 function spectrum(drawing, x, y, width, height, view) {
   const many = Math.min(MOST, view.n, view.m), floor = y + height - 16, columns = bars(drawing, x, floor, width, height - 42, many, view.method);
   for (let k = 0; k < many; k++) drawing.append(s("text", { class: "small quiet", x: x + ((k + 0.5) * width) / many, y: floor + 11 }, many > 8 && k % 4 !== 3 && k ? "" : k + 1));
@@ -359,45 +332,6 @@ function spectrum(drawing, x, y, width, height, view) {
       const values = view.spectrum(), top = values[0] || 0;
       columns(values, top);
       most.textContent = top > 0 ? `largest ${num(top)}` : "all zero";
-    },
-  };
-}
-
-function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs], up: [beside, y0, y1, ys], show = num }) {
-  const left = 44, head = 42, floor = height - 40, group = s("g", { transform: `translate(${x},${y})` });
-  const across = v => left + ((v - x0) * (width - left - 8)) / (x1 - x0), up = v => floor - ((v - y0) * (floor - head)) / (y1 - y0);
-  parent.append(group);
-  group.append(s("text", { class: "title left", x: 0, y: 8 }, title), s("path", { class: "axis", d: `M${left},${head}V${floor}H${width}` }),
-    s("text", { class: "small left quiet", x: 0, y: 29 }, beside), s("text", { class: "small right quiet", x: width - 6, y: floor + 32 }, below));
-  for (const v of xs) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 14 }, num(v)));
-  for (const v of ys) group.append(s("text", { class: "small right quiet", x: left - 7, y: up(v) }, show(v)));
-  return {
-    group, across, up,
-    line(style, text, label = {}) {
-      const path = s("path", { class: "line", "stroke-width": 3, style });
-      const name = s("text", { class: "small right halo", ...label }, text ?? "");
-      group.append(path, name);
-      return {
-        set(values, from = x0) {
-          let d = "", out = -1;
-          for (let k = 0; k < values.length && out < 0; k++) {
-            const v = values[k];
-            if (!(v <= y1)) out = k;
-            d += `${d ? "L" : "M"}${across(from + k).toFixed(1)},${(out < 0 ? up(v) : head - 12).toFixed(1)}`;
-          }
-          path.setAttribute("d", d);
-          return out;
-        },
-        show(on) { path.style.display = name.style.display = on ? "" : "none"; },
-        name(v, at, down = -12) {
-          dress(name, { x: across(at), y: up(Math.min(v, y1)) + down });
-        },
-      };
-    },
-    dot(style) {
-      const circle = s("circle", { r: 7, style: `stroke:var(--ground);stroke-width:2;${style}` });
-      group.append(circle);
-      return (v, at) => { circle.setAttribute("cx", across(at)); circle.setAttribute("cy", up(Math.min(v, y1))); };
     },
   };
 }

@@ -1,7 +1,7 @@
 // s · B · A = ΔW and W + ΔW = W′. (LoRA paper, section 4.1, eq. 3.)
 import { norm, product, random, singularValues, spectrumOfProduct, tinyRun, tinyTask, trained } from "./core.js";
 import { Cells, Crossing, Maps } from "./faces.js";
-import { ADAPTERS, button, checked, count, figure, legend, matrix, num, number, numbers, oneOf, slider, still, text, whole } from "./shell.js";
+import { ADAPTERS, button, checked, count, figure, legend, matrix, num, number, numbers, oneOf, slider, still, text, top, whole } from "./shell.js";
 
 const NUMBERS = 9;
 const ALPHAS = [0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128];
@@ -34,7 +34,7 @@ export class Product {
     this.B = data.B.flat.slice();
     this.A = data.A.flat.slice();
     this.W = data.W.flat;
-    this.topW = Math.max(1e-9, ...this.W.map(Math.abs));
+    this.topW = top(this.W);
     this.lit = null;
     this.draws = 0;
     this.controls();
@@ -102,18 +102,25 @@ export class Product {
     this.used = { B, A: this.A.subarray(0, r * m) };
     this.D = product(B, this.used.A, n, r, m, this.scale);
     this.S = this.D.map((value, at) => this.W[at] + value);
+    this.depth = Math.max(this.most, this.topW, top(this.D), top(this.S)); // of all colours
     const next = random(1 + this.draws);
     this.mask = Array.from({ length: m }, () => next() >= this.dropout);
   }
   spectrum() { return spectrumOfProduct(this.used.B, this.used.A, this.n, this.rank, this.m, this.scale); }
 
-  isLit(name, i, j) {
-    const lit = this.lit;
-    if (!lit) return false;
-    if (lit.name === name && lit.i === i && lit.j === j) return true;
-    if ("DWS".includes(lit.name)) return (name === "B" && i === lit.i) || (name === "A" && j === lit.j) || ("DWS".includes(name) && i === lit.i && j === lit.j);
-    if (lit.name === "B") return (name === "D" && i === lit.i) || (name === "A" && i === lit.j);
-    return (name === "D" && j === lit.j) || (name === "B" && j === lit.i);
+  /** What belongs to the lit number: from which row and column, how many of each. */
+  lights(of) {
+    if (!this.lit) return null;
+    const { lit: { name, i, j }, n, m, rank: r } = this;
+    if (name === of) return [i, j, 1, 1];
+    if ("DWS".includes(name)) return of === "B" ? [i, 0, 1, r] : of === "A" ? [0, j, r, 1] : [i, j, 1, 1];
+    if (of === "D") return name === "B" ? [i, 0, 1, m] : [0, j, n, 1];
+    if (of === "A" && name === "B") return [j, 0, 1, m];
+    return of === "B" && name === "A" ? [0, i, n, 1] : null;
+  }
+  isLit(of, i, j) {
+    const [row, column, rows, columns] = this.lights(of) ?? [0, 0, 0, 0];
+    return i >= row && j >= column && i < row + rows && j < column + columns;
   }
   light(lit) { this.lit = lit; this.frame.draw(); }
 
@@ -150,6 +157,7 @@ export class Product {
 }
 
 // ---- in the story, one idea at a time ----
+const LOUDEST = 2; // targets that the deepest colour stands for
 const SHOWS = { strips: [], rank: ["rank"], alpha: ["alpha"], dropout: ["dropout"] };
 
 export class Strips extends Product {
@@ -235,8 +243,10 @@ export class Strips extends Product {
     if (this.T) {
       this.E = this.T.map((v, k) => v - this.D[k]);
       this.left = (norm(this.E) / norm(this.T)) ** 2;
+      this.depth = top(this.T) * (this.kind === "rank" ? 1 : LOUDEST);
     }
   }
+  lights(of) { return "TE".includes(of) && this.lit && !"DWS".includes(this.lit.name) ? null : super.lights(of); }
   light(lit) { super.light(lit && "TE".includes(lit.name) ? { ...lit, name: "D" } : lit); }
   size(name) { return super.size(name) ?? [this.n, this.m]; }
 

@@ -154,6 +154,46 @@ export function bars(parent, x, floor, width, room, many, method) {
   });
 }
 
+/** A chart whose lines may leave it at the top. */
+export function chart(parent, x, y, width, height, { title, across: [below, x0, x1, xs], up: [beside, y0, y1, ys], show = num }) {
+  const left = 44, head = 42, floor = height - 40, group = s("g", { transform: `translate(${x},${y})` });
+  const across = v => left + ((v - x0) * (width - left - 8)) / (x1 - x0), up = v => floor - ((v - y0) * (floor - head)) / (y1 - y0);
+  parent.append(group);
+  group.append(s("text", { class: "title left", x: 0, y: 8 }, title), s("path", { class: "axis", d: `M${left},${head}V${floor}H${width}` }),
+    s("text", { class: "small left quiet", x: 0, y: 29 }, beside), s("text", { class: "small right quiet", x: width - 6, y: floor + 32 }, below));
+  for (const v of xs) group.append(s("text", { class: "small quiet", x: across(v), y: floor + 14 }, num(v)));
+  for (const v of ys) group.append(s("text", { class: "small right quiet", x: left - 7, y: up(v) }, show(v)));
+  return {
+    group, across, up,
+    line(style, text, label = {}) {
+      const path = s("path", { class: "line", "stroke-width": 3, style });
+      const name = s("text", { class: "small right halo", ...label }, text ?? "");
+      group.append(path, name);
+      return {
+        set(values, from = x0, by = 1) {
+          let d = "", out = -1;
+          for (let k = 0; k < values.length && out < 0; k++) {
+            const v = values[k];
+            if (!(v <= y1)) out = k;
+            d += `${d ? "L" : "M"}${across(from + k * by).toFixed(1)},${(out < 0 ? up(v) : head - 12).toFixed(1)}`;
+          }
+          path.setAttribute("d", d);
+          return out;
+        },
+        show(on) { path.style.display = name.style.display = on ? "" : "none"; },
+        name(v, at, down = -12) {
+          dress(name, { x: across(at), y: up(Math.min(v, y1)) + down });
+        },
+      };
+    },
+    dot(style) {
+      const circle = s("circle", { r: 7, style: `stroke:var(--ground);stroke-width:2;${style}` });
+      group.append(circle);
+      return (v, at) => { circle.setAttribute("cx", across(at)); circle.setAttribute("cy", up(Math.min(v, y1))); };
+    },
+  };
+}
+
 export function slider(label, options, { show = String, input = () => {}, release = () => {} } = {}) {
   const output = h("output", {});
   const range = h("input", { type: "range", min: 0, max: options.length - 1, step: 1, "aria-label": label });

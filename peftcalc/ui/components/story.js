@@ -1,15 +1,7 @@
 // The story: scenes, each a picture in a frame of its own.
 import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, sheet, text, top, whole } from "./shell.js";
 
-const VIEWS = {
-  whole: () => Whole,
-  strips: async () => (await import("./product.js")).Strips,
-  arrow: async () => (await import("./adapters.js")).Arrow,
-  codes: async () => (await import("./codes.js")).Codes,
-  bits: async () => (await import("./codes.js")).Bits,
-  memory: () => Memory,
-  swap: () => Swap,
-};
+const OWN = { whole: () => Whole, strips: async () => (await import("./product.js")).Strips, memory: () => Memory, swap: () => Swap };
 const WIDE = 860;
 
 export class Story {
@@ -19,7 +11,7 @@ export class Story {
       options: one.options.map(option => text("option", option, 80)),
       then: one.then ?? {},
       door: checked(one.door, { label: [text, 80], href: [text] }),
-      faces: one.faces.map(face => ({ ...checked(face, { name: [text, 40], view: [oneOf, Object.keys(VIEWS)] }), data: face.data })),
+      faces: one.faces.map(face => ({ ...checked(face, { name: [text, 40], view: [text, 40] }), data: face.data })),
     }));
     if (!scenes.length || scenes.some(one => !one.faces.length)) throw new RangeError("a story needs scenes, each with a picture");
     return { scenes };
@@ -103,7 +95,7 @@ export class Story {
     const face = place.faces[which], { view, data } = place.scene.faces[which];
     place.picture.replaceChildren();
     if (face.frame) place.picture.append(face.frame.root);
-    else face.frame = new Frame(place.picture, VIEWS);
+    else face.frame = new Frame(place.picture, { ...this.frame.views, ...OWN });
     // What it began with, so that no move is taken back.
     face.begun ??= face.moved;
     await face.frame.receive({ view, ...data, state: face.begun, projector: this.frame.projector }, moved => {
@@ -204,10 +196,12 @@ class Whole {
     const height = wide ? side + 12 : side + 320, y = wide ? 4 : side + 40, room = width - beside - 8;
     this.drawing = sheet(`A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory`, width, height);
     this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
-    KEPT.forEach((name, k) => {
-      const top = y + 40 + k * 62, fill = k ? "fill:none;stroke-dasharray:4 4" : "fill:var(--x-full)";
-      this.drawing.append(s("rect", { x: beside, y: top + 14, width: room, height: 24, rx: 4, style: `${fill};stroke:var(--x-full);stroke-width:2` }),
-        s("text", { class: "left small", x: beside, y: top }, name), s("text", { class: "right small", x: beside + room, y: top }, count(n * m)));
+    this.kept = KEPT.map((name, k) => {
+      const top = y + 40 + k * 62, held = s("g", { class: "x-glide" }), holds = s("text", { class: "right small", x: beside + room, y: top });
+      const bar = style => s("rect", { x: beside, y: top + 14, width: room, height: 24, rx: 4, style });
+      held.append(bar("fill:var(--x-full)"));
+      this.drawing.append(bar("fill:none;stroke-dasharray:4 4;stroke:var(--x-full);stroke-width:2"), held, s("text", { class: "left small", x: beside, y: top }, name), holds);
+      return { held, holds };
     });
     this.canvas = over(6, 6, side, (side * n) / m, { class: "x-press", "aria-label": "W: orange above zero, blue below" });
     draggable(this.canvas, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
@@ -218,11 +212,16 @@ class Whole {
     const { n, m } = this, gone = 1 - (1 - STEP) ** this.steps, now = this.W.map((v, k) => v + gone * (this.to[k] - v));
     this.moved = now.reduce((sum, v, k) => sum + Math.abs(v - this.W[k]), 0) / (n * m);
     pixels(this.canvas, now, n, m, Math.max(top(this.W), top(this.to)));
-    this.trained.set(count(n * m), `trained of ${count(n * m)} (100 %)`);
+    this.kept.forEach(({ held, holds }, k) => {
+      const on = !k || this.steps;
+      held.style.opacity = on ? 1 : 0;
+      holds.textContent = on ? count(n * m) : 0;
+    });
+    this.trained.set(this.steps ? count(n * m) : "0", `trained of ${count(n * m)}`);
   }
   get sentence() {
     const all = count(this.n * this.m);
-    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : `Press the matrix, and watch which of its ${all} numbers move.`;
+    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : "Nothing is trained yet: press and hold the matrix.";
   }
 }
 

@@ -318,6 +318,8 @@ const nice = step => { const ten = 10 ** Math.floor(Math.log10(step)); return [1
 
 // ---- one matrix: heat maps, singular values, rows by turn and length ----
 const BARS = 12;
+const ZERO = 14; // pixels from the edge to an unturned row
+const UNTURNED = 1e-3;
 
 class Panel {
   constructor(view) { this.view = view; this.tops = new WeakMap(); }
@@ -372,7 +374,8 @@ class Panel {
   plane(drawing, x, y, width, floor, words) {
     Object.assign(this, { px: x, py: y, pw: width, ph: floor - y });
     words("Rows: longer ↑, turned →", x - 4, y - 16, "small title left");
-    drawing.append(s("path", { class: "axis", d: `M${x},${y}v${floor - y}h${width}M${x},${(y + floor) / 2}h${width}` }));
+    drawing.append(s("path", { class: "axis", d: `M${x + ZERO},${y}V${floor}M${x},${floor}h${width}M${x},${(y + floor) / 2}h${width}` }));
+    words("0", x + ZERO, floor + 12, "small quiet");
     this.dots = Array.from({ length: 64 }, () => s("circle", { r: 3, style: `fill:var(--x-${this.view.method});fill-opacity:.65` }));
     this.ends = [words("", x - 4, y + 2, "small right quiet"), words("", x - 4, floor - 2, "small right quiet"), words("", x + width, floor + 12, "small right quiet")];
     this.mark = s("circle", { r: 7, class: "x-mark", style: "display:none" });
@@ -423,9 +426,9 @@ class Panel {
     this.dots.forEach((dot, i) => {
       dot.style.display = i < seen.n ? "" : "none";
       if (i >= seen.n) return;
-      dress(dot, { cx: this.px + Math.min(1, seen.turns[i] / turn) * this.pw, cy: this.py + this.ph * (0.5 - 0.5 * Math.max(-1, Math.min(1, seen.lengths[i] / length))) });
+      dress(dot, { cx: this.px + ZERO + Math.min(1, seen.turns[i] / turn) * (this.pw - ZERO), cy: this.py + this.ph * (0.5 - 0.5 * Math.max(-1, Math.min(1, seen.lengths[i] / length))) });
     });
-    [`+${num(100 * length, 0)} %`, `${num(-100 * length, 0)} %`, `1 − cos = ${num(turn, turn < 0.01 ? 4 : 2)}`].forEach((words, i) => { this.ends[i].textContent = words; });
+    [`+${num(100 * length, 0)} %`, `${num(-100 * length, 0)} %`, top(seen.turns) < UNTURNED ? "no row turned" : `1 − cos = ${num(turn, turn < 0.01 ? 4 : 2)}`].forEach((words, i) => { this.ends[i].textContent = words; });
   }
 
   point(row) {

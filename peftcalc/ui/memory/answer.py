@@ -20,6 +20,11 @@ from peftcalc.speed.run import RunCost, run_cost
 from peftcalc.ui import page, show
 from peftcalc.ui.memory.setup import Setup
 
+IN_WORDS = (
+    "LoRA trains small matrices beside a frozen model; DoRA also a length for each row; Q keeps the frozen model in "
+    "four bits."
+)
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -71,6 +76,7 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
     timed = times(setup)
     with st.container(key="answer-memory"):
         _bars(setup, fits, timed)
+        st.caption(IN_WORDS)
     _said_of_all(setup, fits, timed)
     table = page.folded("As a table: what it needs, what nvidia-smi will show, the largest batch and sequence", "table")
     if table:

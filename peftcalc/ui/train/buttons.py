@@ -28,8 +28,13 @@ LOOK = "look"
 def row(wish: Wish | None) -> None:
     """The buttons for what the controls say; None when that is no race."""
     job = live.current(SLOT)
-    if not page.projector():
-        note(_cost(wish))
+    with st.container(gap="xxsmall"):
+        if not page.projector():
+            note(_cost(wish))  # as near to the buttons as a label is to its control
+        _buttons(job, wish)
+
+
+def _buttons(job: Job | None, wish: Wish | None) -> None:
     with st.container(horizontal=True, gap="small"):
         _play(job, wish)
         may_step = job is not None and job.alive and job.state != "waiting"
