@@ -12,7 +12,7 @@ from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.sweeps.finished import FinishedRun, line_of, read_finished, write_finished
 from peftcalc.lab.sweeps.grid import MAX_RUNS, grid_settings
 from peftcalc.lab.sweeps.maps import alpha_map, rate_map
-from peftcalc.lab.sweeps.plan import SweepPlan, SweepTold
+from peftcalc.lab.sweeps.plan import SWEPT_TASKS, SweepPlan, SweepTold
 from peftcalc.lab.sweeps.results import SweepResults
 
 
@@ -172,3 +172,9 @@ def test_a_pages_sweep_is_shared_out_whole_and_comes_to_what_pc_sweep_does(tmp_p
 def test_a_pages_sweep_is_bounded(changes, message):
     with pytest.raises(ValueError, match=message):
         SweepPlan(**changes)
+
+
+def test_a_plan_is_of_a_task_that_pages_know():
+    assert {SweepPlan(task).title for task in SWEPT_TASKS}
+    with pytest.raises(ValueError, match="labels"):
+        SweepPlan("labels")
