@@ -175,6 +175,6 @@ def test_a_pages_sweep_is_bounded(changes, message):
 
 
 def test_a_plan_is_of_a_task_that_pages_know():
-    assert {SweepPlan(task).title for task in SWEPT_TASKS}
+    assert all(SweepPlan(task).title for task in SWEPT_TASKS)
     with pytest.raises(ValueError, match="labels"):
         SweepPlan("labels")
