@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 import peftcalc as pc
@@ -122,7 +123,7 @@ def test_cells_take_the_seeds_together_and_the_front_is_what_nothing_beats():
     assert list(frame["seeds"]) == [3, 3, 3, 3, 2]
     axis = results.plot()
     assert axis.get_xlabel() == "trained parameters"
-    assert len(axis.lines[-1].get_xdata()) == 2
+    assert np.size(axis.lines[-1].get_xdata()) == 2
 
 
 def test_maps_have_a_point_for_each_combination():
