@@ -45,6 +45,7 @@ def text(test: AppTest) -> str:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_badge_and_sentence_open_with_the_guess(section):
     key, name, lesson = SECTIONS[section]
+    assert lesson.prediction
     before, after = opened(section), opened(section, (key, lesson.prediction.options[0]))
     for words in (f"{CLAIMS[name].badge} here", CLAIMS[name].sentence, CLAIMS[name].published):
         assert words not in text(before)

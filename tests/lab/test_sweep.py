@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 import peftcalc as pc
@@ -12,7 +13,7 @@ from peftcalc.lab.stacked.job import stacked_runs
 from peftcalc.lab.sweeps.finished import FinishedRun, line_of, read_finished, write_finished
 from peftcalc.lab.sweeps.grid import MAX_RUNS, grid_settings
 from peftcalc.lab.sweeps.maps import alpha_map, rate_map
-from peftcalc.lab.sweeps.plan import SweepPlan, SweepTold
+from peftcalc.lab.sweeps.plan import SWEPT_TASKS, SweepPlan, SweepTold
 from peftcalc.lab.sweeps.results import SweepResults
 
 
@@ -122,7 +123,7 @@ def test_cells_take_the_seeds_together_and_the_front_is_what_nothing_beats():
     assert list(frame["seeds"]) == [3, 3, 3, 3, 2]
     axis = results.plot()
     assert axis.get_xlabel() == "trained parameters"
-    assert len(axis.lines[-1].get_xdata()) == 2
+    assert np.size(axis.lines[-1].get_xdata()) == 2
 
 
 def test_maps_have_a_point_for_each_combination():
@@ -172,3 +173,9 @@ def test_a_pages_sweep_is_shared_out_whole_and_comes_to_what_pc_sweep_does(tmp_p
 def test_a_pages_sweep_is_bounded(changes, message):
     with pytest.raises(ValueError, match=message):
         SweepPlan(**changes)
+
+
+def test_a_plan_is_of_a_task_that_pages_know():
+    assert all(SweepPlan(task).title for task in SWEPT_TASKS)
+    with pytest.raises(ValueError, match="labels"):
+        SweepPlan("labels")

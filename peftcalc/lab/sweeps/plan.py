@@ -13,8 +13,11 @@ from peftcalc.lab.stacked.which import STACKABLE_TASKS
 from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.grid import grid_settings
 from peftcalc.lab.sweeps.results import SweepResults
+from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS, LoRA
 
+SWEPT_TASKS = tuple(name for name in STACKABLE_TASKS if name in TASKS)
+"""Those that pages offer: the others belong to one experiment."""
 MOST_RUNS, MOST_STEPS = 160, 24_000
 """Of one sweep on a page; the steps of all its runs together."""
 LEAST_AT_ONCE = 8
@@ -52,7 +55,7 @@ class SweepPlan:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        one_of("the task of a sweep", self.task, STACKABLE_TASKS)
+        one_of("the task of a sweep", self.task, SWEPT_TASKS)
         if not self.methods or not self.ranks:
             raise ValueError("choose at least one method and one rank")
         runs = len(self.runs())

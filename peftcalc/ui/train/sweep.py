@@ -13,10 +13,9 @@ import streamlit as st
 
 from peftcalc import units
 from peftcalc.jobs.job import Job
-from peftcalc.lab.stacked.which import STACKABLE_TASKS
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.lab.sweeps.kept_sweep import KeepableSweep
-from peftcalc.lab.sweeps.plan import SweepPlan, SweepTold
+from peftcalc.lab.sweeps.plan import SWEPT_TASKS, SweepPlan, SweepTold
 from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS
@@ -80,7 +79,7 @@ def _plan() -> SweepPlan:
     Raises:
         ValueError: nothing is chosen, or too much.
     """
-    task = state.menu("Task", STACKABLE_TASKS, "grid-task", PLAN.task, lambda name: TASKS[name].title)
+    task = state.menu("Task", SWEPT_TASKS, "grid-task", PLAN.task, lambda name: TASKS[name].title)
     methods = state.several("Methods", list(METHODS), "grid-methods", PLAN.methods, lambda name: METHODS[name].label)
     ranks = state.several("Ranks", RANKS, "grid-ranks", PLAN.ranks, str)
     rates = state.several("Learning rates; none: as suggested", RATES, "grid-rates", (), lambda rate: f"{rate:g}")
