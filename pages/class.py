@@ -1,4 +1,4 @@
-"""What does a whole class find out together? A lesson that a teacher leads, a board of all runs, and the notes for it."""
+"""What does a whole class find out together? A lesson that is led, a board of all runs, and notes."""
 
 from __future__ import annotations
 

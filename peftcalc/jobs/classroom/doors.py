@@ -8,7 +8,7 @@ from collections import defaultdict
 from peftcalc.jobs.classroom.state import mark
 
 SEATS_OF_ADDRESS = 100
-"""A third of a classroom: a lecture hall behind one router finds room, and whoever opens tab after tab takes no more."""
+"""A third of a classroom: room for a lecture hall behind one router, and no more for who opens tab after tab."""
 
 
 class Doors:

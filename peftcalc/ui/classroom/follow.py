@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page, state
@@ -17,12 +18,14 @@ EVERY = 1.5
 CLASS = "class"
 """The address of the classroom's own page."""
 _ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
+_PLACED, _DRAWN = "_class_placed", "_class_drawn"
 
 
 def frame(path: str) -> None:
     """Before the page at this address runs."""
     here.carry_seat()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
+    st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
@@ -42,7 +45,16 @@ def _where_it_was(path: str) -> dict[str, Any]:
     return {**order.parameters, **found.part_of_grid(here.token())}
 
 
+def _run_of() -> str:
+    """The page in whose name the script runs."""
+    context = get_script_run_ctx()
+    return context.page_script_hash if context is not None else ""
+
+
 def _look(path: str) -> None:
+    if _run_of() != st.session_state.get(_DRAWN):  # asked by the page before: a browser empties this one for it
+        st.session_state[_SENT] = st.session_state.get(_PLACED)
+        _to(path)
     found, seat = here.open_room(), here.seat()
     if found is None:
         return
