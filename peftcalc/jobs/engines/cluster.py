@@ -30,6 +30,8 @@ WATCH = 0.1
 """Seconds between two looks at the connection."""
 CONNECT_SECONDS, RETRY_SECONDS = 10.0, 5.0
 CLOSE_SECONDS = 2.0
+GRACE = 0.5
+"""Seconds that a task which is over is given to be heard to its end."""
 
 
 class Cluster(Engine):
@@ -58,6 +60,7 @@ class Cluster(Engine):
         self._connection: Any = None
         self._trouble = ""
         self._refused: dict[str, str] = {}
+        self._missed: set[ClusterWorker] = set()
         self._topic = f"peftcalc-{uuid.uuid4().hex}"
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -185,6 +188,12 @@ class Cluster(Engine):
         if future.status == "finished" and ended is not None:
             self._forget(task, lambda: self._post.fetch(task, partial(self._later, self.hear, task.worker, ended)))
             return
+        if not task.doubted:  # what it told last may be on its way: events and ends come by different threads
+            task.doubted = True
+            later = threading.Timer(GRACE, self._later, (self._over, task, future))
+            later.daemon = True
+            later.start()
+            return
         from distributed.scheduler import KilledWorker
 
         error = future.exception() if future.status == "error" else None
@@ -210,9 +219,10 @@ class Cluster(Engine):
 
     def _there(self, members: set[Member]) -> None:
         """All that are there now."""
-        for worker in self.workers:
-            if (worker.address, worker.place) not in members:
-                self._gone(worker)
+        missed = {worker for worker in self.workers if (worker.address, worker.place) not in members}
+        for worker in missed & self._missed:  # at two looks
+            self._gone(worker)
+        self._missed = missed
         there = {address for address, _ in members}
         self._refused = {address: why for address, why in self._refused.items() if address in there}
 

@@ -20,6 +20,7 @@ class Task:
         future: Dask's own, once it is submitted.
         heard: whether it has told anything.
         ended: what it said last, kept back until its files are here.
+        doubted: whether Dask has been through with it before its end was heard.
     """
 
     worker: ClusterWorker
@@ -28,6 +29,7 @@ class Task:
     future: Any = None
     heard: bool = False
     ended: dict[str, Any] | None = None
+    doubted: bool = False
     state: dict[str, Any] = field(default_factory=lambda: {"number": 0, "goes": 0, "pauses": 0, "parameters": {}})
 
     @property
