@@ -28,7 +28,7 @@ from peftcalc.lazy import needs
 
 WATCH = 0.1
 """Seconds between two looks at the connection."""
-CONNECT_SECONDS, RETRY_SECONDS = 10.0, 5.0
+CONNECT_SECONDS, RETRY_SECONDS = 20.0, 5.0
 CLOSE_SECONDS = 2.0
 GRACE = 0.5
 """Seconds that a task which is over is given to be heard to its end."""
