@@ -41,6 +41,7 @@ def test_on_a_projector_no_text_is_smaller_than_sixteen_pixels(browser, app_url,
     try:
         if view:
             opened.page.locator(f"[data-ready={view}]").wait_for(timeout=visit.TIMEOUT)
+        opened.page.wait_for_function("() => getComputedStyle(document.documentElement).fontSize === '20px'")
         assert small_text(opened.page, 22) != []  # the letters of charts and views are seen
         assert small_text(opened.page) == []
     finally:
