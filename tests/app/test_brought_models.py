@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from drawers import pulled
 from streamlit.testing.v1 import AppTest
+from waiting import until
 
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.models.load import load_model
@@ -44,14 +45,6 @@ def opened(queue, monkeypatch) -> AppTest:
     monkeypatch.setattr(background, "queue", lambda: queue)
     monkeypatch.setattr(background, "kept", lambda: kept)
     return pulled(AppTest.from_function(page, default_timeout=60)).run()
-
-
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("it did not come about")
-        time.sleep(0.02)
 
 
 def paste(test: AppTest, config: dict) -> AppTest:

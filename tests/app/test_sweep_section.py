@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from drawers import pulled
 from streamlit.testing.v1 import AppTest
+from waiting import until
 
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import new_run
@@ -43,13 +43,6 @@ def kept(monkeypatch, tmp_path: Path) -> Iterator[History]:
         monkeypatch.setattr(module, "keeper", lambda: keeper)
     yield history
     keeper.close()
-
-
-def until(condition, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def open_page(**query) -> AppTest:

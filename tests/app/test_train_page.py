@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from drawers import pulled
 from streamlit.testing.v1 import AppTest
+from waiting import until
 
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
@@ -45,14 +45,6 @@ def open_page(**query) -> AppTest:
     for key, value in query.items():
         test.query_params[key] = value
     return pulled(test).run()
-
-
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("it did not come about")
-        time.sleep(0.02)
 
 
 def button(test: AppTest, label: str):

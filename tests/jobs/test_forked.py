@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from peftcalc.jobs import forked as module
 from peftcalc.jobs.forked import forked
@@ -17,14 +17,6 @@ from peftcalc.jobs.worker_process import WorkerProcess, worker_command
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every worker is a fresh interpreter")
 
 ROOM = "quick_room"
-
-
-def until(condition, seconds=60.0):
-    end = time.perf_counter() + seconds
-    while not condition():
-        if time.perf_counter() > end:
-            raise AssertionError("it did not come about")
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import ended, until
 
 from peftcalc.jobs.engines.crew import Crew
 from peftcalc.jobs.job import Job
@@ -34,19 +35,6 @@ def make_queue():
     yield make
     for queue in queues:
         queue.close()
-
-
-def until(condition, seconds=60.0):
-    """Wait for something that other processes bring about; an error says what did not come."""
-    end = time.perf_counter() + seconds
-    while not condition():
-        if time.perf_counter() > end:
-            raise AssertionError("it did not come about")
-        time.sleep(0.01)
-
-
-def ended(*jobs):
-    until(lambda: not any(job.alive for job in jobs))
 
 
 SLOW = {"steps": 10_000, "seconds": 0.01}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from waiting import ended, until
 
 from peftcalc.jobs.engines import cluster_task
 from peftcalc.jobs.engines.addresses import Address
@@ -51,19 +51,6 @@ def make_queue(request, monkeypatch):
     yield make
     for queue in queues:
         queue.close()
-
-
-def until(condition, seconds=60.0):
-    """Wait for something that others bring about; an error says what did not come."""
-    end = time.perf_counter() + seconds
-    while not condition():
-        if time.perf_counter() > end:
-            raise AssertionError("it did not come about")
-        time.sleep(0.01)
-
-
-def ended(*jobs):
-    until(lambda: not any(job.alive for job in jobs))
 
 
 def test_records_come_in_order_and_all(make_queue):
