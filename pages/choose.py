@@ -64,9 +64,9 @@ def the_answer(advice: Advice) -> None:
         st.metric("Method", method.label, width="content")
         if isinstance(method, LoRA):
             st.metric("Rank, alpha", f"{method.rank}, {method.alpha:g}", width="content")
-        needs, there = units.gib(fit.needed.expected_bytes), units.gib(fit.gpu.usable_bytes)
+        needs, there = (units.gib(size) for size in (fit.needed.expected_bytes, fit.gpu.usable_bytes))
         inside = f"{units.gib(fit.estimate.total)} of tensors at the peak, CUDA's context, and what blocks leave unused"
-        st.metric(VERDICTS[fit.verdict], f"{needs} of {there}", width="content", help=inside)
+        st.metric(VERDICTS[fit.verdict], f"{needs.removesuffix(' GiB')} of {there}", width="content", help=inside)
     st.markdown(_in_short(advice))
 
 

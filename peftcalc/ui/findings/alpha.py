@@ -7,18 +7,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from peftcalc.jobs.job import Job
 from peftcalc.lab.findings.numbers import chosen
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.methods import LoRA
 from peftcalc.plots.findings.alpha import alpha_chart
-from peftcalc.ui import live, page, show
+from peftcalc.ui import page, show
 from peftcalc.ui.findings import frame
 from peftcalc.ui.findings.learning_rate import LIVE_RATES, UNIT
-from peftcalc.ui.findings.live_runs import LiveClaim, Planned
+from peftcalc.ui.findings.live_runs import LiveClaim, Planned, section
 from peftcalc.ui.findings.points import Point, lowest, points
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.findings.rates import ALPHA
 
 NAME = "alpha"
@@ -48,39 +46,20 @@ LIVE = LiveClaim("alpha", _runs, lambda look: look.get("validation"), 4.0)
 
 @lessons.taught(ALPHA, "alpha-map")
 def alpha() -> None:
-    controls, result = page.controls_and_result("alpha-map")
-    with result:
-        guessed = lessons.show_prediction(ALPHA, "alpha-map")
-    with controls:
-        frame.claimed(NAME, guessed)
-        LIVE.controls()
-    with result:
-        live.watch(LIVE.slot, _look)
-        if live.current(LIVE.slot) is None:
-            if guessed:
-                frame.badge(NAME)
-            _draw(_stored(guessed))
-    if guessed:
+    if section(NAME, "alpha-map", ALPHA, LIVE, _stored, lambda one: one["series"] == f"{KNOWN}", _draw):
         _wide()
         frame.runs(NAME, CODE)
-
-
-def _look(job: Job) -> None:
-    guessed = predict.guessed("alpha-map") is not None
-    LIVE.told(job)
-    found = sorted(LIVE.rows(job), key=lambda one: float(one["series"]))
-    _draw([one for one in found if guessed or one["series"] == f"{KNOWN}"])
 
 
 @functools.lru_cache(maxsize=2)
 def _stored(guessed: bool) -> tuple[Point, ...]:
     """One α alone before the guess."""
     rows = [row for row in chosen(stored_finding(NAME).rows, rank=RANK) if guessed or row["scale"] == KNOWN / RANK]
-    found = points(rows, lambda row: f"{RANK * row['scale']:g}", "learning_rate", "validation")
-    return tuple(sorted(found, key=lambda one: float(one["series"])))
+    return tuple(points(rows, lambda row: f"{RANK * row['scale']:g}", "learning_rate", "validation"))
 
 
-def _draw(found: Sequence[Point]) -> None:
+def _draw(came: Sequence[Point]) -> None:
+    found = sorted(came, key=lambda one: float(one["series"]))
     told = "; ".join(f"α {name} lowest at {one['x']:.2g} with {one['mean']:.3g}" for name, one in lowest(found).items())
     show.chart(alpha_chart(found, UNIT), f"Held-out loss by α and learning rate: {told or 'nothing yet'}.")
     st.caption(f"Rank {RANK}. A cell is a mean of its seeds; framed, the lowest of an α. Empty: some run diverged.")

@@ -6,15 +6,13 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from peftcalc.jobs.job import Job
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.plots.findings.curves import capacity_chart
-from peftcalc.ui import live, page, show
+from peftcalc.ui import show
 from peftcalc.ui.findings import frame
-from peftcalc.ui.findings.live_runs import LiveClaim, Planned
+from peftcalc.ui.findings.live_runs import LiveClaim, Planned, section
 from peftcalc.ui.findings.points import Point, Row, points
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.findings.rates import CAPACITY, HEART_RANKS
 
 NAME = "capacity"
@@ -49,26 +47,8 @@ LIVE = LiveClaim("capacity", _runs, lambda look: look["metrics"].get("accuracy")
 
 @lessons.taught(CAPACITY, "capacity")
 def capacity() -> None:
-    controls, result = page.controls_and_result("capacity")
-    with result:
-        guessed = lessons.show_prediction(CAPACITY, "capacity")
-    with controls:
-        frame.claimed(NAME, guessed)
-        LIVE.controls()
-    with result:
-        live.watch(LIVE.slot, _look)
-        if live.current(LIVE.slot) is None:
-            if guessed:
-                frame.badge(NAME)
-            _draw(_stored(guessed))
-    if guessed:
+    if section(NAME, "capacity", CAPACITY, LIVE, _stored, lambda one: one["series"] == _series(IMAGES[0]), _draw):
         frame.runs(NAME, CODE)
-
-
-def _look(job: Job) -> None:
-    guessed = predict.guessed("capacity") is not None
-    LIVE.told(job)
-    _draw([one for one in LIVE.rows(job) if guessed or one["series"] == _series(IMAGES[0])])
 
 
 @functools.lru_cache(maxsize=2)

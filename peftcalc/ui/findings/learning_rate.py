@@ -6,15 +6,13 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from peftcalc.jobs.job import Job
 from peftcalc.lab.findings.stored import stored_finding
 from peftcalc.plots.findings.curves import FULL, rates_chart
-from peftcalc.ui import live, page, show
+from peftcalc.ui import show
 from peftcalc.ui.findings import frame
-from peftcalc.ui.findings.live_runs import LiveClaim, Planned
+from peftcalc.ui.findings.live_runs import LiveClaim, Planned, section
 from peftcalc.ui.findings.points import Point, by_rank, lowest, points
 from peftcalc.ui.lessons import lesson as lessons
-from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons.findings.rates import RATE_RANKS, RATES
 
 NAME, LARGE = "learning-rate", "smollm2-learning-rate"
@@ -46,29 +44,11 @@ LIVE = LiveClaim("rates", _runs, lambda look: look.get("validation"), 5.0)
 
 @lessons.taught(RATES, "rates")
 def learning_rate() -> None:
-    controls, result = page.controls_and_result("rates")
-    with result:
-        guessed = lessons.show_prediction(RATES, "rates")
-    with controls:
-        frame.claimed(NAME, guessed)
-        LIVE.controls()
-    with result:
-        live.watch(LIVE.slot, _look)
-        if live.current(LIVE.slot) is None:
-            if guessed:
-                frame.badge(NAME)
-            _draw(_stored(guessed))
-    if guessed:
+    if section(NAME, "rates", RATES, LIVE, _stored, lambda one: one["series"] == FULL, _draw):
         if frame.there(LARGE):
             found = points(stored_finding("smollm2-rates").rows, by_rank, "learning_rate", "validation")
             frame.large(LARGE, rates_chart(found, "nats a token"), f"Loss of SmolLM2 over the rate: {_told(found)}.")
         frame.runs(NAME, CODE, (NAME, "smollm2-rates"))
-
-
-def _look(job: Job) -> None:
-    guessed = predict.guessed("rates") is not None
-    LIVE.told(job)
-    _draw([one for one in LIVE.rows(job) if guessed or one["series"] == FULL])
 
 
 @functools.lru_cache(maxsize=2)

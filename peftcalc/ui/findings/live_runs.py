@@ -16,7 +16,11 @@ import streamlit as st
 from peftcalc.jobs.classroom.names import ROOM_VARIABLE
 from peftcalc.jobs.job import Job
 from peftcalc.ui import live, page, state
-from peftcalc.ui.findings.points import point
+from peftcalc.ui.findings import frame
+from peftcalc.ui.findings.points import Point, point
+from peftcalc.ui.lessons import lesson as lessons
+from peftcalc.ui.lessons import predict
+from peftcalc.ui.lessons.lesson import Lesson
 
 MOST_IN_CLASS = 2
 """Seeds, where thirty may ask at once."""
@@ -79,6 +83,47 @@ class LiveClaim:
         ended = {record["run"] for record in job.records if ended_run(record, plan)}
         seeds = len({planned.seed for planned in plan})
         page.badge("measured", f"{len(ended)} of {len(plan)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}")
+
+
+def section(
+    name: str,
+    key: str,
+    lesson: Lesson,
+    claim: LiveClaim,
+    stored: Callable[[bool], Sequence[Point]],
+    known: Callable[[Point], bool],
+    draw: Callable[[Sequence[Point]], None],
+) -> bool:
+    """A claim beside its picture, which is the visitor's own run where there is one, and stored runs otherwise.
+
+    Args:
+        name: of the claim.
+        key: of the lesson's section.
+        stored: points of the stored runs; before the guess those that give nothing away.
+        known: whether a point of one's own run gives nothing away.
+        draw: the picture.
+
+    Returns:
+        Whether the visitor has guessed.
+    """
+
+    def look(job: Job) -> None:
+        claim.told(job)
+        draw([one for one in claim.rows(job) if predict.guessed(key) is not None or known(one)])
+
+    controls, result = page.controls_and_result(key)
+    with result:
+        guessed = lessons.show_prediction(lesson, key)
+    with controls:
+        frame.claimed(name, guessed)
+        claim.controls()
+    with result:
+        live.watch(claim.slot, look)
+        if live.current(claim.slot) is None:
+            if guessed:
+                frame.badge(name)
+            draw(stored(guessed))
+    return guessed
 
 
 def in_class() -> bool:
