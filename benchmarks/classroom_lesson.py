@@ -114,7 +114,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 played.started += 1
                 last = time.monotonic()
                 end = last + PATIENCE
-                while not visitor.says("measured"):
+                while not visitor.says("measured: "):
                     last = time.monotonic()
                     if last > end:
                         raise RuntimeError(f"its run did not end; the page says {visitor.texts}")
