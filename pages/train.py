@@ -20,24 +20,24 @@ WHY = {
     "little, which rank 4 cannot turn back. On real data (City names, Handwritten digits) they end closer together.",
     "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
-# Of the row of controls; on a projector, whose type is larger, it stays one row too.
-WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (2.5, 3.25, 0.78, 0.78, 1.12, 2.61)}
-
-
-PARTS = {
-    "one race": "Press **Train**: the methods learn one task side by side, on this server.",
-    "a sweep": "Press **Sweep**: every combination learns, each with several seeds.",
-}
+WIDTHS = (2.75, 4.1, 2.2, 1.35)
+"""Of the row of controls: the buttons, what to watch, the task, and the drawer of what else can be chosen."""
+PARTS = ("one race", "a sweep")
 
 
 def main() -> None:
-    page.open_page(entry_at("train").question)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        sentence = st.empty()
-        part = sections.choice(list(PARTS), "What is trained")
-    if not page.projector():
-        sentence.markdown(f"{PARTS[part]} Until then you see a stored run.")
-    one_race() if part == "one race" else sweep.sweep()
+        st.title(entry_at("train").question, anchor=False)
+        part = sections.choice(PARTS, "What is trained")
+    page.place_for_notes()
+    if part == PARTS[0]:
+        one_race()
+    else:
+        if not page.projector():
+            st.markdown(
+                "Press **Sweep**: every combination learns, each with several seeds. Until then you see a stored run."
+            )
+        sweep.sweep()
     show.folded("Kept runs", "history", shown.section)
     state.link_notes()
 
@@ -58,12 +58,14 @@ def the_controls() -> None:
     """What is raced, and the buttons: a move runs this alone, unless it asks for another task's run."""
     before = st.session_state.get("_train_task")
     with st.container(key="row-train"):
-        *places, play = st.columns(WIDTHS[page.projector()], vertical_alignment="bottom", gap="small")
+        play, said, *places = st.columns(WIDTHS, vertical_alignment="bottom", gap="small")
     wish = None
     with page.errors_as_sentences():
-        wish = controls.row(places)
+        wish = controls.row(*places)
     with play:
         buttons.row(wish)
+    with said:
+        buttons.guide(wish)
     if wish is not None and wish.trouble:
         st.warning(wish.trouble, icon=":material/edit_note:")
     live.refused(buttons.SLOT)

@@ -18,6 +18,8 @@ import streamlit as st
 from peftcalc.ui import state
 
 T = TypeVar("T")
+BETWEEN = ", "
+"""Between the names of several, which a link repeats its key for."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class _Values:
         """The value if the control has it, else None; Streamlit's test bench names an option by its text."""
         try:
             return self.read(value if isinstance(value, str) else self.spelled(value))
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             return None
 
 
@@ -62,6 +64,28 @@ class Drawer:
     ) -> T:
         """A slider over values, every one of which works."""
         return self._one_of(st.select_slider, label, options, key, default, show, more)
+
+    def several(
+        self,
+        label: str,
+        options: Sequence[T],
+        key: str,
+        default: Sequence[T],
+        show: Callable[[T], str] = str,
+        **more: Any,
+    ) -> list[T]:
+        """Any of a few, all visible at once; the link names each."""
+        shown = state.shown(show, options)
+        names = {show(option): option for option in options}
+        values = _Values(
+            lambda chosen: BETWEEN.join(map(shown, chosen)),
+            lambda text: [names[name] for name in text.split(BETWEEN) if name] if text else [],
+            state.listed(list(names)),
+        )
+        if key in self._link:
+            self._link[key] = BETWEEN.join(st.query_params.get_all(key))
+        drawn = {"options": options, "format_func": shown, "selection_mode": "multi", "wrap": True, **more}
+        return self._heard(st.segmented_control, label, key, list(default), values, drawn)
 
     def switch(self, label: str, key: str, default: bool = False, **more: Any) -> bool:
         """On or off."""
@@ -133,4 +157,4 @@ class Drawer:
         if text is None and key in self._link:
             del st.query_params[key]
         elif text is not None and self._link.get(key) != text:
-            st.query_params[key] = text
+            st.query_params[key] = text.split(BETWEEN) if BETWEEN in text else text

@@ -33,9 +33,14 @@ def open_page(question: str, answer: str = "") -> None:
     the two the place where `state.link_notes` says what a link asked for in vain. Before a room the teacher says the
     paragraph: with the projector it is left out."""
     st.title(question, anchor=False)
-    st.session_state[NOTES_PLACE] = st.empty()
+    place_for_notes()
     if answer and not projector():
         st.markdown(answer)
+
+
+def place_for_notes() -> None:
+    """Here `state.link_notes` says what a link asked for in vain; for a page that writes its heading itself."""
+    st.session_state[NOTES_PLACE] = st.empty()
 
 
 def controls_and_result(name: str, share: float = 0.3) -> tuple[DeltaGenerator, DeltaGenerator]:

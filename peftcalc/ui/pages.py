@@ -46,7 +46,7 @@ PAGES = (
     ),
     PageEntry("memory.py", "memory", "Memory", ":material/memory:", "Will it fit on this GPU?"),
     PageEntry("choose.py", "choose", "Choose", ":material/alt_route:", "Which method should I use?"),
-    PageEntry("train.py", "train", "Train", ":material/play_circle:", "What happens when it learns?"),
+    PageEntry("train.py", "train", "Train", ":material/play_circle:", "Five methods learn one task: who gets there?"),
     PageEntry("rank.py", "rank", "Rank", ":material/stairs:", "How low a rank is enough?"),
     PageEntry("dora.py", "dora", "DoRA", ":material/north_east:", "What do direction and magnitude do?"),
     PageEntry(

@@ -1,6 +1,6 @@
 // A run as it learns, whole or bit by bit (`more`), played at a pace that can be followed.
 import { product } from "./core.js";
-import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, s, sheet, sized, still, text, top, whole } from "./shell.js";
+import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, press, s, sheet, sized, still, text, top, whole } from "./shell.js";
 
 const METHODS = ["full", "lora", "dora", "qlora", "qdora"];
 const SECONDS = 3;
@@ -64,34 +64,23 @@ export class Weights {
     this.rail.addEventListener("change", () => this.frame.release());
     this.again = button("Replay", () => this.replay(), "Play the run again from its first step");
     this.at = h("output", { class: "w-at" });
-    this.figures = h("span", { class: "w-figures" });
     this.status = h("span", { class: "w-status" });
-    this.foot = h("div", { class: "w-rail" }, this.again, this.rail, this.at, this.figures);
+    this.foot = h("div", { class: "w-rail" }, this.again, this.rail, this.at, legend());
     this.pick = h("select", { "aria-label": "Matrix that is looked at" });
     this.pick.addEventListener("change", () => { this.matrix = this.pick.value; this.frame.release(); this.frame.relay(); });
     this.axis = choice("Axis of the loss", [["linear", "linear"], ["log", "log"]], value => { this.axisNow = value; this.frame.relay(); this.frame.release(); });
-    frame.foot.append(legend());
+    this.deeper = button("Spectrum and rows", () => { this.detail = 1 - this.detail; this.frame.relay(); this.frame.release(); });
+    frame.bar.append(this.status);
+    frame.foot.append(h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.deeper);
   }
 
   receive(data) {
     Object.assign(this, { run: data.run, methods: [], bases: {}, axisNow: data.log ? "log" : "linear", matrix: "", images: null, shown: data.live ? 0 : MOST });
     this.wished = "dora";
     this.step = NEWEST;
+    this.detail = 0;
     this.take(data);
-    this.menus();
     this.follow();
-  }
-
-  menus() {
-    this.names = choice("Method", this.methods.map(one => [one.name, one.label]), value => { this.wished = value; this.frame.relay(); this.frame.release(); });
-    this.names.box.classList.add("w-methods");
-    this.values = this.methods.map((one, i) => {
-      const value = h("b", {}), made = this.names.box.children[i];
-      made.style.setProperty("--mine", `var(--x-${one.name})`);
-      made.append(" ", value);
-      return value;
-    });
-    this.frame.bar.replaceChildren(this.names.box, h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.status);
   }
 
   more(data) {
@@ -99,7 +88,7 @@ export class Weights {
     if (next.run !== this.run) return false;
     const had = this.methods.length;
     this.take(next);
-    if (had !== this.methods.length) { this.menus(); this.frame.relay(); }
+    if (had !== this.methods.length) this.frame.relay();
     this.follow();
     return true;
   }
@@ -158,27 +147,28 @@ export class Weights {
   }
   replay() { this.step = NEWEST; this.shown = 0; this.follow(); this.frame.release(); }
 
-  get state() { return { method: this.wished, matrix: this.matrix, axis: this.axisNow, step: this.step }; }
+  get state() { return { method: this.wished, matrix: this.matrix, axis: this.axisNow, step: this.step, detail: this.detail }; }
+  pickMethod(name) { this.wished = name; this.frame.relay(); this.frame.release(); }
   set state(state) {
-    const { method, axis, ...rest } = checked(state, { method: [oneOf, METHODS], axis: [oneOf, ["linear", "log"]], matrix: [text], step: [whole, NEWEST, MOST] });
+    const { method, axis, ...rest } = checked(state, { method: [oneOf, METHODS], axis: [oneOf, ["linear", "log"]], matrix: [text], step: [whole, NEWEST, MOST], detail: [whole, 0, 1] });
     Object.assign(this, rest, { wished: method, axisNow: axis });
     if (this.step !== NEWEST) this.shown = Math.min(this.step, this.newest);
   }
 
   layout(width) {
-    this.names.value = this.method;
     this.axis.value = this.axisNow;
+    this.deeper.setAttribute("aria-pressed", Boolean(this.detail));
     this.menu();
     const gap = 28, target = Boolean(this.base?.T), some = target || this.methods.some(one => one.samples.length), wide = width >= 900, two = !wide && width >= 640;
     const third = some ? Math.min(300, Math.max(215, Math.round(width * 0.23))) : 0, rest = width - (some ? third + gap : 0);
-    const first = wide ? Math.round((rest - gap) * 0.42) : two ? Math.round(width * 0.42) : width;
-    const high = this.frame.projector ? 330 : 300;
+    const first = wide ? Math.round((rest - gap) * 0.46) : two ? Math.round(width * 0.46) : width;
+    const high = this.frame.projector ? 330 : 320;
     const boxes = wide
       ? [[0, 0, first], [first + gap, 0, rest - first - gap], [rest + gap, 0, third]]
-      : two ? [[0, 0, first], [first + gap, 0, width - first - gap], [0, high + 20, width]] : [[0, 0, width], [0, 270, width], [0, 590, width]];
+      : two ? [[0, 0, first], [first + gap, 0, width - first - gap], [0, high + 20, width]] : [[0, 0, width], [0, 290, width], [0, 600, width]];
     this.drawing = sheet("A run as it learns: loss by step, and a matrix that is trained");
     const parts = [];
-    this.curves.layout(this.drawing, ...boxes[0], wide || two ? high : 250);
+    this.curves.layout(this.drawing, ...boxes[0], wide || two ? high : 270);
     parts.push(...this.panel.layout(this.drawing, ...boxes[1], wide || two ? high : 300));
     const sample = some ? this.samples.layout(this.drawing, ...boxes[2], wide ? high : 0) : { parts: [], height: 0 };
     parts.push(...sample.parts);
@@ -208,9 +198,7 @@ export class Weights {
     if (this.rail.matches(":active") === false || this.step !== NEWEST) this.rail.value = at;
     this.rail.setAttribute("aria-valuetext", `step ${at} of ${this.steps}`);
     this.put(this.at, `step ${at} of ${this.steps}`);
-    this.put(this.figures, this.current.figures);
     this.put(this.status, this.status_);
-    this.methods.forEach((one, i) => this.values[i] && this.put(this.values[i], this.said(this.lossAt(one, at))));
     this.again.disabled = this.live;
   }
   put(element, words) { if (element.textContent !== words) element.textContent = words; }
@@ -219,36 +207,38 @@ export class Weights {
   get sentence() {
     const seen = this.seen, one = this.current, at = Math.floor(this.shown);
     if (!seen) return this.status_ || "The first look at the weights is on its way.";
-    const [turned, longer] = seen.moved, part = seen.rows > 64 || seen.columns > 64 ? ` (its first 64 rows and columns are drawn)` : "";
-    const numbersOf = one.name === "full" ? `all ${seen.rows * seen.columns} numbers` : `${seen.r * (seen.rows + seen.columns) + (seen.gain ? seen.rows : 0)} numbers`;
-    return `${one.label}, step ${at}: loss ${this.said(this.lossAt(one, at))}. Of ${seen.matrix}, ${seen.rows} × ${seen.columns}${part}, ${numbersOf} are trained; a row has turned by ${num(turned, 4)} (1 − cos) and changed its length by ${num(longer, 3)}, on average.`;
+    const said = `${one.label}, step ${at}: loss ${this.said(this.lossAt(one, at))}. ${one.figures.replace(/^.*?: /, "")}.`, [turned, longer] = seen.moved;
+    return this.detail ? `${said} A row of ${seen.matrix}, ${seen.rows} × ${seen.columns}, has turned by ${num(turned, 4)} (1 − cos) and changed its length by ${num(longer, 3)}, on average.` : said;
   }
 }
 
-// ---- losses: thin in training, thick held out ----
+// ---- losses: a line in training, dots held out ----
 const FLOOR = 1e-6;
 
 class Curves {
   constructor(view) { this.view = view; }
 
   layout(drawing, x, y, width, height) {
-    const { view } = this, room = view.frame.projector ? 70 : 56;
-    Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 66 });
+    const { view } = this, { projector } = view.frame, room = projector ? 148 : 118;
+    Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 84 });
     this.ground = s("rect", { x: this.x, y: this.y, width: this.width, height: this.height, style: "fill:transparent;cursor:ew-resize;touch-action:pan-y" });
-    this.title = s("text", { class: "title left", x, y: y + 8 }, "Loss");
-    this.unit = s("text", { class: "small quiet left", x: x + 40, y: y + 8 }, width < 330 ? view.unit : `${view.unit}; thin: in training, thick: held out`);
     this.axes = s("g", {});
     this.line = s("line", { style: "stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3", y1: this.y, y2: this.y + this.height });
-    this.under = s("text", { class: "small quiet", x: this.x + this.width / 2, y: this.y + this.height + 32 }, "step");
+    const under = ["step", `loss in ${view.unit}; dots: held out`].map((words, i) => s("text", { class: i ? "small quiet left" : "small quiet", x: i ? x : this.x + this.width / 2, y: this.y + this.height + 32 + 18 * i }, words));
     this.lines = new Map();
-    const group = s("g", {});
+    const group = s("g", {}), names = s("g", {});
     for (const one of view.methods) {
-      const made = { thin: s("path", { class: "line", "stroke-width": 1.4 }), thick: s("path", { class: "line", "stroke-width": 3, "stroke-dasharray": one.dash }), marks: s("g", {}), label: s("text", { class: "small left halo" }, one.label) };
-      const color = `var(--x-${one.name})`;
-      group.append(s("g", { class: "w-method", style: `--mine:${color}` }, Object.values(made)));
-      this.lines.set(one.name, made);
+      const mine = one.name === view.method, value = s("tspan", { class: "w-value", dx: 6 }), words = s("text", { class: "left halo" }, one.label, value);
+      const label = s("g", { class: "w-name", style: `--mine:var(--x-${one.name})`, role: "radio", tabindex: 0, "aria-checked": String(mine), "aria-label": one.label, "data-spot": one.name },
+        s("rect", { x: -6, y: -11, width: room - 6, height: 22, rx: 5 }), words);
+      press(label, () => view.pickMethod(one.name));
+      const made = { path: s("path", { class: "line", "stroke-width": mine ? 3 : 2, "stroke-dasharray": one.dash }), marks: s("g", {}) };
+      group.append(s("g", { class: "w-method", style: `--mine:var(--x-${one.name})` }, made.path, made.marks));
+      names.append(label);
+      this.lines.set(one.name, { ...made, label, value });
     }
-    drawing.append(this.title, this.unit, this.axes, this.under, group, this.line, this.ground);
+    drawing.append(s("text", { class: "title left", x, y: y + 8 }, "Loss: how wrong each one still is"), this.axes, ...under, group, this.line, this.ground,
+      dress(names, { role: "radiogroup", "aria-label": "Method" }));
     this.drawn = "";
   }
 
@@ -291,18 +281,15 @@ class Curves {
     for (const one of view.methods) {
       const made = this.lines.get(one.name), path = (points, most) => points.filter(([step, value]) => step <= most && value <= this.limit).map(([step, value], i) => `${i ? "L" : "M"}${this.atStep(step).toFixed(1)},${this.atLoss(value).toFixed(1)}`).join("");
       const every = Math.ceil(one.loss.length / 250), points = one.loss.map((value, i) => [i + 1, value]).filter((_, i) => (i + 1) % every === 0 || i === one.loss.length - 1);
-      const start = one.held.length ? [one.held[0]] : [], held = one.held.filter(([step, value]) => step <= at && value <= this.limit);
-      made.thin.setAttribute("d", path([...start, ...points], at));
-      made.thick.setAttribute("d", path(one.held, at));
-      made.marks.replaceChildren(...held.map(([step, value]) => s("circle", { cx: this.atStep(step), cy: this.atLoss(value), r: one.name === view.method ? 4.5 : 3.5 })));
-      for (const part of [made.thin, made.thick, made.marks]) part.style.opacity = one.name === view.method ? 1 : part === made.thin ? 0.5 : 0.75;
-      const last = view.lossAt(one, at), visible = at > 0 && last <= this.limit;
-      made.label.style.display = visible ? "" : "none";
-      if (visible) ends.push({ label: made.label, y: this.atLoss(last) });
+      const held = one.held.filter(([step, value]) => step <= at && value <= this.limit), last = view.lossAt(one, at);
+      made.path.setAttribute("d", path([...one.held.slice(0, 1), ...points], at));
+      made.marks.replaceChildren(...held.map(([step, value]) => s("circle", { cx: this.atStep(step), cy: this.atLoss(value), r: one.name === view.method ? 5 : 3.5 })));
+      view.put(made.value, view.said(last));
+      ends.push({ label: made.label, y: Math.max(this.y, this.atLoss(last <= this.limit ? last : this.limit)) });
     }
-    spread(ends, view.frame.small + 3, this.y, this.y + this.height);
+    spread(ends, 23, this.y, this.y + this.height);
     const x = this.atStep(at);
-    for (const { label, y } of ends) { label.setAttribute("x", x + 8); label.setAttribute("y", y); }
+    for (const { label, y } of ends) label.setAttribute("transform", `translate(${x + 14},${y})`);
     dress(this.line, { x1: x, x2: x });
     this.line.style.display = at < view.steps ? "" : "none";
   }
@@ -329,7 +316,7 @@ class Panel {
     this.key = `${view.method} ${seen?.matrix} ${r}`;
     const strip = full ? 0 : Math.max(7, Math.min(26, 2 * r)), sign = 26;
     const side = Math.min(146, height / 2, (width - 2 * sign - strip - 30) / 3), rows = seen ? Math.min(1, seen.n / seen.m) : 1;
-    const high = side * rows, top = y + 26 + (full ? 0 : strip + 10);
+    const high = side * rows, named = y + 38, top = named + 18 + (full ? 0 : strip + 10);
     this.canvases = {};
     const words = (content, cx, cy, kind = "title") => { const made = s("text", { class: kind, x: cx, y: cy }, content); drawing.append(made); return made; };
     const map = (name, kind, left, upper, w, hi) => {
@@ -340,8 +327,10 @@ class Panel {
       this.canvases[name] = canvas;
       return left + w;
     };
+    const under = (name, content) => { words(name, at + side / 2, named); if (!view.detail) words(content, at + side / 2, top + high + 18, "small"); };
     let at = x + 4;
-    words(four ? "W, 4 bits" : full ? "W before" : "W, frozen", at + side / 2, y + 8);
+    words(`The weights of ${view.current.label}`, x, y + 8, "title left");
+    under("W", four ? "frozen, 4 bits" : full ? "the base" : "frozen base");
     at = map("W", four ? "four" : "frozen", at, top, side, high);
     words("+", at + sign / 2, top + high / 2, "sign");
     at += sign;
@@ -351,16 +340,19 @@ class Panel {
       words("A", at + side + 11, top - strip / 2 - 9, "small");
       map("A", "trained", at, top - strip - 9, side, strip);
     }
-    words(full ? "ΔW, trained" : "ΔW = s · B A", at + side / 2, y + 8);
+    under("ΔW", full ? "what is trained" : "what B A adds");
     at = map("D", full ? "trained" : "sum", at, top, side, high);
     words("=", at + sign / 2, top + high / 2, "sign");
     at += sign;
-    words(seen?.gain ? "W′, of length m" : "W′", at + side / 2, y + 8);
+    under("W′", seen?.gain ? "now, of length m" : "the model now");
     at = map("S", "sum", at, top, side, high);
     if (seen?.gain) { words("m", at + 12.5, top - 12, "small"); map("m", "trained", at + 9, top, 7, high); }
-    const floor = y + height - 22, lower = top + high + 40, half = Math.round(width * 0.4);
-    this.bars(drawing, x + 4, lower, half - 24, floor, words);
-    this.plane(drawing, x + half + 34, lower, width - half - 44, floor, words);
+    const lower = top + high + 44, half = Math.round(width * 0.4);
+    if (view.detail) {
+      this.bars(drawing, x + 4, lower, half - 24, y + height - 22, words);
+      this.plane(drawing, x + half + 34, lower, width - half - 44, y + height - 22, words);
+    } else [...(full ? ["Every number of ΔW is trained."] : ["Trained are two thin strips, B and A: ΔW = s · B A.", "W itself never changes."]), ...(seen?.gain ? ["m, also trained, sets the length of each row."] : [])]
+      .forEach((line, i) => words(line, x, lower + 4 + i * view.frame.small * 1.5, "small left"));
     this.drawn = null;
     return Object.values(this.canvases);
   }
@@ -416,6 +408,7 @@ class Panel {
     }
     if (seen.gain) { const off = seen.lengths; put("m", off, n, 1, Math.max(1e-9, top(off))); }
     for (const [name, canvas] of Object.entries(this.canvases)) canvas.setAttribute("aria-label", `${{ D: "ΔW", S: "W′", m: "change of each row's length" }[name] ?? name} of ${seen.matrix} after step ${seen.step}`);
+    if (!view.detail) return;
     this.columns(seen.spectrum, most.value);
     this.largest.textContent = seen.spectrum[0] ? `largest ${num(seen.spectrum[0], 3)}` : "all zero";
     this.scatter(seen);
@@ -432,8 +425,8 @@ class Panel {
   }
 
   point(row) {
-    const dot = row === null ? null : this.dots[row], seen = this.view.seen;
-    this.mark.style.display = dot && seen ? "" : "none";
+    const { seen, detail } = this.view, dot = detail && row !== null && this.dots[row];
+    if (this.mark) this.mark.style.display = dot && seen ? "" : "none";
     if (!dot || !seen) return;
     for (const name of ["cx", "cy"]) this.mark.setAttribute(name, dot.getAttribute(name));
     this.view.frame.said.textContent = `Row ${row + 1}: turned by ${num(seen.turns[row], 4)} (1 − cos), ${num(100 * Math.abs(seen.lengths[row]), 1)} % ${seen.lengths[row] < 0 ? "shorter" : "longer"}.`;
@@ -453,7 +446,7 @@ class Samples {
   fits() { return this.kind === this.wanted(); }
 
   layout(drawing, x, y, width, height) {
-    const title = { left: "What is left to learn", digits: "Read before and now", names: "Drawn before and now", text: "Written before and now" };
+    const title = { left: "What is left to learn", digits: "What it reads", names: "Names it makes", text: "What it writes" };
     this.kind = this.wanted();
     this.now = null;
     drawing.append(s("text", { class: "title left", x, y: y + 8 }, title[this.kind] ?? ""));
@@ -467,7 +460,7 @@ class Samples {
   teacher(drawing, x, y, width) {
     const across = width > 300, side = across ? Math.min(200, (width - 20) / 2) : Math.min(128, width - 70);
     this.canvases = ["before", "now"].map((name, i) => {
-      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10)), says = `${name}: ${i ? "W* − W′" : "W* − W"}`;
+      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10)), says = `${name}: goal − W${i ? "′" : ""}`;
       const canvas = over(left, top, side, side, { class: "w-left", "aria-label": `Teacher minus W′, ${name}` });
       const words = across ? [[says, left, top + side + 14]] : [[name, left + side + 10, top + side / 2 - 9], [says.split(": ")[1], left + side + 10, top + side / 2 + 9]];
       drawing.append(...words.map(([content, tx, ty]) => s("text", { class: "small left", x: tx, y: ty }, content)));

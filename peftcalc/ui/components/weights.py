@@ -45,7 +45,8 @@ def weights(data: Mapping[str, Any], key: str) -> State:
         key: as for `mount`.
 
     Returns:
-        What the visitor chose: "method", "matrix", "axis", and the "step" where the rail was let go, −1 for the newest.
+        What the visitor chose: "method", "matrix", "axis", the "step" where the rail was let go, −1 for the newest, and
+        with "detail" 1 the spectrum and the rows.
     """
     return mount("weights", data, weights_parts(data), key)
 
@@ -57,6 +58,7 @@ def weights_parts(data: Mapping[str, Any]) -> Parts:
         "matrix": Choice(("", *data["matrices"])),
         "axis": Choice(("linear", "log")),
         "step": Number(-1, 100_000, whole=True),
+        "detail": Number(0, 1, whole=True),
     }
 
 

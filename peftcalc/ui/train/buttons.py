@@ -16,7 +16,6 @@ from peftcalc.ui.components.mount import set_state
 from peftcalc.ui.history import shown
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.controls import Wish
-from peftcalc.ui.train.results import note
 
 SLOT = "train"
 RACE = "_race"
@@ -28,13 +27,6 @@ LOOK = "look"
 def row(wish: Wish | None) -> None:
     """The buttons for what the controls say; None when that is no race."""
     job = live.current(SLOT)
-    with st.container(gap="xxsmall"):
-        if not page.projector():
-            note(_cost(wish))  # as near to the buttons as a label is to its control
-        _buttons(job, wish)
-
-
-def _buttons(job: Job | None, wish: Wish | None) -> None:
     with st.container(horizontal=True, gap="small"):
         _play(job, wish)
         may_step = job is not None and job.alive and job.state != "waiting"
@@ -91,10 +83,23 @@ def _step(job: Job | None, wish: Wish | None) -> None:
     live.queue().step(job)
 
 
+def guide(wish: Wish | None) -> None:
+    """What there is to do and to watch, in one sentence, as far as the visitor's run is."""
+    job = live.current(SLOT)
+    if job is None:
+        st.markdown(f"**Press Train** and watch the **loss** fall and the **weights** move. {_cost(wish)}.")
+    elif job.alive:
+        st.markdown("**Watch** the **loss** fall and the **weights** move; click a method to see its weights.")
+    else:
+        st.markdown(
+            f"**Compare** the methods, **before** and **now**; the rail leads back through the run. {_cost(wish)}."
+        )
+
+
 def _cost(wish: Wish | None) -> str:
     """About how long it will take."""
     seconds = 0.0 if wish is None else pace.seconds(wish.race)
     if not seconds:
         return "Time is not known yet"
     where = "here" if wish is not None and pace.measured(wish.race) else "where it was stored"
-    return f"About {units.seconds(float(max(1, round(seconds))))} {where}"
+    return f"It takes about {units.seconds(float(max(1, round(seconds))))} {where}"

@@ -1,8 +1,7 @@
-"""What is to be learned, by whom, and how: the controls of a race, in one row."""
+"""What is to be learned, by whom, and how: the task in sight, what else there is to choose in a drawer beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,31 +46,27 @@ class Wish:
     """Why it cannot be trained as it is, in a sentence."""
 
 
-def row(places: Sequence[DeltaGenerator]) -> Wish:
-    """The controls, each in its place, and what they say.
+def row(first: DeltaGenerator, other: DeltaGenerator) -> Wish:
+    """The task in the first place, the drawer in the other, and what they say.
 
     Raises:
         ValueError: no method is chosen.
     """
-    task, methods, rank, alpha, more = places
-    with task:
+    with first:
         name = state.menu("Task", list(TASKS), "task", DEFAULT_TASK, lambda key: TASKS[key].title)
-    with methods:
-        chosen = state.several("Methods", list(METHODS), "methods", list(METHODS), lambda key: METHODS[key].label)
-    with rank:
-        rank = state.slider("Rank", RANKS, "rank", 4)
-    with alpha:
-        alpha = state.slider("Alpha", ALPHAS, "alpha", 16)
-    with more:
-        drawer = Drawer("Your text" if name == "own" else "More", "train", width="stretch")
+    with other:
+        drawer = Drawer("Your text" if name == "own" else "Settings", "train", width="stretch")
         text, trouble = _own_text(drawer) if name == "own" else ("", "")
+        chosen = drawer.several("Methods", list(METHODS), "methods", list(METHODS), lambda key: METHODS[key].label)
+        rank = drawer.slider("Rank", RANKS, "rank", 4)
+        alpha = drawer.slider("Alpha", ALPHAS, "alpha", 16)
         options = _task_options(drawer, TASKS[name])
         rate = drawer.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
         steps = drawer.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
         dropout = drawer.slider("Dropout", DROPOUTS, "dropout", 0.0)
         decay = drawer.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
         seeds = drawer.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
-        first = drawer.slider("First seed", range(10), "seed", 0)
+        seed = drawer.slider("First seed", range(10), "seed", 0)
         device = _device(drawer)
     race = Race(
         task=name,
@@ -82,7 +77,7 @@ def row(places: Sequence[DeltaGenerator]) -> Wish:
         learning_rate=rate or None,
         weight_decay=decay,
         steps=steps or SUGGESTED_STEPS.get(name),
-        seeds=tuple(range(first, first + seeds)),
+        seeds=tuple(range(seed, seed + seeds)),
         device=device,
         options=options,
     )
