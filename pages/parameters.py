@@ -13,7 +13,7 @@ from peftcalc.ui.parameters.real_model import real_model
 def main() -> None:
     page.open_page(
         entry_at("parameters").question,
-        "A low-rank adapter replaces a large update by two thin matrices: what is left to train is their numbers.",
+        "Few numbers make many: LoRA trains two thin strips, B and A, and their product is the whole change ΔW.",
     )
     sections.show(
         {"by hand": by_hand, "one matrix": one_matrix, "a real model": real_model, "your adapter": your_adapter}

@@ -13,7 +13,7 @@ from peftcalc.ui.quantization.sixty_four import sixty_four_weights
 def main() -> None:
     page.open_page(
         entry_at("quantization").question,
-        "A format keeps a few values of the number line, and every weight moves to one of them.",
+        "Fewer bits can say fewer numbers: every weight moves to the nearest one that is left, and the error grows.",
     )
     sections.show(
         {

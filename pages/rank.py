@@ -13,7 +13,7 @@ from peftcalc.ui.rank.real_update import real_update
 def main() -> None:
     page.open_page(
         "How low a rank is enough?",
-        "As low as the change that the task asks for: the rank is the number of directions in which B A can change W.",
+        "One direction of rank for each direction that the task's change has: at rank r, B A can change W in r of them.",
     )
     sections.show(
         {

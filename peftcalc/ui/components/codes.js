@@ -418,11 +418,13 @@ export class Bits {
     text("small left", "sign", border - 10 - LEFT * side, small / 2 + 1);
     text("small right", "exponent: reach", border - 10, small / 2 + 1);
     text("small left", "fraction: precision", border + 2, small / 2 + 1);
+    if (wide) text("small left", "what it keeps", border + 23 * side + 14, small / 2 + 1);
     let y = small + 14;
     for (const format of this.formats) {
       const { exponent, fraction, bits } = FORMATS[format], folded = !wide && fraction > FOLD;
       const label = wide ? y + high / 2 : y + 8, top = wide ? y : y + 21;
-      text("title left", WRITTEN[format], 0, label);
+      text("title left", WRITTEN[format], 0, wide ? label - 8 : label);
+      text("small left quiet", `${bits} bits`, wide ? 0 : 84, wide ? label + 10 : label);
       const row = { format, cells: [], value: text(wide ? "left strong" : "right strong halo", "", wide ? border + 23 * side + 14 : width - 2, wide ? y + high / 2 - 8 : label) };
       row.error = text(wide ? "small left quiet" : "small right quiet", "", wide ? border + 23 * side + 14 : width - 2, wide ? y + high / 2 + 10 : label);
       for (let i = 0; i < bits; i++) {

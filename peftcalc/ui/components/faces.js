@@ -127,8 +127,6 @@ export class Cells extends Face {
 }
 
 // ---- more: heat maps ----
-
-
 export class Maps extends Face {
   at = {};
 
@@ -196,7 +194,7 @@ export class Maps extends Face {
 
   paint() {
     const { view } = this;
-    for (const { canvas, of, rows, columns } of Object.values(this.maps)) pixels(canvas, view.used[of] ?? view[of], rows, columns, view.depth);
+    for (const { canvas, of, rows, columns } of Object.values(this.maps)) pixels(canvas, view.used[of] ?? view[of], rows, columns, view.used[of] && !view.T ? view.loud : view.depth);
     this.scaleText.textContent = `${num(view.scale, 2)} ·`;
     this.bars?.paint();
     this.marks();
@@ -263,7 +261,7 @@ export class Crossing extends Maps {
 
   rank(width, wide) {
     const { view } = this, { n, m, bound } = view, full = view.full, gap = 22, c = wide ? Math.min(11, (width - 3 * gap - 18) / (full + 3 * m)) : (width - 24) / (full + m);
-    const side = m * c, grown = (full - view.rank) * c, [right, floor] = this.crossing(6 + grown, 6 + grown, c), upper = floor - n * c;
+    const side = m * c, grown = (full - view.rank) * c, [right, floor] = this.crossing(6 + grown, wide ? 6 + grown : 6, c), upper = floor - n * c;
     const many = Object.fromEntries(["T", "E"].map((name, k) => [name, wide ? [right + gap + k * (side + gap), upper] : [6 + k * (side + gap), floor + 34]]));
     for (const [name, [x, y]] of Object.entries(many)) this.map(name, "result", x, y, side, n * c);
     const box = wide ? [right + gap, 0, width - right - gap, upper - 10] : [0, floor + n * c + 74, width, 200];

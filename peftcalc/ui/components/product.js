@@ -35,6 +35,7 @@ export class Product {
     this.A = data.A.flat.slice();
     this.W = data.W.flat;
     this.topW = top(this.W);
+    this.loud = Math.max(top(this.B), top(this.A)); // of the colours of B and A as maps: far smaller than W
     this.lit = null;
     this.draws = 0;
     this.controls();

@@ -133,7 +133,7 @@ export class Story {
     });
     this.back.disabled = this.at === 0;
     this.on.disabled = this.at === this.scenes.length - 1;
-    this.frame.stage.replaceChildren(place.body);
+    if (this.frame.stage.firstChild !== place.body) this.frame.stage.replaceChildren(place.body);
     this.turnTo(place, place.face);
   }
 

@@ -99,7 +99,8 @@ def taught(lesson: Lesson, page: str) -> Callable[[Callable[[], None]], Callable
 
 def show_presets(lesson: Lesson, page: str) -> None:
     """One line of buttons that move the page's controls."""
-    with st.container(horizontal=True, gap="small", key=f"examples-{page}"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"examples-{page}"):
+        st.markdown(":small[Examples]", width="content")
         for index, preset in enumerate(lesson.presets):
             st.button(
                 preset.name,

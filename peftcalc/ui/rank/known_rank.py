@@ -55,8 +55,11 @@ def _asked_for(teacher_rank: int, spectrum: str) -> None:
     shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank].tolist()
     rows = [{"direction": place, "share": share} for place, share in enumerate(shares, 1)]
     told = ", ".join(f"{share:.0%}" for share in shares)
+    strong = "of equal strength" if spectrum == "equal" else "each weaker than the one before"
+    many = f"{teacher_rank} directions, {strong}" if teacher_rank > 1 else "one direction"
+    st.markdown(f"**What is to be learned:** a change with {many}")
     show.chart(plots.directions_chart(rows), f"Energy of the teacher's update by direction: {told}.")
-    st.caption("What the teacher asks for. What each rank must leave over opens with your guess.")
+    st.caption("What each rank must leave over opens with your guess.")
     page.badge("exact")
 
 
