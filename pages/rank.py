@@ -13,7 +13,7 @@ from peftcalc.ui.rank.real_update import real_update
 def main() -> None:
     page.open_page(
         "How low a rank is enough?",
-        "One direction of rank for each direction that the task's change has: at rank r, B A can change W in r of them.",
+        "As many directions as the task's change has are enough: at rank r, B A can change W in r of them.",
     )
     sections.show(
         {

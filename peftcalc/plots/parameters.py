@@ -56,7 +56,7 @@ def _curve() -> Spec:
         trainable=("trained", ","),
         percent=("% of the model", ".4g"),
     )
-    scale = {"scheme": "viridis", "reverse": True, "domain": list(RANKS)}
+    scale = {"scheme": {"name": "viridis", "extent": [0.3, 0.85]}, "reverse": True, "domain": list(RANKS)}
     color = step("rank", "Rank", scale=scale, legend={"symbolType": "stroke", "symbolStrokeWidth": 3})
     bold = {"type": "line", "strokeWidth": 5}
     dots = {"type": "point", "filled": True, "size": 70, "shape": "diamond", "opacity": 1, "style": "ink"}

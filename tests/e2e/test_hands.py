@@ -41,7 +41,7 @@ BY_KEYS = (
     Move("parameters", "[data-spot='B0,0']", "hand=", keys=("ArrowUp",)),
     Move("memory", ".st-key-rank input", "rank=32", keys=("ArrowRight",)),
     Move("choose", ".st-key-priority [role=radio]", "priority=quality", keys=("ArrowRight", "Space")),
-    Move("train", ".st-key-train-Train button", shown="measured: Only the lengths change"),
+    Move("train", ".st-key-train-play button", shown="measured: Only the lengths change"),
     Move("rank", ".st-key-known-guess [role=radio]", shown="You said", keys=("Space",)),
     Move("dora", "[data-spot=lora]", "arrow=", keys=("PageUp",)),
     Move("quantization", ".x-bit", "bits=", keys=("Space",)),

@@ -82,10 +82,10 @@ export function signed(value, top) {
 export function pixels(canvas, values, n, m, top) {
   if (canvas.width !== m || canvas.height !== n) Object.assign(canvas, { width: m, height: n });
   const style = getComputedStyle(canvas), ground = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
-  const below = rgb(style.getPropertyValue("--x-below")), above = rgb(style.getPropertyValue("--x-above"));
+  const [below, above] = ["below", "above"].map(name => rgb(style.getPropertyValue(`--x-${name}`)).map(c => (ground[0] < 99 ? c + (255 - c) / 4 : c)));
   const image = new ImageData(m, n), out = image.data;
   for (let i = 0, at = 0; i < n * m; i++) {
-    const depth = top > 0 ? Math.min(1, Math.abs(values[i]) / top) : 0, hue = values[i] < 0 ? below : above;
+    const depth = top > 0 ? Math.min(1, Math.abs(values[i]) / top) ** 0.7 : 0, hue = values[i] < 0 ? below : above;
     for (let c = 0; c < 3; c++) out[at++] = ground[c] + (hue[c] - ground[c]) * depth;
     out[at++] = 255;
   }

@@ -54,10 +54,14 @@ def _ready(job: Job | None, wish: Wish | None) -> bool:
     return (job is None or not job.alive) and wish is not None and not wish.trouble
 
 
+PLACES = {"Train": "play", "Pause": "play", "Go on": "play", "Stop": "end", "Reset": "end"}
+"""Where a button stands: another of its place takes its turn there, and never stands beside it."""
+
+
 def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
-    kind = "primary" if primary and not disabled else "secondary"
-    if st.button(label, icon=None if page.projector() else icon, type=kind, key=f"{SLOT}-{label}", disabled=disabled):
+    kind, key = "primary" if primary and not disabled else "secondary", f"{SLOT}-{PLACES.get(label, label)}"
+    if st.button(label, icon=None if page.projector() else icon, type=kind, key=key, disabled=disabled):
         act()
         st.rerun()
 
