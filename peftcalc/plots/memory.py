@@ -45,7 +45,7 @@ TRAINS = {
     "QDoRA": "small matrices and a length for each row, beside a frozen model in four bits",
 }
 """What a method trains, by its label, in plain words: what pointing at its bar tells."""
-VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#c0392b"}
+VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#d9483b"}
 
 
 CARD_LINE: Spec = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "color": VERDICT_COLORS["does not fit"]}

@@ -230,7 +230,7 @@ class Curves {
     for (const one of view.methods) {
       const mine = one.name === view.method, value = s("tspan", { class: "w-value", dx: 6 }), words = s("text", { class: "left halo" }, one.label, value);
       const label = s("g", { class: "w-name", style: `--mine:var(--x-${one.name})`, role: "radio", tabindex: 0, "aria-checked": String(mine), "aria-label": one.label, "data-spot": one.name },
-        s("rect", { x: -6, y: -11, width: room - 6, height: 22, rx: 5 }), words);
+        s("rect", { x: -6, y: -11, width: room - 9, height: 22, rx: 5 }), words);
       press(label, () => view.pickMethod(one.name));
       const made = { path: s("path", { class: "line", "stroke-width": mine ? 3 : 2, "stroke-dasharray": one.dash }), marks: s("g", {}) };
       group.append(s("g", { class: "w-method", style: `--mine:var(--x-${one.name})` }, made.path, made.marks));

@@ -69,7 +69,7 @@ def _draw(panels: Panels, ending: str, relative: bool) -> None:
     moves.two_by_two(panels, functools.partial(_matrix_panel, panels.limits, labels), QUESTION)
     count = max(len(panel.rows) for panel in panels.of.values())
     st.caption(
-        f"A mark is a matrix at a checkpoint, later ones darker: {count} points from 12 matrices a panel. Circle: "
+        f"A mark is a matrix at a checkpoint, later ones stronger: {count} points from 12 matrices a panel. Circle: "
         "input layer; squares, triangles: first and second layer of each block; diamond: output. Shared axes; r with a "
         "95 % interval."
     )
