@@ -38,7 +38,7 @@ def test_a_stored_run_is_shown_and_led_back(views):
     assert "step 0 of 300" in root.locator(".w-at").inner_text()
     assert root.locator("canvas[aria-label^='ΔW']").evaluate("c => c.toDataURL()") != now
     views.page.keyboard.press("End")
-    root.get_by_role("radio", name="QLoRA").click()
+    root.get_by_role("button", name="QLoRA").click()
     views.frame()
     assert unturned.count() == 0
     assert "QLoRA, step 300: loss 0.786" in root.locator(".x-say").inner_text()

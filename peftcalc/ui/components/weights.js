@@ -62,7 +62,7 @@ export class Weights {
     this.rail = h("input", { type: "range", min: 0, step: 1, "aria-label": "Step of the run", "data-spot": "rail" });
     this.rail.addEventListener("input", () => this.go(Number(this.rail.value)));
     this.rail.addEventListener("change", () => this.frame.release());
-    this.again = button("Replay", () => this.replay(), "Play the run again from its first step");
+    this.again = button("Replay", () => this.replay());
     this.at = h("output", { class: "w-at" });
     this.status = h("span", { class: "w-status" });
     this.foot = h("div", { class: "w-rail" }, this.again, this.rail, this.at, legend());
@@ -229,7 +229,7 @@ class Curves {
     const group = s("g", {}), names = s("g", {});
     for (const one of view.methods) {
       const mine = one.name === view.method, value = s("tspan", { class: "w-value", dx: 6 }), words = s("text", { class: "left halo" }, one.label, value);
-      const label = s("g", { class: "w-name", style: `--mine:var(--x-${one.name})`, role: "radio", tabindex: 0, "aria-checked": String(mine), "aria-label": one.label, "data-spot": one.name },
+      const label = s("g", { class: "w-name", style: `--mine:var(--x-${one.name})`, role: "button", tabindex: 0, "aria-pressed": String(mine), "aria-label": one.label, "data-spot": one.name },
         s("rect", { x: -6, y: -11, width: room - 9, height: 22, rx: 5 }), words);
       press(label, () => view.pickMethod(one.name));
       const made = { path: s("path", { class: "line", "stroke-width": mine ? 3 : 2, "stroke-dasharray": one.dash }), marks: s("g", {}) };
@@ -237,8 +237,7 @@ class Curves {
       names.append(label);
       this.lines.set(one.name, { ...made, label, value });
     }
-    drawing.append(s("text", { class: "title left", x, y: y + 8 }, "Loss: how wrong each one still is"), this.axes, ...under, group, this.line, this.ground,
-      dress(names, { role: "radiogroup", "aria-label": "Method" }));
+    drawing.append(s("text", { class: "title left", x, y: y + 8 }, "Loss: how wrong each one still is"), this.axes, ...under, group, this.line, this.ground, names);
     this.drawn = "";
   }
 
