@@ -170,6 +170,7 @@ export class Weights {
     const parts = [];
     this.curves.layout(this.drawing, ...boxes[0], wide || two ? high : 270);
     parts.push(...this.panel.layout(this.drawing, ...boxes[1], wide || two ? high : 300));
+    if (!some) this.samples.kind = "";
     const sample = some ? this.samples.layout(this.drawing, ...boxes[2], wide ? high : 0) : { parts: [], height: 0 };
     parts.push(...sample.parts);
     const height = wide ? high : boxes[2][1] + sample.height;
