@@ -45,6 +45,15 @@ def test_a_stored_run_is_shown_and_led_back(views):
     assert {"method": "qlora"}.items() <= views.told()[-1].items()
 
 
+def test_what_is_left_to_learn_is_drawn_when_it_is_told_after_another_run(views):
+    stored = whole("magnitude", live=True)
+    root = views.show(stored)
+    views.update({**stored, "run": "7", "bases": {}})
+    assert root.locator("canvas.w-left").count() == 0
+    views.update({**stored, "run": "7"})
+    assert root.locator("canvas.w-left").count() == 2
+
+
 @pytest.mark.parametrize("name", ["digits", "names", "text"])
 def test_samples_stand_before_and_now(views, name):
     root = views.show(whole(name))
@@ -61,7 +70,7 @@ def test_tails_of_a_run_give_what_the_whole_gives(views):
     for track in tracks(stored):
         grown = board.tracks[track.name]
         grown.last, grown.looks = track.last, track.looks[:1]
-    root = views.show(whole("magnitude"))  # as on the page, where a stored run stands until one's own begins
+    root = None
     for at in range(17):
         for track in tracks(stored):
             grown = board.tracks[track.name]
@@ -69,11 +78,11 @@ def test_tails_of_a_run_give_what_the_whole_gives(views):
         board.read([*messages[: 5 * (at + 1)]])
         data = payload("weights", told.tail(board, "7", f"Training: step {19 * at}", "dora"))
         assert len(json.dumps(data)) <= 12_000
-        views.update(data)
+        root = views.show(data) if root is None else (views.update(data) or root)
+    assert root is not None
     root.locator(".w-at", has_text="step 300 of 300").wait_for(timeout=TIMEOUT)
     assert "DoRA, step 300: loss 2e" in root.locator(".x-say").inner_text()
     assert root.locator("canvas[aria-label^='W′']").count() == 1
-    assert root.locator("canvas.w-left").count() == 2
 
 
 def tracks(stored):
