@@ -30,6 +30,8 @@ class _Values:
     read: Callable[[str], Any]
     """None for what the control does not have."""
     allowed: str
+    many: bool = False
+    """Whether a link repeats the key, once for each."""
 
     def known(self, value: Any) -> Any:
         """The value if the control has it, else None; Streamlit's test bench names an option by its text."""
@@ -81,6 +83,7 @@ class Drawer:
             lambda chosen: BETWEEN.join(map(shown, chosen)),
             lambda text: [names[name] for name in text.split(BETWEEN) if name] if text else [],
             state.listed(list(names)),
+            many=True,
         )
         if key in self._link:
             self._link[key] = BETWEEN.join(st.query_params.get_all(key))
@@ -135,7 +138,7 @@ class Drawer:
         elif key in st.session_state:
             del st.session_state[key]  # no other page's control of this name takes it for its own
         state.hold(key, value, default)
-        self._write(key, values.spelled(value) if value != default else None)
+        self._write(key, values.spelled(value) if value != default else None, values.many)
         return value
 
     def _held(self, key: str, default: Any, values: _Values) -> Any:
@@ -153,8 +156,8 @@ class Drawer:
             state.note(key, f"the link asked for {key} = {given}", values.allowed, default, values.spelled(default))
         return default if found is None else found
 
-    def _write(self, key: str, text: str | None) -> None:
+    def _write(self, key: str, text: str | None, many: bool) -> None:
         if text is None and key in self._link:
             del st.query_params[key]
         elif text is not None and self._link.get(key) != text:
-            st.query_params[key] = text.split(BETWEEN) if BETWEEN in text else text
+            st.query_params[key] = text.split(BETWEEN) if many else text

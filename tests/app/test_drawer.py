@@ -105,3 +105,36 @@ def test_another_page_does_not_take_it_but_for_what_is_chosen_once():
     page.query_params.clear()
     page.session_state["at"] = "first"
     assert said(page.run()) == "100 a True 0 gpt"
+
+
+def a_drawer_of_several() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import page, state
+    from peftcalc.ui.drawer import Drawer
+
+    page.open_page("A question?", "An answer.")
+    names = {"x": "Ex", "y": "Why", "z": "Zed"}
+    st.markdown(" ".join(Drawer("More", "more").several("Which", list(names), "which", ["x", "y"], names.__getitem__)))
+    st.button("preset", on_click=state.set_controls, args=({"which": ["z", "x"]},))
+    state.link_notes()
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_several_are_heard_and_stay_in_the_address(is_open):
+    page = AppTest.from_function(a_drawer_of_several)
+    page.query_params["which"] = ["Why", "Zed"]
+    page.session_state["drawer-more"] = is_open
+    assert said(page.run()) == "y z"
+    assert page.query_params["which"] == ["Why", "Zed"]
+    page.button[0].click().run()
+    assert set(said(page).split()) == {"x", "z"}
+    assert sorted(page.query_params["which"]) == ["Ex", "Zed"]
+    assert set(said(pulled(page, not is_open)).split()) == {"x", "z"}
+
+
+def test_of_several_one_that_is_not_there_falls_back_with_a_sentence():
+    page = AppTest.from_function(a_drawer_of_several)
+    page.query_params["which"] = ["Why", "<b>"]
+    assert said(page.run()) == "x y"
+    assert page.info[0].value.replace("\\", "").startswith("The link asked for which = Why, <b>")

@@ -198,9 +198,7 @@ def test_a_finger_turns_the_scenes_on_a_telephone(browser, views_url):
             root, _ = scene(views, number)
             assert views.page.evaluate("document.documentElement.scrollWidth") <= 390, number
         root.get_by_role("button", name="Scene 2 of 9").tap()
-        assert root.locator(".x-scene").evaluate("e => getComputedStyle(e).opacity") == "1", (
-            "words that fade are not read"
-        )
+        assert root.locator(".x-scene").evaluate("e => getComputedStyle(e).opacity") == "1", "words do not fade"
         views.spot("A").wait_for()
         views.touch(views.spot("A"), 0, -30)
         assert views.told()[-1]["cells"][0] == 1
