@@ -452,7 +452,7 @@ class Samples {
     drawing.append(s("text", { class: "title left", x, y: y + 8 }, title[this.kind] ?? ""));
     if (this.kind === "left") return this.teacher(drawing, x, y, width);
     this.box = h("div", { class: `w-samples w-${this.kind}` });
-    const high = height ? height - 24 : this.kind === "digits" ? 240 : this.kind === "text" ? 320 : 300;
+    const high = height ? height - 24 : this.kind === "digits" ? 280 : this.kind === "text" ? 320 : 300;
     this.box.style.cssText = `left:${x}px;top:${y + 24}px;width:${width}px;height:${high}px`;
     return { parts: this.kind ? [this.box] : [], height: high + 30 };
   }
