@@ -45,9 +45,10 @@ class Constants:
     `bandwidth` and `float32` are what copies and float32 products commonly reach. FlashAttention-2 states 0.5 to 0.73
     of the A100's peak forward and up to 0.63 backward (arXiv:2307.08691, section 4.1). `dequantize` was read from how
     the seconds of rows with 4-bit weights grow with the batch (fms-acceleration): making them dense is the part that
-    does not grow. `overlap` was read from how smaller models fall behind larger ones in the same rows. That reads of what
-    the cache holds do not wait (`Machine.traffic`) has no constant; it was found in the L40S' rows, whose 840 tokens were
-    8 to 18 % quicker than with all bytes going through the card's memory.
+    does not grow. `overlap` was read from how smaller models fall behind larger ones in the same rows.
+
+    That reads of what the cache holds do not wait (`Machine.traffic`) has no constant. It was found in the L40S' rows:
+    their 840 tokens took 8 to 18 % less time than with all bytes going through the card's memory.
     """
 
     half: float = 0.79

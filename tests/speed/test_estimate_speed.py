@@ -213,8 +213,7 @@ def test_tensors_that_the_cache_holds_are_read_from_it():
     assert terms["activations"] == pytest.approx(8192 * 28 * seconds * (0.5 + 840 * 8192 * 2 / (96 * 2**20)))
     inputs, outputs = 8192 * (2 + 4 + 2 + 4 + 6), 3072 * (2 * 4 + 10 + 6 + 8 + 6)
     assert terms["casts, dropout and sums of the adapters"] == pytest.approx(
-        seconds
-        * (inputs * (0.5 + 840 * 8192 * 4 / (96 * 2**20)) + outputs * (0.5 + 840 * 3072 * 4 / (96 * 2**20)))
+        seconds * (inputs * (0.5 + 840 * 8192 * 4 / (96 * 2**20)) + outputs * (0.5 + 840 * 3072 * 4 / (96 * 2**20)))
     )
 
 

@@ -23,7 +23,7 @@ def test_a_product_and_its_bytes_on_an_a100():
 
 @pytest.mark.parametrize(("tensor", "share"), [(1, 0.5), (10 * 2**20, 0.75), (20 * 2**20, 1), (2**40, 1)])
 def test_reads_of_what_an_a100_s_cache_holds_do_not_wait(tensor, share):
-    """Of 40 MiB a tensor that is read and one that is written take 2·x; only the reads, half of the bytes, are saved."""
+    """A tensor that is read and one that is written take 2·x of 40 MiB; the reads, half of the bytes, are saved."""
     found = machine(gpu("A100 80GB"))
     assert found.traffic(1e9, tensor) == pytest.approx(share * 1e9 / found.bandwidth, rel=1e-6)
     assert machine(gpu("B200")).traffic(1e9, 1) == 1e9 / machine(gpu("B200")).bandwidth  # its maker names no size
