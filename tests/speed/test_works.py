@@ -47,6 +47,7 @@ SETUPS: dict[str, tuple[Method, dict[str, Any]]] = {
     "full": (Full(), {}),
     "masters": (Full(), {"float32_masters": True}),
     "float32": (Full(), {"dtype": "float32"}),
+    "float32, unsloth": (LoRA(rank=16, targets=Q_AND_V), {"dtype": "float32", "kernels": "unsloth"}),
     "eager": (LoRA(rank=16, targets=Q_AND_V), {"attention": "eager"}),
     "flash": (LoRA(rank=16, targets=Q_AND_V), {"attention": "flash"}),
     "math": (LoRA(rank=16, targets=Q_AND_V), {"kernel": "math"}),
@@ -96,7 +97,7 @@ def sides(rank: int, size: int, times: float, widths: tuple[int, ...]) -> dict[s
     return {"moved": sum(moved for moved, _ in each), "operations": sum(operations for _, operations in each)}
 
 
-FORWARD = "matrix products, forward"
+FORWARD, AGAIN = "matrix products, forward", "matrix products, computed again"
 AROUND = "casts, dropout and sums of the adapters"
 ADAPTERS = "products of A and B"
 DENSE = "4-bit weights made dense"
@@ -113,6 +114,9 @@ CAUSAL = 2 * 2048 / 2 * 2 * H
 
 BY_HAND = [
     ByHand("lora", FORWARD, SET.overlap * 2 * (WEIGHTS / TOKENS + WIDTHS), 2 * WEIGHTS, 7 * 28),
+    ByHand("lora", "matrix products, backward", SET.overlap * 2 * (WEIGHTS / TOKENS + WIDTHS), 2 * WEIGHTS, 7 * 28),
+    ByHand("recomputed", AGAIN, SET.overlap * 2 * (WEIGHTS / TOKENS + WIDTHS), 2 * WEIGHTS, 7 * 28),
+    ByHand("full", "gradients of the weights", SET.overlap * 2 * (WEIGHTS / TOKENS + WIDTHS), 2 * WEIGHTS, 7 * 28),
     ByHand("float32", FORWARD, SET.overlap * 4 * (WEIGHTS / TOKENS + WIDTHS), 2 * WEIGHTS, 7 * 28, rate=0.7 * FLOAT32),
     # the input's cast to float32 (6) and autocast's back (6), again backward with the gradient's sum (6); scaling 4,
     # sum 6; backward 4. Kernels: two casts, scaling, sum, casts of A and B; backward five, two casts, two more
@@ -168,6 +172,10 @@ BY_HAND = [
     ByHand("recomputed", "norms", 2 * H * (72 + 64), 0, 56 * (14 + 11)),
     ByHand("full", "norms", 2 * H * (36 + 64 + 6), 0, 56 * (7 + 11)),
     ByHand("unsloth", "norms", 2 * H * (4 + 6), 0, 56 * 2),
+    ByHand("float32, unsloth", "norms", 2 * H * (8 + 12), 0, 56 * 2),
+    ByHand("float32, unsloth", "rotary embedding", (H + KV) * (8 + 8), 0, 28 * (2 + 2)),
+    ByHand("float32, unsloth", "activations", F * (12 + 20), 0, 28 * (2 + 3)),
+    ByHand("float32, unsloth", AROUND, 3 * 4 * 2 * H + 4 * (H + KV), launches=56 * 2),
     ByHand("lora", "rotary embedding", (H + KV) * (20 + 32), 0, 28 * (10 + 14)),
     ByHand("unsloth", "rotary embedding", (H + KV) * (4 + 4), 0, 28 * (2 + 2)),
     ByHand("lora", "activations", F * (10 + 18), 0, 28 * (2 + 3)),
@@ -287,6 +295,14 @@ def test_layer_norms_and_a_written_out_gelu():
     # two sums and two dropouts of 2·2 + 1 bytes forward, the same backward
     assert found["residual stream"].seconds == pytest.approx(each * 768 * 2 * 2 * (6 + 5))
     assert found["residual stream"].launches == 12 * 8
+
+
+def test_granite_multiplies_what_it_adds():
+    """40 layers of 4,096: both sums' operands are multiplied by a number, read and written once more each way."""
+    made = speed_setup("ibm-granite/granite-3.1-8b-instruct", Full(), "A100 80GB", 8, 2048)
+    work = next(work for work in elementwise(made) if work.name == "residual stream")
+    each = 40 * TOKENS * 4096 * 2 / (SET.bandwidth * BANDWIDTH)
+    assert work.seconds == pytest.approx(each * (2 * 3 + 4 + 5 * 3 + 4))
 
 
 @pytest.mark.parametrize(
