@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ALLOCATED = "allocated"
 RESERVED = "reserved"
 RESERVE = "how much of its blocks the allocator shares was fitted to these reserves, each left out in turn 3 to 4 % off"
+NCCL = "what NCCL holds beside the tensors was read from the processes of these three runs on two cards"
 CALIBRATED = "the share that is added for the allocator in serving was set with these five runs of PEFT"
 
 
@@ -109,8 +110,14 @@ def _of_measured(row: Measured) -> EvidenceRow:
         estimated_reserved_bytes=needs.reserved_bytes if row.reserved else 0,
         estimated_process_bytes=needs.shown_bytes if row.process else 0,
         verdict=needs.verdict(card.usable_bytes),
-        reserve_used_for=RESERVE if row.gpus == 1 and row.setup == "known" and (row.reserved or row.process) else "",
+        reserve_used_for=_reserve_used_for(row),
     )
+
+
+def _reserve_used_for(row: Measured) -> str:
+    if row.setup != "known" or not (row.reserved or row.process):
+        return ""
+    return RESERVE if row.gpus == 1 else NCCL
 
 
 def _of_published(row: Measurement) -> EvidenceRow:

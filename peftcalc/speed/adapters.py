@@ -63,14 +63,17 @@ def _products(setup: SpeedSetup, parts: list[Part], method: LoRA) -> Work:
 def _elementwise(setup: SpeedSetup, parts: list[Part], method: LoRA) -> Work:
     """Everything around the products of A and B, forward, again where a layer is checkpointed, and backward."""
     forward, backward = _forward(setup, method), _backward(setup, method)
-    size = launches = 0.0
+    widest = max(setup.step.precision.adapter, setup.step.precision.stream)
+    seconds = launches = 0.0
     for part in parts:
-        times = part.repeats * _visits(setup, part) * setup.tokens
+        tokens = _visits(setup, part) * setup.tokens
         for traffic, passes in ((forward, setup.forwards), (backward, 1)):
-            size += passes * times * (traffic.inputs * part.in_features + traffic.outputs * part.out_features)
+            for each, width in ((traffic.inputs, part.in_features), (traffic.outputs, part.out_features)):
+                one = tokens * width
+                seconds += passes * part.repeats * setup.machine.traffic(each * one, widest * one)
             launches += passes * part.repeats * traffic.launches
     formula = "T · Σ (bytes·in + bytes·out) / B, operator by operator"
-    return setup.traffic("casts, dropout and sums of the adapters", formula, size, launches, PEFT)
+    return Work("casts, dropout and sums of the adapters", formula, seconds, MEMORY, launches, PEFT)
 
 
 def _forward(setup: SpeedSetup, method: LoRA) -> Traffic:
@@ -133,20 +136,21 @@ def _norms(setup: SpeedSetup, parts: list[Part]) -> Iterator[Work]:
     precision = setup.step.precision
     size = precision.dtype if precision.autocast else precision.adapter
     e = precision.dtype
-    flops = moved = 0.0
+    flops = passed = 0.0
     for part in parts:
         square, whole = part.in_features**2, part.in_features * part.out_features
         flops += part.repeats * 2 * part.rank * (square + whole)
-        moved += part.repeats * ((precision.adapter + size) * square + (size + e + 4 + 8 + 12 + 4) * whole)
-        moved += part.repeats * (STORED + e) * whole if _stored(setup, part) else 0
+        moved = (precision.adapter + size) * square + (size + e + 4 + 8 + 12 + 4) * whole
+        moved += (STORED + e) * whole if _stored(setup, part) else 0
+        passed += part.repeats * setup.machine.traffic(moved, 4 * whole)
     times = setup.forwards
     seconds = times * (flops / (setup.machine.float32 if size == 4 else setup.machine.half))
     launches = times * 9 * sum(part.repeats for part in parts)
     yield Work(
         "DoRA: B·A of an identity matrix", "F · 2·r·(in² + in·out) / P", seconds, COMPUTE, launches / 3, PEFT_DORA
     )
-    yield setup.traffic(
-        "DoRA: the norm of W + s·B·A", "F · (8·in² + 34·in·out) / B", times * moved, launches, PEFT_DORA
+    yield Work(
+        "DoRA: the norm of W + s·B·A", "F · (8·in² + 34·in·out) / B", times * passed, MEMORY, launches, PEFT_DORA
     )
 
 

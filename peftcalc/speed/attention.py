@@ -77,7 +77,8 @@ def _written_out(setup: SpeedSetup, launches: float) -> Work:
     moved = scores * (setup.forwards * (7 * q + 8) + setup.backward * (8 * q + 12))
     flops = sum(_flops(setup, block, causal=False) for block in setup.step.body.attentions)
     rate = machine.float32 if q == 4 else machine.half
-    seconds = moved / machine.bandwidth + (setup.forwards + 2 * setup.backward) * flops / rate
+    one = q * setup.tokens * setup.step.options.sequence * max(b.heads for b in setup.step.body.attentions)
+    seconds = machine.traffic(moved, one) + (setup.forwards + 2 * setup.backward) * flops / rate
     formula = "T·S·H·(F·(7·q + 8) + 8·q + 12) / B + (F + 2) · 4·T·S·width / P"
     source = MATH if math else "transformers, eager_attention_forward"
     return Work("attention, written out", formula, seconds, MEMORY, launches, source)
@@ -107,4 +108,5 @@ def _repeated(setup: SpeedSetup) -> Work:
     shared = sum(b.repeats * 2 * b.query for b in setup.step.body.attentions if b.key < b.query)
     repeated = _kernel(setup) in ("efficient", "math")
     moved = 2 * size * shared * setup.tokens * (setup.forwards + setup.backward) if repeated else 0
-    return setup.traffic("keys and values of every query head", "(F + 1) · 4·q·T·query / B", moved, 0, REPEAT)
+    one = size * setup.tokens * max(block.query for block in setup.step.body.attentions)
+    return setup.traffic("keys and values of every query head", "(F + 1) · 4·q·T·query / B", moved, 0, REPEAT, one)

@@ -25,13 +25,13 @@ def elementwise(setup: SpeedSetup) -> Iterator[Work]:
 
 
 def _work(
-    setup: SpeedSetup, name: str, formula: str, sizes: tuple[float, float], launches: tuple[float, float]
+    setup: SpeedSetup, name: str, formula: str, sizes: tuple[float, float], launches: tuple[float, float], row: float
 ) -> Work:
-    """From bytes a token and kernels, both forward and backward."""
+    """From bytes a token and kernels, both forward and backward; `row` is the bytes of one tensor for a token."""
     (forward, backward), (start, back) = sizes, launches
     size = setup.tokens * (setup.forwards * forward + setup.backward * backward)
     count = setup.forwards * start + setup.backward * back
-    return setup.traffic(name, formula, size, count, LIGER if setup.fused else OPERATORS)
+    return setup.traffic(name, formula, size, count, LIGER if setup.fused else OPERATORS, setup.tokens * row)
 
 
 def _norms(setup: SpeedSetup) -> Work:
@@ -55,7 +55,8 @@ def _norms(setup: SpeedSetup) -> Work:
         forward += group.repeats * width * sizes[0]
         backward += group.repeats * width * (sizes[1] + trained)
         start, back = start + group.repeats * count[0], back + group.repeats * count[1]
-    return _work(setup, "norms", "T · L · Σ bytes·h / B", (forward, backward), (start, back))
+    row = (a if setup.fused else 4) * setup.step.body.width
+    return _work(setup, "norms", "T · L · Σ bytes·h / B", (forward, backward), (start, back), row)
 
 
 def _width(group: ModuleGroup, setup: SpeedSetup) -> int:
@@ -70,8 +71,9 @@ def _rotary(setup: SpeedSetup) -> Work:
     """Queries and keys turned: two products, a sum, a negated half and a concatenation."""
     p = setup.step.precision.product
     forward, backward = (2 * p, 2 * p) if setup.fused else (10 * p, 16 * p)
-    width = sum(b.repeats * (b.query + b.key) for b in setup.step.body.attentions if b.rotary)
-    layers = sum(b.repeats for b in setup.step.body.attentions if b.rotary)
+    turned = [block for block in setup.step.body.attentions if block.rotary]
+    width = sum(b.repeats * (b.query + b.key) for b in turned)
+    layers = sum(b.repeats for b in turned)
     launches = (2, 2) if setup.fused else (10, 14)
     return _work(
         setup,
@@ -79,6 +81,7 @@ def _rotary(setup: SpeedSetup) -> Work:
         "T · L · Σ bytes·(query + key) / B",
         (forward * width, backward * width),
         (launches[0] * layers, launches[1] * layers),
+        p * max([block.query for block in turned], default=0),
     )
 
 
@@ -101,7 +104,8 @@ def _activations(setup: SpeedSetup) -> Work:
         forward += moved * (5 * experts.width + 8 * setup.step.body.width)
         backward += moved * (9 * experts.width + 14 * setup.step.body.width)
     sizes, launches = (forward, backward), (2 * layers, 3 * layers)
-    return _work(setup, "activations", "T · L · bytes·f / B", sizes, launches)
+    widths = [mlp.width for mlp in setup.step.body.mlps] + [e.visits * e.width for e in setup.step.body.experts]
+    return _work(setup, "activations", "T · L · bytes·f / B", sizes, launches, p * max(widths, default=0))
 
 
 def _operators(activation: str) -> int:
@@ -128,4 +132,5 @@ def _residuals(setup: SpeedSetup) -> Work:
         "T · L · bytes·h / B",
         (forward + dropout, backward + dropout),
         launches,
+        a * body.width,
     )

@@ -8,6 +8,7 @@ layers, 1, or 2 under checkpointing; B bytes a second and P operations a second,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from peftcalc.memory.estimate.activations import is_layer_norm
@@ -80,6 +81,8 @@ class SpeedSetup:
         plain = precision.weight == 4 and not precision.autocast and not self.step.method.quantized
         return precision.dtype == 4 or plain
 
-    def traffic(self, name: str, formula: str, size: float, launches: float, source: str) -> Work:
-        """Elementwise work: bytes through the card's memory."""
-        return Work(name, formula, size / self.machine.bandwidth, MEMORY, launches, source)
+    def traffic(
+        self, name: str, formula: str, size: float, launches: float, source: str, tensor: float = math.inf
+    ) -> Work:
+        """Elementwise work: `size` bytes through the card's memory, or its cache, where `tensor` bytes fit there."""
+        return Work(name, formula, self.machine.traffic(size, tensor), MEMORY, launches, source)

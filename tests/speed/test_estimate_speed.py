@@ -194,11 +194,27 @@ def test_peft_casts_drops_out_scales_and_adds_around_a_float32_adapter():
     [("eager", 36 + 64, 20 + 32, 10 + 18), ("fused", 4 + 6, 4 + 4, 10 + 18), ("liger", 4 + 6, 4 + 4, 6 + 10)],
 )
 def test_elementwise_operators_move_these_bytes_a_number(kernels, norm, rotary, activation):
-    terms = {t.name: t.seconds for t in speed(LLAMA, LoRA(), autocast=False, kernels=kernels).terms}
-    seconds = 28 * 2048 / (SET.bandwidth * 2039e9)  # of a byte in each layer, for every token
+    terms = {t.name: t.seconds for t in speed(LLAMA, LoRA(), batch=8, autocast=False, kernels=kernels).terms}
+    seconds = 28 * 8 * 2048 / (SET.bandwidth * 2039e9)  # of a byte in each layer, for every token; no cache holds one
     assert terms["norms"] == pytest.approx(2 * 3072 * norm * seconds)
     assert terms["rotary embedding"] == pytest.approx((3072 + 1024) * rotary * seconds)
     assert terms["activations"] == pytest.approx(8192 * activation * seconds)
+
+
+def test_tensors_that_the_cache_holds_are_read_from_it():
+    """840 tokens of an L40S' 96 MiB: float32 norms of 3,072 and the bfloat16 gate of 8,192 each find a share there."""
+    options = {"card": "L40S", "batch": 4, "sequence": 210, "autocast": False}
+    terms = {t.name: t.seconds for t in speed(LLAMA, LoRA(targets=["down_proj"]), **options).terms}
+    seconds = 28 * 840 / (SET.bandwidth * 864e9)
+    assert terms["norms"] == pytest.approx(2 * 3072 * (36 + 64) * seconds * (0.5 + 840 * 3072 * 4 / (96 * 2**20)))
+    assert terms["residual stream"] == pytest.approx(
+        3072 * 6 * (2 + 2 + 3) * seconds * (0.5 + 840 * 3072 * 2 / (96 * 2**20))
+    )
+    assert terms["activations"] == pytest.approx(8192 * 28 * seconds * (0.5 + 840 * 8192 * 2 / (96 * 2**20)))
+    inputs, outputs = 8192 * (2 + 4 + 2 + 4 + 6), 3072 * (2 * 4 + 10 + 6 + 8 + 6)
+    assert terms["casts, dropout and sums of the adapters"] == pytest.approx(
+        seconds * (inputs * (0.5 + 840 * 8192 * 4 / (96 * 2**20)) + outputs * (0.5 + 840 * 3072 * 4 / (96 * 2**20)))
+    )
 
 
 def test_causal_attention_takes_half_of_what_an_encoder_takes():

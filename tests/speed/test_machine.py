@@ -21,6 +21,14 @@ def test_a_product_and_its_bytes_on_an_a100():
     assert found.dequantize == pytest.approx(0.28 * card.bandwidth)
 
 
+@pytest.mark.parametrize(("tensor", "share"), [(1, 0.5), (10 * 2**20, 0.75), (20 * 2**20, 1), (2**40, 1)])
+def test_reads_of_what_an_a100_s_cache_holds_do_not_wait(tensor, share):
+    """A tensor that is read and one that is written take 2·x of 40 MiB; the reads, half of the bytes, are saved."""
+    found = machine(gpu("A100 80GB"))
+    assert found.traffic(1e9, tensor) == pytest.approx(share * 1e9 / found.bandwidth, rel=1e-6)
+    assert machine(gpu("B200")).traffic(1e9, 1) == 1e9 / machine(gpu("B200")).bandwidth  # its maker names no size
+
+
 def test_host_and_card_that_are_alike_are_both_felt():
     """(1 + 1)^¼ of either, and of one that is far longer hardly more than itself."""
     even, uneven = (_Phase((Work("", "", 1.0, COMPUTE, launches, ""),), 3, 0.5) for launches in (2, 0.2))

@@ -21,7 +21,7 @@ def test_examples_and_epochs_become_steps_hours_and_money():
 def test_tokens_are_taken_as_they_are_and_a_rest_fills_a_step():
     cost = run_cost(STEP, tokens=4001)
     assert (cost.tokens, cost.steps, cost.money) == (4001, 2, None)
-    assert run_cost(STEP, tokens=1).steps == 1
+    assert run_cost(STEP, tokens=1).steps == run_cost(STEP, examples=1).steps == 1
 
 
 @pytest.mark.parametrize(

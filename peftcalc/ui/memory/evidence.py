@@ -85,12 +85,15 @@ def _chart(chosen: str, picture: str) -> Chart:
     return show.ready(accuracy_chart(pd.DataFrame(rows)))
 
 
+_TWO_CARDS = "two cards, whose rule of hooks was found with these rows in sight"
+
+
 def _score(rows: Sequence[EvidenceRow]) -> str:
-    """Mean and worst of the rows that judge, by how attention ran."""
-    judges = [row for row in rows if not row.used_for_calibration and row.setup == "known"]
-    words = {"fused attention, one card": [], "attention written out": [], "two cards": []}
+    """Mean and worst of the rows that judge, by how attention ran; those of two cards are too few to leave any out."""
+    judges = [row for row in rows if row.setup == "known" and (row.gpus > 1 or not row.used_for_calibration)]
+    words = {"fused attention, one card": [], "attention written out": [], _TWO_CARDS: []}
     for row in judges:
-        kind = "two cards" if row.gpus > 1 else "attention written out" if row.attention == "eager" else ""
+        kind = _TWO_CARDS if row.gpus > 1 else "attention written out" if row.attention == "eager" else ""
         words[kind or "fused attention, one card"].append(abs(row.error_percent))
     told = [
         f"{kind}: **{statistics.mean(errors):.1f} %** on average, {max(errors):.1f} % at worst ({len(errors)} rows)"
