@@ -17,8 +17,9 @@ from peftcalc.doctor.strangers import inspect_given
 from peftcalc.doctor.work import inspect_job, inspection_from_json
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.plots.work import FIGURES, curves_asked, figure_job
-from peftcalc.ui import background, warming
+from peftcalc.ui import background
 from peftcalc.ui.pages import PAGES
+from peftcalc.ui.server import warming
 from peftcalc.units import for_json
 
 CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]}

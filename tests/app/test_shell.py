@@ -5,10 +5,11 @@ from __future__ import annotations
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.methods import METHODS
-from peftcalc.ui import front, shell
+from peftcalc.ui import shell
 from peftcalc.ui.lessons.lesson import Prediction
 from peftcalc.ui.lessons.words import WORDS
 from peftcalc.ui.pages import PAGES
+from peftcalc.ui.server import front
 
 
 def two_sections() -> None:
