@@ -44,7 +44,6 @@ st.vega_lite_chart({"values": values}, {"mark": "line", "encoding": axes})
 """
 LARGE_MODEL = "meta-llama/Llama-3.1-405B"
 TRAINERS, LEAVERS = 6, 2
-NUMBERS = ("slider", "number_input")
 
 
 async def survey(url: str) -> dict[str, Visitor]:
@@ -61,7 +60,7 @@ async def survey(url: str) -> dict[str, Visitor]:
 
 def roles(seen: dict[str, Visitor], visitors: int, busy: bool) -> list[Role]:
     """Who does what, page by page in turn."""
-    able = [page for page, visitor in seen.items() if visitor.controls("slider", "number_input", "selectbox")]
+    able = [page for page, visitor in seen.items() if visitor.main_controls()]
     cast = [Role(able[index % len(able)]) for index in range(visitors)]
     if not busy:
         return cast
@@ -111,7 +110,7 @@ async def alone(url: str, server: int, page: str, moves: int, models: random.Ran
             menu = next((c for c in visitor.controls("selectbox") if c.label == "Model"), None)
             if menu is not None:
                 found.model.append(await _measured(visitor, server, menu, menu.another(models)))
-        names = [control.id for control in visitor.controls(*NUMBERS)]
+        names = [control.id for control in visitor.main_controls()]
         for number in range(2 * len(names) + moves if names else 0):  # two values of each once, and then again
             seen = number >= 2 * len(names)
             control = _there(visitor, names[number % len(names)] if seen else names[number // 2])
@@ -127,7 +126,7 @@ async def alone(url: str, server: int, page: str, moves: int, models: random.Ran
 
 def _there(visitor: Visitor, name: str) -> Control | None:
     """The control of this id; None when another control has taken it from the page."""
-    return next((control for control in visitor.controls(*NUMBERS) if control.id == name), None)
+    return next((control for control in visitor.main_controls() if control.id == name), None)
 
 
 async def _measured(visitor: Visitor, server: int, control: Control, state: WidgetState) -> float:
