@@ -124,11 +124,14 @@ def test_a_server_that_rests_opens_each_of_its_pages_and_tabs_once_and_leaves(mo
 
     monkeypatch.setattr(warming, "_busy", busy)
     monkeypatch.setattr(warming, "queue", lambda: None)
+    aside = []
+    monkeypatch.setattr(warming, "set_aside", lambda: aside.append(len(opened)))
     runtime = SimpleNamespace(connect_session=connect, handle_backmsg=ask, close_session=closed.append)
     asyncio.run(warming.warm(runtime))  # pyright: ignore[reportArgumentType]
     assert sorted(opened[:-1]) == sorted((entry.path, "") for entry in PAGES)
     assert opened[-2:] == [(warming.LAST, ""), (warming.LAST, "section=and+second")]
     assert closed == list(visitors)
+    assert aside == [len(opened)]  # once, when all is loaded
 
 
 def test_a_job_done_here_bounds_no_process_of_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
