@@ -5,8 +5,9 @@
 
 Starts the app on a free port of the loopback interface and opens real WebSocket connections that speak Streamlit's
 protocol, spread over every page that has a control; a slider that stands in a fragment reruns the fragment alone. A
-visitor waits for the answer to a move before the next. With `--busy` six of them train, one simulates a model of
-405B parameters, one pastes a large configuration, and two leave in the middle of a move.
+visitor waits for the answer to a move before the next. They come when the server has warmed itself. With `--busy` six
+of them train, one simulates a model of 405B parameters, one pastes a large configuration, and two leave in the middle
+of a move.
 
 A bare Streamlit page with a slider and a chart is played first, by as many in the same way: `×` is the app's figure
 over the bare page's. Clients, server and workers share the machine's cores. The second table is one visitor alone: the
@@ -44,7 +45,8 @@ st.vega_lite_chart({"values": values}, {"mark": "line", "encoding": axes})
 """
 LARGE_MODEL = "meta-llama/Llama-3.1-405B"
 TRAINERS, LEAVERS = 6, 2
-NUMBERS = ("slider", "number_input")
+RESTS = 0.05
+"""Processor seconds a second below which the server does nothing."""
 
 
 async def survey(url: str) -> dict[str, Visitor]:
@@ -59,9 +61,18 @@ async def survey(url: str) -> dict[str, Visitor]:
     return seen
 
 
+async def rested(server: int) -> None:
+    """Until the server has warmed itself, as it has when a class comes; a few minutes at most."""
+    for _ in range(300):
+        before = process_seconds(server)
+        await asyncio.sleep(1.0)
+        if process_seconds(server) - before < RESTS:
+            return
+
+
 def roles(seen: dict[str, Visitor], visitors: int, busy: bool) -> list[Role]:
     """Who does what, page by page in turn."""
-    able = [page for page, visitor in seen.items() if visitor.controls("slider", "number_input", "selectbox")]
+    able = [page for page, visitor in seen.items() if visitor.main_controls()]
     cast = [Role(able[index % len(able)]) for index in range(visitors)]
     if not busy:
         return cast
@@ -111,7 +122,7 @@ async def alone(url: str, server: int, page: str, moves: int, models: random.Ran
             menu = next((c for c in visitor.controls("selectbox") if c.label == "Model"), None)
             if menu is not None:
                 found.model.append(await _measured(visitor, server, menu, menu.another(models)))
-        names = [control.id for control in visitor.controls(*NUMBERS)]
+        names = [control.id for control in visitor.main_controls()]
         for number in range(2 * len(names) + moves if names else 0):  # two values of each once, and then again
             seen = number >= 2 * len(names)
             control = _there(visitor, names[number % len(names)] if seen else names[number // 2])
@@ -127,7 +138,7 @@ async def alone(url: str, server: int, page: str, moves: int, models: random.Ran
 
 def _there(visitor: Visitor, name: str) -> Control | None:
     """The control of this id; None when another control has taken it from the page."""
-    return next((control for control in visitor.controls(*NUMBERS) if control.id == name), None)
+    return next((control for control in visitor.main_controls() if control.id == name), None)
 
 
 async def _measured(visitor: Visitor, server: int, control: Control, state: WidgetState) -> float:
@@ -212,6 +223,7 @@ def main() -> None:
             rows = [replace(asyncio.run(alone(url, server, "", asked.moves, random.Random(1))), page="a bare page")]
     with running_app() as (url, server):
         seen = asyncio.run(survey(url))
+        asyncio.run(rested(server))
         cast = roles(seen, asked.visitors, asked.busy)
         for number in range(asked.rounds):
             crowd(f"the app, {number + 1}", url, server, cast, asked.seconds, floor)

@@ -6,7 +6,7 @@
         seconds = await visitor.move(control, control.another(random))
 
 As a browser does, it tells the server which large messages it still holds, and a control that stands in a fragment
-runs the fragment again and nothing else. Components of the page's own (version 2) send nothing and are left alone.
+runs the fragment again and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 
 import websockets
-from classroom_controls import Control, Held, control_of
+from classroom_controls import MAIN_KINDS, Control, Held, control_of
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.Element_pb2 import Element
@@ -98,9 +98,13 @@ class Visitor:
         return await self._rerun(control.fragment, state)
 
     def controls(self, *kinds: str) -> list[Control]:
-        """The controls that the page shows, of these kinds: "slider", "number_input", "selectbox"."""
+        """The controls that the page shows, of these kinds (`classroom_controls.KINDS`)."""
         found = (control_of(held, self._values) for held in self.shown.values())
         return [control for control in found if control is not None and control.kind in kinds]
+
+    def main_controls(self) -> list[Control]:
+        """What a visitor of the page moves: its sliders and numbers, or where there are none what there is."""
+        return next(filter(None, (self.controls(*kinds) for kinds in MAIN_KINDS)), [])
 
     def has(self, kind: str, label: str) -> bool:
         """True when the page shows such an element with these words in its label."""

@@ -1,7 +1,9 @@
-"""The controls of a page as its elements tell of them: any slider, number or menu, wherever it stands."""
+"""The controls of a page as its elements tell of them, wherever they stand: any slider, number, menu or row of buttons,
+and the pictures that live in the browser, which tell the server what a hand has moved when it lets go."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.Slider_pb2 import Slider
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-KINDS = ("slider", "number_input", "selectbox")
+KINDS = ("slider", "number_input", "selectbox", "button_group", "bidi_component")
+MAIN_KINDS = (("slider", "number_input"), ("button_group",), ("bidi_component",), ("selectbox",))
+"""Which of its controls a visitor of a page moves: the first of these that the page has."""
+HANDS = {
+    "arrow": [{"x": 0.1 * step, "y": 1.5} for step in range(1, 21)],
+    "bits": [{"x": str(0.3 * step)} for step in range(1, 21)],
+}
+"""What a hand leaves behind in a picture, by the picture's view."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +81,11 @@ def control_of(held: Held, sent: Mapping[str, WidgetState]) -> Control | None:
     if kind not in KINDS:
         return None
     own = getattr(held.element, kind)
-    first, values = {"slider": _slider, "number_input": _number, "selectbox": _menu}[kind](own)
-    if own.disabled or own.form_id or len(values) < 2:
+    if getattr(own, "disabled", False) or own.form_id:
         return None
-    return Control(kind, own.label, own.id, held.fragment, sent.get(own.id, first), values)
+    first, values = _STATES[kind](own)
+    label = getattr(own, "label", kind)
+    return Control(kind, label, own.id, held.fragment, sent.get(own.id, first), values) if len(values) > 1 else None
 
 
 def _slider(own: Slider) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
@@ -119,3 +129,31 @@ def _menu(own: Any) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
     return WidgetState(id=own.id, string_value=chosen), tuple(
         WidgetState(id=own.id, string_value=option) for option in own.options
     )
+
+
+def _row(own: Any) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
+    """One of a few, all visible at once; a row of which none need be chosen asks for a guess, and is left alone."""
+    values = []
+    for option in own.options if own.required else ():
+        shown = WidgetState(id=own.id)
+        shown.string_array_value.data.append(option.content)
+        values.append(shown)
+    chosen = list(own.raw_values) if own.set_value else [own.options[index].content for index in own.default]
+    return next((state for state in values if list(state.string_array_value.data) == chosen), None), tuple(values)
+
+
+def _picture(own: Any) -> tuple[WidgetState | None, tuple[WidgetState, ...]]:
+    try:
+        moved = HANDS.get(json.loads(own.bytes).get("view"), [])
+    except ValueError:
+        moved = []
+    return None, tuple(WidgetState(id=own.id, json_value=json.dumps({"moved": state})) for state in moved)
+
+
+_STATES = {
+    "slider": _slider,
+    "number_input": _number,
+    "selectbox": _menu,
+    "button_group": _row,
+    "bidi_component": _picture,
+}

@@ -102,8 +102,8 @@ async def _visit(url: str, role: Role, delay: float, end: float, found: Round, c
 
 
 async def _move(visitor: Visitor, chance: random.Random, found: Round) -> None:
-    """A random slider or number; a menu only where there is nothing else."""
-    controls = visitor.controls("slider", "number_input") or visitor.controls("selectbox")
+    """A random one of the page's controls."""
+    controls = visitor.main_controls()
     if controls:
         control = chance.choice(controls)
         found.moves.append(await visitor.move(control, control.another(chance)))
@@ -111,7 +111,7 @@ async def _move(visitor: Visitor, chance: random.Random, found: Round) -> None:
 
 async def _leave_in_the_middle(visitor: Visitor, chance: random.Random) -> None:
     """Close the page while the server answers a move."""
-    controls = visitor.controls("slider", "number_input", "selectbox")
+    controls = visitor.main_controls()
     if controls:
         control = chance.choice(controls)
         moving = asyncio.create_task(visitor.move(control, control.another(chance)))

@@ -1,19 +1,28 @@
-"""A move in Chromium, one visitor alone: milliseconds from the key to the settled page, beside a bare page's.
+"""A move in Chromium, one visitor alone: milliseconds from the hand to the settled page, beside a bare page's.
 
     python benchmarks/moves_in_browser.py [--repeats 9] [--pages memory rank]
 
-Headless Chromium opens each page, and its first sliders that are on the screen get an arrow key, one after the other.
+Headless Chromium opens each page. Its first sliders that are on the screen get an arrow key, one after the other; where
+there is none, the first number gets one, the first row of buttons or menu another choice, and last the page's own
+picture: a slider of its own, or a handle that is dragged. Such a picture has followed the hand by itself, and tells the
+server when the hand lets go: its row is what comes after that.
+
 The page is settled when its script has ended and nothing of its main area has changed any more for 400 ms, which are
-not counted: so the drawing of charts is in it, where it changes elements. The first two moves of a slider are not
-counted; the later ones go to values that were seen before. The bare page has a slider and a chart.
+not counted: so the drawing of charts is in it, where it changes elements. The first two moves of a control are not
+counted; the later ones go to values that were seen before. The bare page has a slider and a chart. The processor time
+is that of the browser's processes that hold pages, all their threads, and does not depend on who else uses the machine
+as the seconds do.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +30,89 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classroom import BARE
-from served_app import CHROMIUM, CHROMIUM_FLAGS, running_app
+from served_app import CHROMIUM, CHROMIUM_FLAGS, process_seconds, processes_below, running_app
 
 from peftcalc.ui.pages import PAGES
 
-SLIDERS = "[data-testid=stSlider] input[type=range]"
-MOST_SLIDERS = 4
+MOST_CONTROLS = 4
 PATIENCE_MS = 20_000
+QUIET_MS = 400
+MAIN = "[data-testid=stMain]"
 
-KEY_TO_SETTLED = """([slider, quiet, patience]) => new Promise(resolve => {
+
+def _arrow(page: Any, control: Any, turn: int) -> None:
+    del control
+    page.keyboard.press("ArrowRight" if turn % 2 == 0 else "ArrowLeft")
+
+
+def _step(page: Any, control: Any, turn: int) -> None:
+    del control
+    page.keyboard.press("ArrowUp" if turn % 2 == 0 else "ArrowDown")
+
+
+def _press(page: Any, control: Any, turn: int) -> None:
+    """The other of two choices: the second of the row, and the first again."""
+    del page
+    control.locator("[role=radio]").nth(1 - turn % 2).click()
+
+
+def _choose(page: Any, control: Any, turn: int) -> None:
+    """The next entry of a menu, and the one before."""
+    del control
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown" if turn % 2 == 0 else "ArrowUp")
+    page.keyboard.press("Enter")
+
+
+def _drag(page: Any, control: Any, turn: int) -> None:
+    """A few points, and let go."""
+    box = control.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + (12 if turn % 2 == 0 else -12), y)
+    page.mouse.up()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of control: where it is, what moves it, and the event from which a move counts."""
+
+    name: str
+    where: str
+    move: Callable[[Any, Any, int], None]
+    event: str = "keydown"
+
+
+NO_GUESS = ":not([class*=st-key-guess])"
+KINDS = (
+    Kind("slider", f"{MAIN} [data-testid=stSlider] input[type=range]", _arrow),
+    Kind("number", f"{MAIN} [data-testid=stNumberInput] input", _step),
+    Kind(
+        "row of buttons",
+        f"{MAIN} :not([class*=st-key-guess]) > [data-testid=stButtonGroup]:has([role=radio])",
+        _press,
+        "click",
+    ),
+    Kind("menu", f"{MAIN} [data-testid=stSelectbox] input", _choose),
+)
+IN_PICTURE = (
+    Kind("picture", f"{MAIN} [data-testid=stBidiComponentIsolated] input[type=range]", _arrow),
+    Kind("picture", f"{MAIN} [data-testid=stBidiComponentIsolated] [role=slider]", _drag, "pointerup"),
+)
+
+HAND_TO_SETTLED = """([control, event, quiet, patience]) => new Promise(resolve => {
   const app = document.querySelector('[data-testid=stApp]');
   const main = document.querySelector('[data-testid=stMain]');
   const running = () => app.getAttribute('data-test-script-state') !== 'notRunning';
-  slider.focus();
+  control.focus();
   let began, last;
-  slider.addEventListener('keydown', () => { began = last = performance.now(); }, {once: true, capture: true});
+  window.addEventListener(event, () => { began ??= last = performance.now(); }, {once: true, capture: true});
   const changed = () => { last = performance.now(); };
   const watch = {attributes: true, childList: true, characterData: true, subtree: true};
-  const observers = [[main, watch], [app, {attributes: true}]].map(([node, what]) => {
+  const shadows = [...main.querySelectorAll('*')].flatMap(({shadowRoot}) => shadowRoot ?? []);
+  const watched = [[app, {attributes: true}], ...[main, ...shadows].map(node => [node, watch])];
+  const observers = watched.map(([node, what]) => {
     const observer = new MutationObserver(changed);
     observer.observe(node, what);
     return observer;
@@ -51,35 +125,72 @@ KEY_TO_SETTLED = """([slider, quiet, patience]) => new Promise(resolve => {
     resolve(now - began < patience ? last - began : null);
   }, 20);
 })"""
-"""Milliseconds from the next key that a slider gets until nothing changes any more; null where that is never so."""
+"""Milliseconds from the next event of a hand until nothing changes any more; null where that is never so."""
 
 
-def moves(browser: Any, url: str, repeats: int) -> list[float]:
-    """Milliseconds of each counted move; none where a page has no slider."""
+@dataclass
+class Moves:
+    """What was measured on one page, in milliseconds a move."""
+
+    page: str
+    kind: str = ""
+    settled: list[float] = field(default_factory=list)
+    processor: float = 0.0
+
+
+def moves(browser: Any, name: str, url: str, repeats: int, kinds: tuple[Kind, ...] = KINDS) -> Moves:
+    """A page's moves; none where nothing of these kinds is on the screen."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(url, timeout=120_000)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
-    page.wait_for_selector("[data-testid=stMain] h1", timeout=120_000)
+    page.wait_for_selector(f"{MAIN} h1", timeout=120_000)
     page.wait_for_timeout(2_000)
-    times: list[float] = []
-    for number in range(min(page.locator(SLIDERS).count(), MOST_SLIDERS)):
-        for turn in range(2 + max(2, repeats // MOST_SLIDERS)):
-            slider = page.locator(SLIDERS).nth(number)
-            if not slider.count() or not slider.is_visible():
-                break
-            took = _one_move(page, slider, "ArrowRight" if turn % 2 == 0 else "ArrowLeft")
-            if turn >= 2 and took is not None:
-                times.append(took)
+    found = Moves(name)
+    for kind in kinds:
+        seen = [number for number in range(page.locator(kind.where).count()) if _in_sight(page, kind, number)]
+        if not seen:
+            continue
+        found.kind, spent = kind.name, []
+        for number in seen[:MOST_CONTROLS]:
+            for turn in range(2 + max(2, repeats // min(len(seen), MOST_CONTROLS))):
+                if not _in_sight(page, kind, number):
+                    break
+                before = browser_seconds()
+                took = _one_move(page, kind, number, turn)
+                if turn >= 2 and took is not None:
+                    found.settled.append(took)
+                    spent.append(1000 * (browser_seconds() - before))
+        found.processor = statistics.median(spent) if spent else 0.0
+        break
     page.close()
-    return times
+    return found
 
 
-def _one_move(page: Any, slider: Any, key: str) -> float | None:
-    argument = [slider.element_handle(), 400, PATIENCE_MS]
-    waiting = page.evaluate_handle("([script, ...given]) => ({end: eval(script)(given)})", [KEY_TO_SETTLED, *argument])
-    page.keyboard.press(key)
+def _in_sight(page: Any, kind: Kind, number: int) -> bool:
+    control = page.locator(kind.where).nth(number)
+    box = control.bounding_box() if control.count() and control.is_visible() else None
+    return box is not None and box["y"] < page.viewport_size["height"]
+
+
+def _one_move(page: Any, kind: Kind, number: int, turn: int) -> float | None:
+    control = page.locator(kind.where).nth(number)
+    argument = [control.element_handle(), kind.event, QUIET_MS, PATIENCE_MS]
+    waiting = page.evaluate_handle("([script, ...given]) => ({end: eval(script)(given)})", [HAND_TO_SETTLED, *argument])
+    kind.move(page, control, turn)
     took = waiting.evaluate("async waiting => await waiting.end")
     return None if took is None else float(took)
+
+
+def browser_seconds() -> float:
+    """Processor time of this process's browser, of the processes that hold pages."""
+    return sum(process_seconds(process) for process in processes_below(os.getpid()) if _holds_a_page(process))
+
+
+def _holds_a_page(process: int) -> bool:
+    try:
+        return "--type=renderer" in Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:  # it has just ended
+        return False
 
 
 def main() -> None:
@@ -90,22 +201,29 @@ def main() -> None:
     if not CHROMIUM.exists():
         print("Chromium is not installed here: nothing was measured")
         return
-    rows: list[tuple[str, list[float]]] = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
         script = Path(folder) / "bare.py"
         script.write_text(BARE)
         with running_app(str(script)) as (url, _):
-            rows.append(("a bare page", moves(browser, url, asked.repeats)))
+            bare = moves(browser, "a bare page", url, asked.repeats)
+        rows = [bare]
         with running_app() as (url, _):
-            rows += [(path or "home", moves(browser, f"{url}/{path}", asked.repeats)) for path in asked.pages]
+            for path in asked.pages:
+                name, address = path or "home", f"{url}/{path}"
+                rows += [moves(browser, name, address, asked.repeats, kinds) for kinds in (KINDS, IN_PICTURE)]
         browser.close()
-    print("| page | moves | key to settled, median ms | highest | × bare |\n|---|---|---|---|---|")
-    floor = statistics.median(rows[0][1])
-    for name, times in rows:
-        if times:
-            middle = statistics.median(times)
-            print(f"| {name} | {len(times)} | {middle:.0f} | {max(times):.0f} | {middle / floor:.1f} |")
+    report([row for row in rows if row.settled], bare)
+
+
+def report(rows: list[Moves], bare: Moves) -> None:
+    print("| page | control | moves | hand to settled, median ms | highest | × bare | processor ms | × bare |")
+    print("|---|---|---|---|---|---|---|---|")
+    floor = statistics.median(bare.settled)
+    for row in rows:
+        middle = statistics.median(row.settled)
+        ratios = f"{middle / floor:.1f} | {row.processor:.0f} | {row.processor / bare.processor:.1f}"
+        print(f"| {row.page} | {row.kind} | {len(row.settled)} | {middle:.0f} | {max(row.settled):.0f} | {ratios} |")
 
 
 if __name__ == "__main__":

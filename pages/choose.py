@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from peftcalc import units
-from peftcalc.advice.advise import PRIORITIES, Advice, advise
+from peftcalc.advice.advise import PRIORITIES, Advice, Reason, advise
 from peftcalc.lab.findings.claims import CLAIMS
 from peftcalc.memory.cards import all_gpus
 from peftcalc.methods import LoRA
@@ -89,15 +89,23 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
 def the_reasons(advice: Advice) -> None:
     st.markdown("##### Why")
     for reason in advice.reasons:
-        with st.expander(f"**{reason.question}** {reason.answer}", type="compact"):
-            st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
-            if reason.rows:
-                st.markdown(_as_markdown(reason.rows))
-            if reason.finding in CLAIMS:
-                claim = CLAIMS[reason.finding]
-                st.markdown(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
-                link_to("findings", "See it: Findings", {"section": reason.finding.replace("-", " ")})
+        label = f"**{reason.question}** {reason.answer}"
+        opened = st.expander(label, type="compact", key=f"reason-{reason.question}", on_change="rerun")
+        if opened.open:
+            with opened:
+                _evidence(reason)
     _the_other_methods(advice)
+
+
+def _evidence(reason: Reason) -> None:
+    """Drawn when it is opened."""
+    st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
+    if reason.rows:
+        st.markdown(_as_markdown(reason.rows))
+    if reason.finding in CLAIMS:
+        claim = CLAIMS[reason.finding]
+        st.markdown(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
+        link_to("findings", "See it: Findings", {"section": reason.finding.replace("-", " ")})
 
 
 def _as_markdown(rows: Sequence[Mapping[str, object]]) -> str:

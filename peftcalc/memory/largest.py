@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from peftcalc.memory.cards import Gpu, all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
 from peftcalc.memory.estimate.growth import Piece, pieces
 from peftcalc.memory.estimate.moments import Held, moments_of
+from peftcalc.memory.estimate.notes import estimate_notes
 from peftcalc.memory.estimate.study import Study, studied, upcast_bytes
 from peftcalc.memory.kernels import alike, matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
@@ -51,8 +52,12 @@ class Step:
 
     @cached_property
     def estimate(self) -> MemoryEstimate:
-        """At the step's own batch and sequence."""
-        return estimated(self.model, self.method, self.options)
+        """At the step's own batch and sequence; such cards share it, but for what is said of a card."""
+        if self._own:
+            return estimated(self.model, self.method, self.options)
+        known, options = self._study, self.options
+        setting = known.setup(options.resized(options.batch, known.body.pieces) if known.body.pieces else options)
+        return replace(self._on_such_cards, notes=tuple(estimate_notes(known.model, known.body, setting)))
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -67,8 +72,13 @@ class Step:
     @property
     def held(self) -> Held:
         """How blocks hold the step."""
-        one = _held(self.model, self.method, self._shared)
-        return Held(one.peak + self._own, one.apart + self._own, one.unshared)
+        one = self._on_such_cards
+        return Held(one.total + self._own, one.apart_bytes + self._own, one.unshared_bytes)
+
+    @property
+    def _on_such_cards(self) -> MemoryEstimate:
+        """The estimate on all cards with these kernels."""
+        return estimated(self.model, self.method, self._shared)
 
     @cached_property
     def upcast(self) -> int:
@@ -168,11 +178,6 @@ def _course_of_batches(model: ModelShapes, method: Method, options: MemoryOption
 @lru_cache(maxsize=KEPT)
 def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOptions) -> Course | None:
     return pieces(Step(model, method, options)._with_sequence, MOST_SEQUENCE, _largest_card())
-
-
-@lru_cache(maxsize=KEPT)
-def _held(model: ModelShapes, method: Method, options: MemoryOptions) -> Held:
-    return moments_of(studied(model, method), options).held()
 
 
 @lru_cache(maxsize=KEPT)

@@ -6,6 +6,7 @@ The closed-form estimate and the traced simulation take the same choices, by the
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
@@ -238,6 +239,12 @@ class MemoryOptions:
         return chosen | {name: text for name, text in SWITCHES.items() if getattr(self, name)}
 
 
+@cache
+def option_names() -> tuple[str, ...]:
+    """Of all options, batch, sequence and card among them."""
+    return tuple(field.name for field in fields(MemoryOptions))
+
+
 def make_options(**options: Any) -> MemoryOptions:
     """`MemoryOptions` from keyword arguments; without a `dtype`, or with None, the half precision that the card has.
 
@@ -248,7 +255,7 @@ def make_options(**options: Any) -> MemoryOptions:
     ('float16', 'bfloat16')
     """
     for name in options:
-        one_of("option", name, [field.name for field in fields(MemoryOptions)])
+        one_of("option", name, option_names())
     if options.get("dtype") is None:
         card = options.get("card")
         options["dtype"] = MemoryOptions.dtype if card is None else gpu(card).dtype

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcalc.checks import names, one_of, positive, whole_number
@@ -129,7 +130,8 @@ class LoRA(Method):
 
     def __hash__(self) -> int:
         """Methods key the caches; the pattern mappings are hashed by their items, lists as tuples."""
-        return hash((type(self), *[_hashable(getattr(self, name)) for name in _names(type(self))]))
+        read, others = _read_by_hash(type(self))
+        return hash((type(self), read(self), *[_hashable(getattr(self, name)) for name in others]))
 
     @property
     def scaling(self) -> float:
@@ -242,9 +244,13 @@ def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
     return names(name, value, "module", allow_empty)
 
 
+MAY_BE_UNHASHABLE = ("rank_pattern", "alpha_pattern", "layers_pattern")
+
+
 @cache
-def _names(kind: type[LoRA]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _read_by_hash(kind: type[LoRA]) -> tuple[attrgetter[Any], tuple[str, ...]]:
+    """What reads the fields that are hashed as they are, all at once, and the names of the others."""
+    return attrgetter(*[f.name for f in fields(kind) if f.name not in MAY_BE_UNHASHABLE]), MAY_BE_UNHASHABLE
 
 
 def _hashable(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peftcalc.checks import one_of
-from peftcalc.memory.options import CHOICES, MemoryOptions, make_options
+from peftcalc.memory.options import CHOICES, MemoryOptions, make_options, option_names
 
 KERNELS = CHOICES["kernels"]
 """Who wrote the kernels of a step; memory has the same choice."""
@@ -34,9 +34,10 @@ def split_options(options: dict[str, Any], batch: int, sequence: int) -> tuple[M
     >>> split_options({"kernels": "fused", "dtype": "float16"}, 1, 512)[1]["kernels"]
     'fused'
     """
-    known = MemoryOptions.__dataclass_fields__
+    known = option_names()
     own = {name: one_of(name, options.get(name, default), values) for name, (values, default) in OWN.items()}
     for name in options:
-        one_of("option", name, [*known, *OWN])
+        if name not in known:
+            one_of("option", name, [*known, *OWN])
     shared = {name: value for name, value in options.items() if name in known}
     return make_options(batch=batch, sequence=sequence, **shared), own

@@ -54,6 +54,7 @@ class Drawer:
         self.box = st.popover(label, key=f"drawer-{key}", on_change="rerun", **look)
         self.open = bool(self.box.open)
         self._link = st.query_params.to_dict()
+        self._brought, self._kept = state.arriving(), state.held()  # the session's own: looked up once for all controls
 
     def menu(
         self, label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **more: Any
@@ -128,26 +129,28 @@ class Drawer:
     def _heard(
         self, widget: Callable[..., Any], label: str, key: str, default: T, values: _Values, drawn: dict[str, Any]
     ) -> T:
-        value = self._held(key, default, values)
+        moved = st.session_state.get(key)
+        value = self._held(key, default, values, moved)
         if self.open:
-            if key not in st.session_state or st.session_state[key] != value:
+            if moved is None or moved != value:
                 st.session_state[key] = value
             with self.box:
                 said = widget(label, key=key, **drawn)
             value = default if said is None else said
-        elif key in st.session_state:
+        elif moved is not None:
             del st.session_state[key]  # no other page's control of this name takes it for its own
-        state.hold(key, value, default)
+        self._kept[key] = value
+        self._brought.pop(key, None)
+        state.choose(key, value, default)
         self._write(key, values.spelled(value) if value != default else None, values.many)
         return value
 
-    def _held(self, key: str, default: Any, values: _Values) -> Any:
+    def _held(self, key: str, default: Any, values: _Values, moved: Any) -> Any:
         """What the control says before it is drawn: what moved it last, else what the link says."""
-        for place in (st.session_state, state.arriving(), state.held()):
-            if key in place:
-                found = values.known(place[key])
-                if found is not None:
-                    return found
+        for said in (moved, self._brought.get(key), self._kept.get(key)):
+            found = None if said is None else values.known(said)
+            if found is not None:
+                return found
         given = self._link.get(key)
         if given is None:
             return default

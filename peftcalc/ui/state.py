@@ -57,13 +57,6 @@ def held() -> dict[str, Any]:
     return st.session_state.setdefault(_HELD, {}).setdefault(st.session_state.get(_AT, ""), {})
 
 
-def hold(key: str, value: Any, default: Any) -> None:
-    """Keep what a control says, drawn or not."""
-    held()[key] = value
-    arriving().pop(key, None)
-    _choose(key, value, default)
-
-
 def _bring(key: str, options: Sequence[Any] | None = None, show: Callable[[Any], str] = str) -> None:
     """Before one of the `TRAVELLING` controls is drawn for the first time on its page."""
     arriving = st.session_state.get(_ARRIVING)
@@ -75,7 +68,7 @@ def _bring(key: str, options: Sequence[Any] | None = None, show: Callable[[Any],
         st.query_params[key] = show(value)  # an address that is copied now says it too
 
 
-def _choose(key: str, value: Any, default: Any) -> None:
+def choose(key: str, value: Any, default: Any) -> None:
     """Remember for the other pages; a default that nobody touched is no choice."""
     if key not in TRAVELLING:
         return
@@ -147,7 +140,7 @@ def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: An
     """A short text."""
     _bring(key)
     value = st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
-    _choose(key, value, default)
+    choose(key, value, default)
     return value
 
 
@@ -209,7 +202,7 @@ def _linked(
         del st.session_state[key]  # another page's value, of a control of this name that has other options
     given = st.query_params.get(key)
     value = widget(label, options=options, key=key, format_func=shown(show, options), bind="query-params", **kwargs)
-    _choose(key, value, fallback)
+    choose(key, value, fallback)
     if given is not None and given not in names:
         note(key, f"the link asked for {key} = {given}", listed(names), value, show(value))
     return fallback if value is None else value

@@ -17,8 +17,9 @@ from peftcalc.doctor.strangers import inspect_given
 from peftcalc.doctor.work import inspect_job, inspection_from_json
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.plots.work import FIGURES, curves_asked, figure_job
-from peftcalc.ui import background, warming
+from peftcalc.ui import background
 from peftcalc.ui.pages import PAGES
+from peftcalc.ui.server import warming
 from peftcalc.units import for_json
 
 CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]}
@@ -123,11 +124,14 @@ def test_a_server_that_rests_opens_each_of_its_pages_and_tabs_once_and_leaves(mo
 
     monkeypatch.setattr(warming, "_busy", busy)
     monkeypatch.setattr(warming, "queue", lambda: None)
+    aside = []
+    monkeypatch.setattr(warming, "set_aside", lambda: aside.append(len(opened)))
     runtime = SimpleNamespace(connect_session=connect, handle_backmsg=ask, close_session=closed.append)
     asyncio.run(warming.warm(runtime))  # pyright: ignore[reportArgumentType]
     assert sorted(opened[:-1]) == sorted((entry.path, "") for entry in PAGES)
     assert opened[-2:] == [(warming.LAST, ""), (warming.LAST, "section=and+second")]
     assert closed == list(visitors)
+    assert aside == [len(opened)]  # once, when all is loaded
 
 
 def test_a_job_done_here_bounds_no_process_of_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def test_what_cannot_be_moved_is_no_control() -> None:
     fixed = slider(min=1, max=9, step=1, default=[5.0], disabled=True)
     single = slider(min=1, max=1, step=1, default=[1.0])
     assert [control_of(Held(element, "", "r"), {}) for element in (text, component, fixed, single)] == [None] * 4
+
+
+def test_a_picture_tells_what_a_hand_has_left_behind_and_a_row_of_buttons_its_other_choice() -> None:
+    picture, row = Element(), Element()
+    picture.bidi_component.id, picture.bidi_component.bytes = "p", b'{"view":"arrow"}'
+    moved = control_of(Held(picture, "f", "r"), {})
+    assert moved is not None
+    assert json.loads(moved.values[0].json_value) == {"moved": {"x": 0.1, "y": 1.5}}
+    for option in ("balance", "memory"):
+        row.button_group.options.add(content=option)
+    assert control_of(Held(row, "f", "r"), {}) is None  # a guess, which is made once
+    row.button_group.required = True
+    row.button_group.default.append(0)
+    choice = control_of(Held(row, "f", "r"), {})
+    assert choice is not None
+    assert list(choice.another(random.Random(0)).string_array_value.data) == ["memory"]
 
 
 def test_what_a_fragment_does_not_draw_again_is_gone_and_all_else_stays() -> None:

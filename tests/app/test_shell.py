@@ -5,10 +5,11 @@ from __future__ import annotations
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.methods import METHODS
-from peftcalc.ui import front, shell
+from peftcalc.ui import shell
 from peftcalc.ui.lessons.lesson import Prediction
 from peftcalc.ui.lessons.words import WORDS
 from peftcalc.ui.pages import PAGES
+from peftcalc.ui.server import front
 
 
 def two_sections() -> None:
@@ -177,3 +178,28 @@ def test_every_method_has_its_line_among_the_words():
     text = " ".join(WORDS)
     assert all(method.label.split()[0] in text for method in METHODS.values())
     assert all(len(meaning.split()) <= 25 for meaning in WORDS.values())
+
+
+def one_chart() -> None:
+    import streamlit as st
+
+    from peftcalc.plots.chart import Chart
+    from peftcalc.ui import show
+
+    def spec() -> dict:
+        x = {"field": "x", "type": "quantitative"}
+        return {"description": "A point.", "data": {"name": "points"}, "mark": "point", "encoding": {"x": x}}
+
+    x = st.number_input("x", 0, 9)
+    show.chart(Chart(spec, (), {"points": [{"x": x}]}), f"One point at {x} < 10.")
+
+
+def test_a_chart_whose_data_move_keeps_its_specification_and_its_name_and_tells_the_data_behind_it():
+    test = AppTest.from_function(one_chart).run()
+    before = test.get("vega_lite_chart")[0].proto
+    assert before.alt == "A point."
+    test.number_input[0].set_value(3).run()
+    after = test.get("vega_lite_chart")[0].proto
+    assert (after.spec, after.alt) == (before.spec, before.alt)
+    assert after.datasets != before.datasets
+    assert [html.proto.body for html in test.get("html")] == ['<p class="spoken">One point at 3 &lt; 10.</p>']

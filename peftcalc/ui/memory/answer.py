@@ -42,16 +42,16 @@ class Timed:
         return f"{_hours(self.run.low_hours)} to {_hours(self.run.high_hours)}"
 
 
-def times(setup: Setup) -> dict[str, Timed]:
-    """By method's label; empty where the time on this card or of this model is not estimated."""
+def times(setup: Setup, fits: list[Fit]) -> dict[str, Timed]:
+    """By the label of what fits; of the first where nothing does, and empty where time is not estimated here.
+
+    Time on this card or of this model is estimated for all methods or for none.
+    """
     options = tuple(sorted({**setup.options, "kernels": setup.kernels}.items()))
+    sizes = setup.batch, setup.sequence, options, setup.tokens, setup.price
+    shown = [one.method for one in fits if one.fits] or [one.method for one in fits[:1]]
     try:
-        return {
-            method.label: _timed(
-                setup.shapes, method, setup.card, setup.batch, setup.sequence, options, setup.tokens, setup.price
-            )
-            for method in setup.methods
-        }
+        return {method.label: _timed(setup.shapes, method, setup.card, *sizes) for method in shown}
     except ValueError:
         return {}
 
@@ -73,7 +73,7 @@ def _timed(
 
 def draw(setup: Setup, fits: list[Fit]) -> None:
     """The picture, and folded below it the same as a table, whose largest sizes are solved for when it is opened."""
-    timed = times(setup)
+    timed = times(setup, fits)
     with st.container(key="answer-memory"):
         _bars(setup, fits, timed)
         st.caption(IN_WORDS)
@@ -124,7 +124,7 @@ def _table(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:
             "longest sequence": one.largest_sequence,
         }
         time = timed.get(one.method.label)
-        if time and not one.fits:
+        if timed and not one.fits:
             row |= {"tokens a second": "–", "hours": "–"}
         elif time:
             row |= {"tokens a second": f"{time.speed.tokens_per_second:,.0f}", "hours": f"{time.hours} ({time.span})"}

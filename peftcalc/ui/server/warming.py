@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -57,7 +58,18 @@ async def warm(runtime: Runtime) -> None:
             await _warmed(runtime, path, urlencode({KEY: section}))
     while await _busy():
         pass
+    set_aside()
     await asyncio.to_thread(queue)  # its workers load for seconds what the first stranger's model needs
+
+
+def set_aside() -> None:
+    """What is loaded by now stays: Python's collector, which would look through all of it again and again, leaves it.
+
+    Each time it took 0.1 s, in which everybody waited: often while a class opens its pages, since it comes when many
+    objects have been added.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _warmed(runtime: Runtime, path: str, query: str = "") -> list[str]:

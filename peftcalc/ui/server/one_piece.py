@@ -1,0 +1,86 @@
+"""An answer to a move reaches the browser in one piece.
+
+    app = st.App(script, middleware=[Middleware(OnePiece)])
+
+A script tells of every element as it draws it, and Streamlit's server passes on every few milliseconds what there is.
+Whenever something arrives, Streamlit's front end goes through all elements of the page, a few hundred components, which
+takes it as long as the script took: a move whose answer came in four pieces was drawn four times. So what a fragment's
+run says is held until it has ended, and while it has not, for `HELD_SECONDS` at most. A run of the whole page is not
+held: who opens a page sees its first elements at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+HELD_SECONDS = 0.1
+"""Longer than most moves take; what takes longer shows how far it is."""
+LARGEST_OF_INTEREST = 20_000
+"""Bytes: messages that tell of a run's beginning or end are smaller, and larger ones are not read."""
+
+Event = MutableMapping[str, Any]
+Send = Callable[[Event], Awaitable[None]]
+
+
+class OnePiece:
+    """Middleware between Streamlit's server and its WebSockets (ASGI)."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Event, receive: Callable[[], Awaitable[Event]], send: Send) -> None:
+        await self.app(scope, receive, _Gate(send) if scope["type"] == "websocket" else send)
+
+
+class _Gate:
+    """What stands before one visitor's connection: open, or held while a fragment runs."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._holds = False
+        self._held: list[Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs while something is held."""
+        self._going: asyncio.Task[None] | None = None
+        self._in_order = asyncio.Lock()
+
+    async def __call__(self, event: Event) -> None:
+        async with self._in_order:
+            kind, in_fragment = _told(event.get("bytes"))
+            if kind == "new_session":
+                self._holds = in_fragment
+            elif kind == "script_finished" or event["type"] != "websocket.send":
+                self._holds = False
+            self._held.append(event)
+            if not self._holds:
+                await self._let_go()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self._waited)
+
+    def _waited(self) -> None:
+        self._going = asyncio.ensure_future(self._go())
+
+    async def _go(self) -> None:
+        async with self._in_order:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        held, self._held = self._held, []
+        for event in held:
+            await self._send(event)
+
+
+def _told(message: bytes | None) -> tuple[str | None, bool]:
+    """The kind of a message of Streamlit's, and whether it is of a fragment's run."""
+    if message is None or len(message) > LARGEST_OF_INTEREST:
+        return None, False
+    read = ForwardMsg.FromString(message)
+    kind = read.WhichOneof("type")
+    return kind, bool(read.metadata.run.fragment_ids)
