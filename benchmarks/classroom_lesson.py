@@ -33,7 +33,7 @@ from peftcalc.ui.classroom.lessons import LESSONS
 LESSON, GRID = LESSONS["cost"], 3
 """Which, and the part of it whose grid is dealt out."""
 ROOM, KEY = "elm-42", "abcd-efgh-jkmn"
-TICK = 0.1
+TICK = 0.05
 PATIENCE = 600.0
 BARS = {"board": 2.0, "look": 0.5, "poll": 5.0}
 """Seconds to the board at most, seconds of a look at its 95th percentile, milliseconds of a waiting page's poll."""
@@ -67,7 +67,8 @@ class Seen:
 
     def __init__(self, visitor: Visitor, played: Played) -> None:
         self.visitor, self.played = visitor, played
-        self._due: dict[str, float] = {}
+        self._due: dict[str, tuple[float, float]] = {}
+        """By fragment its interval, and when it is to be run."""
 
     async def until(self, condition, patience: float = PATIENCE) -> None:
         """Look until something is there."""
@@ -81,10 +82,16 @@ class Seen:
         """The looks that are due, and a short rest."""
         now = time.monotonic()
         for fragment, interval in list(self.visitor.fragments.items()):
-            if now >= self._due.setdefault(fragment, now + interval) and fragment in self.visitor.fragments:
-                self._due[fragment] = now + interval
+            known, due = self._due.get(fragment, (None, 0.0))
+            if interval != known:  # a timer begins anew when its interval is another
+                due = now + interval
+            if now >= due and fragment in self.visitor.fragments:
+                due = now + interval
+                self._due[fragment] = interval, due
                 self.played.looks.append(await self.visitor.look(fragment))
-        await asyncio.sleep(TICK)
+            else:
+                self._due[fragment] = interval, due
+        await self.visitor.hear(TICK)
 
 
 async def learner(url: str, number: int, rounds: int, stage: Stage, played: Played) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -9,12 +10,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page, state
-from peftcalc.ui.classroom import here
+from peftcalc.ui.classroom import calls, here
 from peftcalc.ui.lessons.class_lesson import in_words
 from peftcalc.ui.pages import as_page, entry_at
 
-EVERY = 1.5
-"""Seconds between two looks."""
 CLASS = "class"
 """The address of the classroom's own page."""
 _ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
@@ -29,7 +28,7 @@ def frame(path: str) -> None:
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
-        st.fragment(_look, run_every=EVERY)(path)
+        st.fragment(_look, run_every=calls.rest())(path)
 
 
 def _where_it_was(path: str) -> dict[str, Any]:
@@ -52,6 +51,7 @@ def _run_of() -> str:
 
 
 def _look(path: str) -> None:
+    calls.follow(partial(_leads, here.room(), path), whole_page=True)
     if _run_of() != st.session_state.get(_DRAWN):  # asked by the page before: a browser empties this one for it
         st.session_state[_SENT] = st.session_state.get(_PLACED)
         _to(path)
@@ -62,6 +62,15 @@ def _look(path: str) -> None:
         _go(found, path)
     if path != CLASS:
         _bar(found)
+
+
+def _leads(found: Room | None, path: str) -> object:
+    """What takes a learner elsewhere, or changes the line."""
+    if found is None:
+        return None
+    order, question = found.order, found.question
+    asks = question.key if question is not None and not question.revealed and path != CLASS else None
+    return order and order.number, asks
 
 
 def _go(found: Room, path: str) -> None:

@@ -8,12 +8,12 @@ import streamlit as st
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page
-from peftcalc.ui.classroom import here, lessons
+from peftcalc.ui.classroom import calls, here, lessons
 from peftcalc.ui.lessons.class_lesson import ClassLesson, LessonPart
 from peftcalc.ui.pages import entry_at
 
-EVERY = 1.5
-"""Seconds between two looks at who is here and what was answered."""
+EVERY = 0.5
+"""Seconds between two looks at who has come and what is being answered, at the least."""
 
 
 def lead(room: Room) -> None:
@@ -22,7 +22,7 @@ def lead(room: Room) -> None:
     with controls:
         _controls(room)
     with result:
-        st.fragment(_look, run_every=EVERY)(room)
+        st.fragment(_look, run_every=calls.rest())(room)
 
 
 def _controls(room: Room) -> None:
@@ -85,6 +85,7 @@ def _people(room: Room) -> None:
 
 
 def _look(room: Room) -> None:
+    calls.follow(lambda: room.version - room.results_version, EVERY)
     """What can be projected."""
     if here.open_room() is not room:  # its day is over
         st.rerun()

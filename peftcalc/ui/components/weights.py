@@ -86,6 +86,16 @@ def whole_race(board: RaceResults, run: str, status: str, live: bool = False) ->
     }
 
 
+def unchanged(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a race that the browser has been told whole (`whole_race`): that it is as it was, in a hundredth of the bytes.
+
+    What stands beside it (`status`) may differ.
+    """
+    gone = {"loss": [], "samples": [], "looks": []}
+    methods = [{**one, **gone, "from": one["from"] + len(one["loss"])} for one in whole["methods"]]
+    return {**whole, "whole": False, "images": None, "bases": {}, "methods": methods}
+
+
 @dataclass
 class Told:
     """What a browser has been told of a race, so that the next look tells what is new."""
