@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -31,6 +32,8 @@ SLOT, PAGE_SLOT = 0.015, 0.06
 """Seconds between two that are called at the same time; a whole page takes the server longer."""
 ROUND, AGAIN = 0.1, 3.0
 """Seconds between two rounds, and until a page that has not come is called again."""
+
+_ALONE = "_class_alone"
 
 
 @dataclass
@@ -175,6 +178,30 @@ def follow(depends: Callable[[], object], every: float = 0.0, whole_page: bool =
     slot = PAGE_SLOT if whole_page else SLOT
     if _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, slot)):
         context.enqueue(_asks(fragment, REST))
+
+
+def alone() -> bool:
+    """Whether nothing but the fragment that runs can ask in this session any more, so that it may turn to another page.
+
+    A browser that is turned to another page has perhaps just asked for a part of the page before. Streamlit would
+    answer that after the new page, in the name of the old one, and the browser would empty the new one for it. So all
+    other fragments of the page are forgotten first, which Streamlit then answers no more; what was on its way before
+    is answered until this fragment runs next, and that is where this is true.
+    """
+    context, fragment = get_script_run_ctx(), _fragment()
+    if context is None or fragment is None:
+        return True
+    quiet = st.session_state.get(_ALONE) == fragment
+    if not quiet and context.fragment_ids_this_run:
+        context.fragment_storage.clear(frozenset({fragment}))
+        st.session_state[_ALONE] = fragment
+    context.enqueue(_asks(fragment, REST if quiet else SOON))
+    return quiet
+
+
+def not_alone() -> None:
+    """A page begins."""
+    st.session_state.pop(_ALONE, None)
 
 
 def _fragment() -> str | None:

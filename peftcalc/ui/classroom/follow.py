@@ -16,13 +16,14 @@ from peftcalc.ui.pages import as_page, entry_at
 
 CLASS = "class"
 """The address of the classroom's own page."""
-_ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
+_ORDER, _GOING, _SENT, _CALLED = "_class_order", "_class_going", "_class_sent", "_class_called"
 _PLACED, _DRAWN = "_class_placed", "_class_drawn"
 
 
 def frame(path: str) -> None:
     """Before the page at this address runs."""
     here.carry_seat()
+    calls.not_alone()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
     if sent:
@@ -75,8 +76,12 @@ def _leads(found: Room | None, path: str) -> object:
 
 def _go(found: Room, path: str) -> None:
     """To the page of the latest order, once; and to the classroom when a question is open."""
-    order = found.newest_order(here.token(), st.session_state.get(_ORDER))
+    order = st.session_state.get(_GOING) or found.newest_order(here.token(), st.session_state.get(_ORDER))
     if order is not None:
+        st.session_state[_GOING] = order
+        if not calls.alone():
+            return
+        del st.session_state[_GOING]
         st.session_state[_ORDER] = order.number
         st.session_state[_SENT] = {**order.parameters, **found.part_of_grid(here.token())}
         _to(order.page)
@@ -84,7 +89,7 @@ def _go(found: Room, path: str) -> None:
     question = found.question
     if question is None or question.revealed or path == CLASS or found.answered(here.token()) is not None:
         return
-    if st.session_state.get(_CALLED) != question.key:
+    if st.session_state.get(_CALLED) != question.key and calls.alone():
         st.session_state[_CALLED] = question.key
         _to(CLASS)
 
