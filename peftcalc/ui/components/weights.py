@@ -15,7 +15,7 @@ from typing import Any
 
 from peftcalc import units
 from peftcalc.lab.race_results import RaceResults, Track
-from peftcalc.lab.runs.weight_looks import packed
+from peftcalc.lab.runs.packed import packed
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS
 from peftcalc.plots.style import METHOD_STYLES
