@@ -7,7 +7,7 @@ A process begins runs and adds records to them; what its history has acknowledge
 a random time. A second process opens the file: its integrity is checked, every acknowledged record must be there, and
 half a minute later (the clock of the leases is moved on, nobody waits) no dead run may be said to run.
 
-With `--server` it is Streamlit's process that is killed, while thirty visitors have each a run in hand: eight train,
+With `--server` it is Streamlit's process that is killed, while thirty visitors have each a run in hand: four train,
 the others wait, and whose run has ended begins the next. Acknowledged is what lies in the file right before the kill,
 as another process reads it: that a run has begun, how it ended, and every record of it, by content. The moment is up to
 three seconds after thirty runs and two hundred records of theirs lie there. Then the file is compared with what was
@@ -38,9 +38,9 @@ from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import new_run
 
 HALF_A_MINUTE = 30.0
-TASK, TRAINING = "Only+the+lengths+change", 8
+TASK, TRAINING = "Only+the+lengths+change", 4
 """What the server's visitors train, and how many of them at once."""
-TOLD, PATIENCE = 200, 300.0
+TOLD, PATIENCE = 200, 600.0
 """Records of runs in hand that lie in the file before a kill, and seconds until they must."""
 BETWEEN = 6
 """Visitors beyond those whose runs are in hand: some have just ended one."""
