@@ -122,3 +122,17 @@ def test_the_server_of_the_pages_does_not_load_torch():
     code = "import sys; import peftcalc.ui.train.playground, peftcalc.ui.train.results, peftcalc.ui.classroom.board; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_that_waits_tells_little_of_the_stored_one_beside_it():
+    """It was told whole with every look, by each of thirty who waited."""
+    from peftcalc.lab.stored_runs import stored_run
+    from peftcalc.ui.components.mount import _json
+    from peftcalc.ui.components.weights import unchanged, whole_race
+
+    whole = whole_race(stored_run("magnitude").board, "stored magnitude", "")
+    told = unchanged(whole)
+    assert len(_json(told)) < len(_json(whole)) / 20
+    assert [one["from"] for one in told["methods"]] == [len(one["loss"]) for one in whole["methods"]]
+    assert [one["held"] for one in told["methods"]] == [one["held"] for one in whole["methods"]]
+    assert told["run"] == whole["run"]

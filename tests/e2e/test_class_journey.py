@@ -70,6 +70,9 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     ada.page.get_by_text("You are in, Ada").wait_for()
     join(other, "Ada")
     other.page.get_by_text("You are in, Ada 2").wait_for()
+    teaches.get_by_text("Who is here").click()
+    teaches.get_by_text("2 seats, 2 with a nickname.").wait_for()
+    teaches.keyboard.press("Escape")
 
     teaches.get_by_role("button", name="Start: What does fine-tuning cost?").click()
     teaches.get_by_role("button", name="Ask the prediction").click()

@@ -31,7 +31,7 @@ def _controls(room: Room) -> None:
         for lesson in lessons.LESSONS.values():
             label = f"Start: {lesson.title} ({lesson.minutes} min)"
             _button(label, lambda name=lesson.name: room.begin(name), f"start-{lesson.name}", primary=True)
-        _people(room)
+        st.fragment(_people, run_every=calls.rest())(room)
         return
     lesson, place, part = found
     lessons.heading(lesson, place, part)
@@ -45,7 +45,7 @@ def _controls(room: Room) -> None:
         minute = lesson.starts()[place]
         st.markdown(f":small[Minute {minute} to {minute + part.minutes}.] {part.say}")
         st.markdown(f"**Expect.** {part.expect}\n\n**Otherwise.** {part.otherwise}")
-    _people(room)
+    st.fragment(_people, run_every=calls.rest())(room)
 
 
 def _steps(room: Room, lesson: ClassLesson, place: int, part: LessonPart) -> None:
@@ -73,7 +73,8 @@ def _button(label: str, act, key: str, primary: bool = False, disabled: bool = F
 
 
 def _people(room: Room) -> None:
-    """Nicknames, each of which can be hidden; nobody without one is listed."""
+    """Nicknames, each of which can be hidden; nobody without one is listed. Who has just come is there."""
+    calls.follow(lambda: [(seat.number, seat.nickname, seat.hidden) for seat in room.seats], EVERY)
     with st.popover("Who is here"):
         named = [seat for seat in room.seats if seat.nickname]
         st.markdown(f"{len(room.seats)} seats, {len(named)} with a nickname.")
