@@ -35,7 +35,7 @@ LESSON, GRID = LESSONS["cost"], 3
 ROOM, KEY = "elm-42", "abcd-efgh-jkmn"
 TICK = 0.05
 PATIENCE = 600.0
-RESTS = 0.25
+RESTS = 0.12
 """Share of a core below which the server has nothing to do but for those who wait."""
 BARS = {"board": 2.0, "look": 0.5, "waiting": 5.0}
 """Seconds to the board at most, seconds of a look at its 95th percentile, and milliseconds of the server's processor
@@ -192,7 +192,7 @@ async def _rests(seen: Seen, server: int) -> None:
     end, spent, marked = time.monotonic() + 120, process_seconds(server), time.monotonic()
     while time.monotonic() < end:
         await seen.once()
-        if time.monotonic() - marked >= 3.0:
+        if time.monotonic() - marked >= 5.0:
             busy = (process_seconds(server) - spent) / (time.monotonic() - marked)
             if busy < RESTS:
                 return
