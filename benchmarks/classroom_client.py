@@ -12,6 +12,7 @@ runs the fragment again and nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 
@@ -92,6 +93,13 @@ class Visitor:
     async def look(self, fragment: str = "") -> float:
         """Run a polling fragment, by default the first, as the browser's timer does; seconds until it is through."""
         return await self._rerun(fragment or next(iter(self.fragments)), is_auto_rerun=True)
+
+    async def hear(self, seconds: float) -> None:
+        """Take in what the server says by itself, for so long: a fragment may be told to ask soon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    self._take(ForwardMsg.FromString(await self.socket.recv()))  # type: ignore[arg-type]
 
     async def move(self, control: Control, state: WidgetState) -> float:
         """Give a control a new value; seconds until the server is through."""

@@ -7,8 +7,12 @@ A process begins runs and adds records to them; what its history has acknowledge
 a random time. A second process opens the file: its integrity is checked, every acknowledged record must be there, and
 half a minute later (the clock of the leases is moved on, nobody waits) no dead run may be said to run.
 
-With `--server` it is Streamlit's process that is killed, while visitors' runs train and wait. What another process
-could read of them before counts as acknowledged. Then the server starts again, until a page stands there.
+With `--server` it is Streamlit's process that is killed, while thirty visitors have each a run in hand: four train,
+the others wait, and whose run has ended begins the next. Acknowledged is what lies in the file right before the kill,
+as another process reads it: that a run has begun, how it ended, and every record of it, by content. The moment is up to
+three seconds after thirty runs and two hundred records of theirs lie there. Then the file is compared with what was
+read, its integrity checked, and the server started again over it, until the page Train stands there. One kill takes
+about half a minute on two cores: `--server 50` takes half an hour.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
@@ -33,6 +38,12 @@ from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import new_run
 
 HALF_A_MINUTE = 30.0
+TASK, TRAINING = "Only+the+lengths+change", 4
+"""What the server's visitors train, and how many of them at once."""
+TOLD, PATIENCE = 200, 600.0
+"""Records of runs in hand that lie in the file before a kill, and seconds until they must."""
+BETWEEN = 6
+"""Visitors beyond those whose runs are in hand: some have just ended one."""
 LOOKS = [{"matrix": "layer.0", "values": list(range(200))}]
 
 
@@ -103,33 +114,62 @@ def look(path: Path, first: dict[str, int], acknowledged: dict[str, int]) -> dic
     }
 
 
+@dataclass(frozen=True)
+class Acknowledged:
+    """What lies in the file of a run: its records as texts."""
+
+    state: str
+    begun: float
+    records: list[str]
+
+    def alive(self, since: float) -> bool:
+        """Whether it is in hand of a server that started then."""
+        return self.state == "running" and self.begun >= since
+
+
+@dataclass
+class Killed:
+    """What the kills of a server came to."""
+
+    acknowledged: int = 0
+    """Records that lay in the file when the server was killed, of runs in hand."""
+    in_hand: list[int] = field(default_factory=list)
+    """Runs that lay in the file as running, at each kill."""
+    lost: list[str] = field(default_factory=list)
+    """What is not as it was, in words."""
+    running: int = 0
+    starts: list[float] = field(default_factory=list)
+    """Seconds from the start to the first page, each time over the history of all kills before."""
+
+
 def the_server(times: int, visitors: int) -> None:
     """Kill the app so many times, and print what the next one found."""
     from served_app import running_app  # not before: the process that is killed needs none of it
 
-    chance, lost, running, starts, told = random.Random(0), 0, 0, [], 0
+    chance, found, begun = random.Random(0), Killed(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.sqlite"
-        with mock.patch.dict(os.environ, {"PEFTCALC_HISTORY": str(path)}):
-            for _ in range(times):
+        with mock.patch.dict(os.environ, {"PEFTCALC_HISTORY": str(path), "PEFTCALC_WORKERS": str(TRAINING)}):
+            for number in range(times + 1):
                 began = time.perf_counter()
                 with running_app() as (url, server):
                     asyncio.run(_first_page(url))
-                    starts.append(time.perf_counter() - began)
-                    before = asyncio.run(_killed(url, server, visitors, path, chance))
-                found = _acknowledged(path)
-                told += sum(before.values())
-                lost += sum(found.get(name, 0) < count for name, count in before.items())
-                with mock.patch("time.time", return_value=time.time() + HALF_A_MINUTE):
-                    running += sum(run.state == "running" for run in History(path).runs(10_000))
-        connection = sqlite3.connect(path)
-        whole = connection.execute("PRAGMA integrity_check").fetchone()[0]
-        connection.close()
+                    found.starts.append(time.perf_counter() - began)
+                    if number < times:
+                        since, before = asyncio.run(_killed(url, server, visitors, path, chance))
+                if number < times:
+                    _compare(path, since, before, found)
         runs = len(History(path).runs(10_000))
-    print(f"{times} kills of the server, {runs} runs, {told:,} records could be read before: {lost} runs lost some;")
-
-    print(f"database {whole}; {running} dead runs said to run half a minute later;")
-    print(f"from the start to the first page: {', '.join(f'{one:.1f}' for one in starts)} s (bar 5)")
+    starts = sorted(found.starts[1:])
+    hands = f"{min(found.in_hand)} to {max(found.in_hand)}"
+    spent = time.perf_counter() - begun
+    print(f"{times} kills of the server with {hands} runs in hand, {runs} runs in all, in {spent:.0f} s")
+    print(f"{found.acknowledged:,} records were acknowledged before: {len(found.lost)} faults (bar 0)")
+    print(f"{found.running} dead runs said to run half a minute later (bar 0)")
+    middle = starts[len(starts) // 2]
+    print(f"from the start to the first page: median {middle:.1f}, at most {starts[-1]:.1f} s (bar 5)")
+    for sentence in found.lost[:5]:
+        print("  fault:", sentence)
 
 
 async def _first_page(url: str) -> None:
@@ -139,44 +179,74 @@ async def _first_page(url: str) -> None:
         await visitor.open()
 
 
-async def _killed(url: str, server: int, visitors: int, path: Path, chance: random.Random) -> dict[str, int]:
-    """Let visitors train, and kill the server at some moment; of each run how many pieces of it could be read."""
+async def _killed(
+    url: str, server: int, visitors: int, path: Path, chance: random.Random
+) -> tuple[float, dict[str, Acknowledged]]:
+    """Let visitors train, and kill the server at some moment; since when, and what was acknowledged right before."""
     from classroom_client import Visitor
 
-    pressed, there = asyncio.Event(), 0
+    since = time.time()
 
-    async def visit() -> None:
-        nonlocal there
+    async def visit(number: int) -> None:
+        query = f"task={TASK}&methods=LoRA&steps=500&seed={number % 10}"
         with contextlib.suppress(Exception):  # the server is killed under it
-            async with Visitor(url, "task=City+names&methods=LoRA&steps=500", "train") as visitor:
+            async with Visitor(url, query, "train") as visitor:
                 await visitor.open()
-                await visitor.press("Train")
-                there += 1
-                if there == visitors:
-                    pressed.set()
                 while True:
+                    if visitor.has("button", "Train"):  # at first, and when its run has ended
+                        await visitor.press("Train")
                     await asyncio.sleep(1.0)
-                    await visitor.look()
+                    if visitor.looking:
+                        await visitor.look(list(visitor.fragments)[-1])
 
-    async def kill() -> dict[str, int]:
-        await asyncio.wait_for(pressed.wait(), 300)
-        await asyncio.sleep(chance.uniform(2.0, 8.0))
-        before = _acknowledged(path)
-        os.kill(server, signal.SIGKILL)
-        return before
-
-    crowd = [asyncio.create_task(visit()) for _ in range(visitors)]
+    crowd = [asyncio.create_task(visit(number)) for number in range(visitors + BETWEEN)]
     try:
-        return await kill()
+        end = time.monotonic() + PATIENCE
+        while True:
+            before = await asyncio.to_thread(_acknowledged, path)
+            hand = [run.records for run in before.values() if run.alive(since)]
+            if len(hand) >= visitors and sum(map(len, hand)) >= TOLD:
+                break
+            if time.monotonic() > end:
+                raise RuntimeError(f"only {len(hand)} runs are in hand, with {sum(map(len, hand))} records")
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(chance.uniform(0.0, 3.0))
+        before = await asyncio.to_thread(_acknowledged, path)
+        os.kill(server, signal.SIGKILL)
+        return since, before
     finally:
         for one in crowd:
             one.cancel()
 
 
-def _acknowledged(path: Path) -> dict[str, int]:
-    """How many records of each run lie in the file."""
+def _acknowledged(path: Path) -> dict[str, Acknowledged]:
+    """Each run in the file."""
+    if not path.exists():
+        return {}
     history = History(path)
-    return {run.id: len(history.records(run.id)) for run in history.runs(10_000)}
+    runs = history.runs(10_000)
+    return {
+        run.id: Acknowledged(run.state, run.begun, [json.dumps(one) for one in history.records(run.id)]) for run in runs
+    }
+
+
+def _compare(path: Path, since: float, before: dict[str, Acknowledged], found: Killed) -> None:
+    """What the file holds after a kill, beside what it held before."""
+    connection = sqlite3.connect(path)
+    whole = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    connection.close()
+    found.lost += [] if whole == "ok" else [f"the database: {whole}"]
+    after = _acknowledged(path)
+    for name, run in before.items():
+        now = after.get(name, Acknowledged("gone", 0.0, []))
+        if now.records[: len(run.records)] != run.records or (run.state != "running" and now.state != run.state):
+            was = f"{run.state} with {len(run.records)} records"
+            found.lost.append(f"run {name}: {was}, now {now.state} with {len(now.records)}")
+    hand = [run.records for run in before.values() if run.alive(since)]
+    found.in_hand.append(len(hand))
+    found.acknowledged += sum(map(len, hand))
+    with mock.patch("time.time", return_value=time.time() + HALF_A_MINUTE):
+        found.running += sum(run.state == "running" for run in History(path).runs(10_000))
 
 
 def main() -> None:

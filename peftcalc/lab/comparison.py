@@ -132,6 +132,10 @@ class Comparison(Drawn):
         with explained("a comparison as a table"):
             import pandas
 
+        return pandas.DataFrame(self.summary_rows())
+
+    def summary_rows(self) -> list[dict[str, Any]]:
+        """What `summary` holds, as names and values: a page shows it without loading pandas, which takes a second."""
         rows = []
         for method in self.methods:
             runs, loss = self.of(method), self.validation(method)
@@ -150,7 +154,7 @@ class Comparison(Drawn):
                     "seeds": len(runs),
                 }
             )
-        return pandas.DataFrame(rows)
+        return rows
 
 
 @explained("a comparison")

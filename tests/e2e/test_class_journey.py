@@ -30,8 +30,14 @@ def class_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def come(browser, url: str, width: int, height: int, scheme: str = "light") -> Visit:
-    came = visit(browser, f"{url}/class?room=elm-42", width, scheme, height)
+THE_BOARD_IS_IN_SIGHT = """() => {
+  const chart = document.querySelector('[data-testid=stVegaLiteChart]');
+  return chart && chart.getBoundingClientRect().bottom <= innerHeight;
+}"""
+
+
+def come(browser, url: str, width: int, height: int, scheme: str = "light", more: str = "") -> Visit:
+    came = visit(browser, f"{url}/class?room=elm-42{more}", width, scheme, height)
     came.page.set_default_timeout(TIMEOUT)
     return came
 
@@ -53,7 +59,7 @@ def run_ones_part(came: Visit, rank: int) -> None:
 
 
 def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_url: str):
-    teacher = come(browser, class_url, 1280, 720)
+    teacher = come(browser, class_url, 1280, 720, more="&projector=true")
     ada, other = come(browser, class_url, 390, 844), come(browser, class_url, 390, 844, "dark")
     teaches = teacher.page
     teaches.get_by_text("I teach").click()
@@ -64,6 +70,9 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     ada.page.get_by_text("You are in, Ada").wait_for()
     join(other, "Ada")
     other.page.get_by_text("You are in, Ada 2").wait_for()
+    teaches.get_by_text("Who is here").click()
+    teaches.get_by_text("2 seats, 2 with a nickname.").wait_for()
+    teaches.keyboard.press("Escape")
 
     teaches.get_by_role("button", name="Start: What does fine-tuning cost?").click()
     teaches.get_by_role("button", name="Ask the prediction").click()
@@ -88,6 +97,7 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     teaches.get_by_role("tab", name="board").click()
     on_the_board = teaches.get_by_text("An update of known rank: 3 runs, 3 settings")
     on_the_board.wait_for(timeout=3 * TIMEOUT)  # the workers load first
+    teaches.wait_for_function(THE_BOARD_IS_IN_SIGHT)
     ada.page.reload()
     ada.page.get_by_text("Yours: rank 1, seed 0").wait_for()
     ada.page.wait_for_function(THE_TASK_IS_CHOSEN)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peftcalc.lab.runs.weight_looks import LOOKS, look_steps, packed, weight_look
+from peftcalc.lab.runs.packed import packed
+from peftcalc.lab.runs.weight_looks import LOOKS, look_steps, weight_look
 from peftcalc.lab.tasks.own_text import LONGEST, clean_text
 from peftcalc.lab.training import finetune
 from peftcalc.lab.training_jobs import finetune_runs

@@ -45,6 +45,8 @@ class Room:
         """Counts changes."""
         self.results_version = 0
         """Counts changes of the board."""
+        self.heard: Callable[[], None] = lambda: None
+        """Called after each change, from the thread that made it."""
         self._locked = locked
         self._state = state or State()
         self._seen: dict[str, float] = {}
@@ -65,7 +67,7 @@ class Room:
 
     def begin(self, lesson: str) -> None:
         """Start a lesson at its first part; what was asked and answered before is forgotten."""
-        self._change(lambda state: _begin(state, lesson))
+        self._change(lambda state: state.begin(lesson))
 
     def turn_to(self, part: int) -> None:
         """Another part of the lesson; a question that is open goes with the old one."""
@@ -256,6 +258,7 @@ class Room:
             self._results += [dict(result) for result in results[:room]]
             self.results_version += 1
             self.version += 1
+        self.heard()
 
     # The file
 
@@ -264,6 +267,7 @@ class Room:
             act(self._state)
             self.version += 1
             text = json.dumps(asdict(self._state))
+        self.heard()
         if self.history is not None:
             self.history.ask(lambda connection: write_state(connection, self.name, text))
 
@@ -273,8 +277,3 @@ class Room:
         except HistoryError:
             found = None
         return found[2] if found else self._locked
-
-
-def _begin(state: State, lesson: str) -> None:
-    state.lesson, state.part, state.question, state.order, state.grid = lesson, 0, None, None, []
-    state.answers = {}

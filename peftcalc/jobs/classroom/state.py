@@ -53,6 +53,11 @@ class State:
     cleared: float = 0.0
     """When the board was cleared last."""
 
+    def begin(self, lesson: str) -> None:
+        """A lesson at its first part; what was asked and answered before is forgotten."""
+        self.lesson, self.part, self.question, self.order, self.grid = lesson, 0, None, None, []
+        self.answers = {}
+
 
 def mark(token: str) -> str:
     """What is kept of a visitor's token."""

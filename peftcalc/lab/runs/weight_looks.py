@@ -7,13 +7,13 @@ Of full fine-tuning ΔW itself travels. Spectrum and rows are those of the whole
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
 import torch
 
 from peftcalc.geometry.direction import decompose
+from peftcalc.lab.runs.packed import packed
 from peftcalc.lab.student import Student
 
 SIDE = 64
@@ -23,9 +23,6 @@ VALUES = 12
 LOOKS = 16
 """Of a run, after step 0."""
 
-Packed = list[Any]
-"""A scale, and base64 of whole numbers from −127 to 127 that it multiplies, row by row; with 16 bits ± 32767."""
-
 
 def look_steps(steps: int) -> set[int]:
     """The steps after which a run is looked at, evenly spread, the last among them.
@@ -34,19 +31,6 @@ def look_steps(steps: int) -> set[int]:
     [0, 1, 2, 3]
     """
     return {round(steps * i / LOOKS) for i in range(LOOKS + 1)} | {0}
-
-
-def packed(values: Any, bits: int = 8) -> Packed:
-    """Numbers as a scale and codes.
-
-    >>> packed([0.5, -1.0, 0.0])
-    [0.007874, 'QIEA']
-    """
-    numbers = np.nan_to_num(np.asarray(values, dtype=np.float64), posinf=0.0, neginf=0.0)
-    top = 2 ** (bits - 1) - 1
-    scale = float(f"{np.abs(numbers).max(initial=0.0) / top:.4g}")
-    codes = np.rint(numbers / scale).clip(-top, top) if scale else np.zeros_like(numbers)
-    return [scale, base64.b64encode(codes.astype("i1" if bits == 8 else "<i2").tobytes()).decode()]
 
 
 @torch.no_grad()

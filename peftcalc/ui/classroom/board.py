@@ -16,11 +16,11 @@ from peftcalc.lab.sweeps.finished import FinishedRun
 from peftcalc.lab.sweeps.results import SweepResults
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.ui import page
-from peftcalc.ui.classroom import here
+from peftcalc.ui.classroom import calls, here
 from peftcalc.ui.train import front
 
-EVERY = 1.0
-"""Seconds between two looks; the keeper hears of a run's end within half a second."""
+EVERY = 0.8
+"""Seconds between two pictures of a board to which runs come, at the least."""
 EXAMPLES = ("magnitude", "magnitude-rank-1")
 """Stored runs that stand in for a class."""
 
@@ -35,15 +35,17 @@ def board() -> None:
                 st.button("Clear the board for everybody", on_click=room.clear_board, key="clear-board")
     if room is None:
         page.badge("stored run", "an example; the board of a class looks like this")
-        front.picture(_example(), view, cost, "board")
+        front.show_picture(_example_picture(view, cost), "board")
     else:
-        st.fragment(_look, run_every=EVERY)(room, view, cost)
+        st.fragment(_look, run_every=calls.rest())(room, view, cost)
 
 
 def _look(room: Room, view: str, cost: str) -> None:
+    calls.follow(lambda: room.results_version, EVERY)
     if here.open_room() is not room:  # its day is over
         st.rerun()
-    tasks = _boards.setdefault(room, Board()).by_task(room)
+    board = _boards.setdefault(room, Board())
+    tasks = board.by_task(room)
     if not tasks:
         st.markdown("#### The board is empty")
         st.markdown("Every run that somebody of this classroom finishes on **Train** appears here by itself.")
@@ -54,11 +56,11 @@ def _look(room: Room, view: str, cost: str) -> None:
         task = st.segmented_control(
             "Task", names, default=task, required=True, key="board-task", format_func=lambda name: TASKS[name].title
         )
-    front.picture(tasks.get(task, tasks[names[0]]), view, cost, "board")
+    front.show_picture(board.picture(tasks.get(task, tasks[names[0]]), view, cost), "board")
 
 
 class Board:
-    """The results of a classroom as runs: each is read once, whoever looks."""
+    """The results of a classroom as runs and as pictures: each is read, and drawn, once for all who look."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,6 +68,7 @@ class Board:
         self._read: list[dict[str, Any]] = []
         self._runs: dict[str, list[FinishedRun]] = {}
         self._tasks: dict[str, SweepResults] = {}
+        self._pictures: dict[tuple[int, str, str], front.Picture] = {}
 
     def by_task(self, room: Room) -> dict[str, SweepResults]:
         """By task, that with the most runs first."""
@@ -75,6 +78,16 @@ class Board:
                 self._take(room.results)
                 self._version = version
             return self._tasks
+
+    def picture(self, results: SweepResults, view: str, cost: str) -> front.Picture:
+        """Of runs that `by_task` gave."""
+        with self._lock:
+            found = self._pictures.get((id(results), view, cost))
+            if found is None:
+                found = front.drawn(results, view, cost)
+                if any(results is one for one in self._tasks.values()):
+                    self._pictures[id(results), view, cost] = found
+            return found
 
     def _take(self, results: list[dict[str, Any]]) -> None:
         if self._read and (not results or results[0] is not self._read[0]):  # it was cleared
@@ -86,6 +99,7 @@ class Board:
         self._read = results
         names = sorted(self._runs, key=lambda name: -len(self._runs[name]))
         self._tasks = {name: SweepResults(tuple(self._runs[name])) for name in names}
+        self._pictures = {}
 
 
 _boards: WeakKeyDictionary[Room, Board] = WeakKeyDictionary()
@@ -96,6 +110,11 @@ def _run(values: dict[str, Any]) -> FinishedRun | None:
         return FinishedRun.from_dict(values)
     except ValueError:  # of another version
         return None
+
+
+@lru_cache(maxsize=8)
+def _example_picture(view: str, cost: str) -> front.Picture:
+    return front.drawn(_example(), view, cost)
 
 
 @lru_cache(maxsize=1)

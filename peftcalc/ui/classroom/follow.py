@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -9,27 +10,26 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page, state
-from peftcalc.ui.classroom import here
+from peftcalc.ui.classroom import calls, here
 from peftcalc.ui.lessons.class_lesson import in_words
 from peftcalc.ui.pages import as_page, entry_at
 
-EVERY = 1.5
-"""Seconds between two looks."""
 CLASS = "class"
 """The address of the classroom's own page."""
-_ORDER, _SENT, _CALLED = "_class_order", "_class_sent", "_class_called"
+_ORDER, _GOING, _SENT, _CALLED = "_class_order", "_class_going", "_class_sent", "_class_called"
 _PLACED, _DRAWN = "_class_placed", "_class_drawn"
 
 
 def frame(path: str) -> None:
     """Before the page at this address runs."""
     here.carry_seat()
+    calls.not_alone()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
-        st.fragment(_look, run_every=EVERY)(path)
+        st.fragment(_look, run_every=calls.rest())(path)
 
 
 def _where_it_was(path: str) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def _run_of() -> str:
 
 
 def _look(path: str) -> None:
+    calls.follow(partial(_leads, here.room(), path), whole_page=True)
     if _run_of() != st.session_state.get(_DRAWN):  # asked by the page before: a browser empties this one for it
         st.session_state[_SENT] = st.session_state.get(_PLACED)
         _to(path)
@@ -64,10 +65,23 @@ def _look(path: str) -> None:
         _bar(found)
 
 
+def _leads(found: Room | None, path: str) -> object:
+    """What takes a learner elsewhere, or changes the line."""
+    if found is None:
+        return None
+    order, question = found.order, found.question
+    asks = question.key if question is not None and not question.revealed and path != CLASS else None
+    return order and order.number, asks
+
+
 def _go(found: Room, path: str) -> None:
     """To the page of the latest order, once; and to the classroom when a question is open."""
-    order = found.newest_order(here.token(), st.session_state.get(_ORDER))
+    order = st.session_state.get(_GOING) or found.newest_order(here.token(), st.session_state.get(_ORDER))
     if order is not None:
+        st.session_state[_GOING] = order
+        if not calls.alone():
+            return
+        del st.session_state[_GOING]
         st.session_state[_ORDER] = order.number
         st.session_state[_SENT] = {**order.parameters, **found.part_of_grid(here.token())}
         _to(order.page)
@@ -75,7 +89,7 @@ def _go(found: Room, path: str) -> None:
     question = found.question
     if question is None or question.revealed or path == CLASS or found.answered(here.token()) is not None:
         return
-    if st.session_state.get(_CALLED) != question.key:
+    if st.session_state.get(_CALLED) != question.key and calls.alone():
         st.session_state[_CALLED] = question.key
         _to(CLASS)
 

@@ -18,6 +18,7 @@ from peftcalc.jobs.classroom.restored import restored
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.jobs.classroom.state import Seat
 from peftcalc.jobs.job import Job
+from peftcalc.ui.classroom import calls
 from peftcalc.ui.history.keeper import Keepable, keeper
 
 KEY = "seat"
@@ -31,7 +32,11 @@ _doors: WeakKeyDictionary[Room, Doors] = WeakKeyDictionary()
 def room() -> Room | None:
     """That of this server; None where it was started without one."""
     name, locked = os.environ.get(names.ROOM_VARIABLE, ""), os.environ.get(names.LOCK_VARIABLE, "")
-    return restored(name, locked, keeper().history) if name and locked else None
+    if not name or not locked:
+        return None
+    found = restored(name, locked, keeper().history)
+    found.heard = calls.changed
+    return found
 
 
 def open_room() -> Room | None:

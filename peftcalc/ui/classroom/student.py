@@ -7,11 +7,8 @@ import streamlit as st
 from peftcalc.jobs.classroom.names import LONGEST_NICKNAME
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page
-from peftcalc.ui.classroom import here, lessons
+from peftcalc.ui.classroom import calls, here, lessons
 from peftcalc.ui.lessons.class_lesson import in_words
-
-EVERY = 1.5
-"""Seconds between two looks."""
 
 
 def join(room: Room) -> None:
@@ -49,10 +46,11 @@ def _teachers_door() -> None:
 
 def sit(room: Room) -> None:
     """The lesson as it goes on, looked at again and again."""
-    st.fragment(_look, run_every=EVERY)(room)
+    st.fragment(_look, run_every=calls.rest())(room)
 
 
 def _look(room: Room) -> None:
+    calls.follow(lambda: (room.lesson, room.part, room.question, room.order, _all_answered(room)))
     if here.open_room() is not room or here.seat() is None:
         st.rerun()
     found = lessons.current(room)
@@ -100,6 +98,10 @@ def _answer(room: Room, key: str) -> None:
     chosen = st.session_state.get(key)
     if chosen is not None:
         room.answer(here.token(), chosen)
+
+
+def _all_answered(room: Room) -> bool:
+    return sum(room.counts().values()) >= len(room.seats)
 
 
 def _answered(room: Room) -> str:

@@ -8,12 +8,12 @@ import streamlit as st
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page
-from peftcalc.ui.classroom import here, lessons
+from peftcalc.ui.classroom import calls, here, lessons
 from peftcalc.ui.lessons.class_lesson import ClassLesson, LessonPart
 from peftcalc.ui.pages import entry_at
 
-EVERY = 1.5
-"""Seconds between two looks at who is here and what was answered."""
+EVERY = 0.5
+"""Seconds between two looks at who has come and what is being answered, at the least."""
 
 
 def lead(room: Room) -> None:
@@ -22,7 +22,7 @@ def lead(room: Room) -> None:
     with controls:
         _controls(room)
     with result:
-        st.fragment(_look, run_every=EVERY)(room)
+        st.fragment(_look, run_every=calls.rest())(room)
 
 
 def _controls(room: Room) -> None:
@@ -31,7 +31,7 @@ def _controls(room: Room) -> None:
         for lesson in lessons.LESSONS.values():
             label = f"Start: {lesson.title} ({lesson.minutes} min)"
             _button(label, lambda name=lesson.name: room.begin(name), f"start-{lesson.name}", primary=True)
-        _people(room)
+        st.fragment(_people, run_every=calls.rest())(room)
         return
     lesson, place, part = found
     lessons.heading(lesson, place, part)
@@ -45,7 +45,7 @@ def _controls(room: Room) -> None:
         minute = lesson.starts()[place]
         st.markdown(f":small[Minute {minute} to {minute + part.minutes}.] {part.say}")
         st.markdown(f"**Expect.** {part.expect}\n\n**Otherwise.** {part.otherwise}")
-    _people(room)
+    st.fragment(_people, run_every=calls.rest())(room)
 
 
 def _steps(room: Room, lesson: ClassLesson, place: int, part: LessonPart) -> None:
@@ -73,7 +73,8 @@ def _button(label: str, act, key: str, primary: bool = False, disabled: bool = F
 
 
 def _people(room: Room) -> None:
-    """Nicknames, each of which can be hidden; nobody without one is listed."""
+    """Nicknames, each of which can be hidden; nobody without one is listed. Who has just come is there."""
+    calls.follow(lambda: [(seat.number, seat.nickname, seat.hidden) for seat in room.seats], EVERY)
     with st.popover("Who is here"):
         named = [seat for seat in room.seats if seat.nickname]
         st.markdown(f"{len(room.seats)} seats, {len(named)} with a nickname.")
@@ -85,6 +86,7 @@ def _people(room: Room) -> None:
 
 
 def _look(room: Room) -> None:
+    calls.follow(lambda: room.version - room.results_version, EVERY)
     """What can be projected."""
     if here.open_room() is not room:  # its day is over
         st.rerun()

@@ -15,7 +15,7 @@ from typing import Any
 
 from peftcalc import units
 from peftcalc.lab.race_results import RaceResults, Track
-from peftcalc.lab.runs.weight_looks import packed
+from peftcalc.lab.runs.packed import packed
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.methods import METHODS
 from peftcalc.plots.style import METHOD_STYLES
@@ -86,6 +86,16 @@ def whole_race(board: RaceResults, run: str, status: str, live: bool = False) ->
         "bases": bases,
         "methods": [_method(board, track, 0, _thinned(track.weights, every), track.looks) for track in tracks],
     }
+
+
+def unchanged(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a race that the browser has been told whole (`whole_race`): that it is as it was, in a hundredth of the bytes.
+
+    What stands beside it (`status`) may differ.
+    """
+    gone = {"loss": [], "samples": [], "looks": []}
+    methods = [{**one, **gone, "from": one["from"] + len(one["loss"])} for one in whole["methods"]]
+    return {**whole, "whole": False, "images": None, "bases": {}, "methods": methods}
 
 
 @dataclass

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from peftcalc.ui.background import queue
+from peftcalc.ui.classroom import calls
 from peftcalc.ui.pages import PAGES
 from peftcalc.ui.sections import KEY
 
@@ -38,17 +39,18 @@ LAST = "train"
 
 @contextlib.asynccontextmanager
 async def while_idle(app: Any) -> AsyncIterator[None]:
-    """The server's life: warming begins with it and ends with it at the latest."""
+    """The server's life: warming, and the calls of a classroom, begin with it and end with it at the latest."""
     from streamlit.runtime import get_instance
 
     del app
-    task = asyncio.create_task(warm(get_instance()))
+    tasks = [asyncio.create_task(calls.serve()), asyncio.create_task(warm(get_instance()))]
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def warm(runtime: Runtime) -> None:

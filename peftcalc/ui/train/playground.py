@@ -18,14 +18,17 @@ from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.stored_runs import stored_names, stored_run
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.ui import live
-from peftcalc.ui.components.weights import Told, weights, whole_race
+from peftcalc.ui.classroom import calls
+from peftcalc.ui.components.weights import Told, unchanged, weights, whole_race
 from peftcalc.ui.history import shown
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.buttons import LOOK, RACE, SLOT
 from peftcalc.ui.train.controls import DEFAULT_TASK
 
 FAST, SLOW = 0.2, 1.0
-"""Seconds between two looks at a run that goes on, and at one that waits or rests."""
+"""Seconds between two looks at a run that goes on, and at one that rests."""
+NEXT, A_PLACE, SLOWEST = 0.5, 0.1, 3.0
+"""Seconds between two looks at a run that waits: when it is the next, for each that comes before it, at most."""
 _DRAWN, _TOLD, _WHOLE, _LEARNED = "_train_drawn", "_train_told", "_train_whole", "_train_learned"
 
 
@@ -90,6 +93,8 @@ def _look() -> None:
         st.rerun()
     if job is not None and job.alive:
         live.queue().touch(job)
+    if job is not None and job.state == "waiting":
+        calls.ask_again(min(SLOWEST, NEXT + A_PLACE * live.queue().standing(job).ahead))
     data = _data(job, st.session_state.pop(_WHOLE, False))
     chosen = weights(data, LOOK)
     st.session_state["_look"] = chosen
@@ -103,7 +108,8 @@ def _data(job: Job | None, whole: bool) -> dict[str, Any]:
         other = stand_in()
         kind = other.name.partition(" ")[0]
         waiting = f"{live.standing(job)} · meanwhile a {kind} run" if job is not None and job.alive else ""
-        return {**_whole(other.board, other.name), "status": waiting or other.status}
+        shown = _whole(other.board, other.name) if whole or not waiting else _unchanged(other.board, other.name)
+        return {**shown, "status": waiting or other.status}
     run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
     told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
     st.session_state[_TOLD] = told
@@ -119,3 +125,8 @@ def _made(name: str) -> str:
 @lru_cache(maxsize=16)
 def _whole(board: RaceResults, name: str) -> dict[str, Any]:
     return whole_race(board, name, "")
+
+
+@lru_cache(maxsize=16)
+def _unchanged(board: RaceResults, name: str) -> dict[str, Any]:
+    return unchanged(_whole(board, name))

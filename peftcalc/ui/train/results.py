@@ -59,11 +59,13 @@ def results(board: RaceResults, job: Job | None = None) -> None:
             "them was measured on held-out data.",
             icon=":material/balance:",
         )
-    summary = comparison.summary()
-    if len(race.seeds) == 1:
-        summary = summary.drop(columns="half_width")
+    hidden = ("half_width",) if len(race.seeds) == 1 else ()
+    if hidden:
         note("One seed: small differences between methods may be chance. Ask for three seeds or more to see intervals.")
-    named = summary.rename(columns=COLUMNS)
+    named = [
+        {COLUMNS.get(name, name): value for name, value in row.items() if name not in hidden}
+        for row in comparison.summary_rows()
+    ]
     show.table(named, f"comparison-{race.task}", f"Results of each method on the task {race.task}", True, **FORMATS)
     explained = [METRICS_EXPLAINED[name] for name in comparison.runs[0].metrics if name in METRICS_EXPLAINED]
     if explained:

@@ -1,0 +1,214 @@
+"""Pages of a classroom are called when something has changed; they do not ask again and again.
+
+    st.fragment(look, run_every=calls.rest())()         # how a part of a page is declared that follows the classroom
+    calls.follow(lambda: room.results_version)          # its first line: what it depends on
+
+A browser asks for a fragment once in so many seconds, as the server has told it last (Streamlit's `auto_rerun`). One
+that follows asks every ten seconds, so that it is known to be there. When what it depends on has changed, the server
+tells it to ask a quarter of a second later, and when it has asked, every ten seconds again. Thirty pages that
+wait cost nothing so, and those that are called come one after the other and not in a heap. It is the browser that asks,
+with its own link and controls: a call that comes too late or twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+REST, ALONE = 10.0, 1.5
+"""Seconds between two looks of a page that is called, and of one that nobody calls."""
+SOON = 0.25
+"""Seconds after which a browser that is called asks, and again until it is answered."""
+SLOT, PAGE_SLOT = 0.015, 0.06
+"""Seconds between two that are called at the same time; a whole page takes the server longer."""
+ROUND, AGAIN = 0.1, 3.0
+"""Seconds between two rounds, and until a page that has not come is called again."""
+
+_ALONE = "_class_alone"
+
+
+@dataclass
+class Follower:
+    """A part of a page that is open somewhere."""
+
+    session: str
+    fragment: str
+    depends: Callable[[], object]
+    seen: object
+    """What it depended on when it was drawn."""
+    drawn: float
+    every: float
+    """Seconds between two calls at the least."""
+    slot: float
+    called: float | None = None
+
+
+def ask_again(seconds: float) -> None:
+    """Have the fragment that runs asked for at another interval from now on, where it was declared with one."""
+    context, fragment = get_script_run_ctx(), _fragment()
+    if context is not None and fragment is not None:
+        context.enqueue(_asks(fragment, seconds))
+
+
+def _asks(fragment: str, seconds: float) -> ForwardMsg:
+    message = ForwardMsg()
+    message.auto_rerun.fragment_id, message.auto_rerun.interval = fragment, seconds
+    return message
+
+
+def _browser(session: str, fragment: str) -> Callable[[str, float], None] | None:
+    """The way to a visitor's browser, in the server's event loop."""
+    from streamlit.runtime import get_instance
+    from streamlit.runtime.session_manager import SessionClientDisconnectedError
+
+    runtime = get_instance()
+    held: Any = runtime.get_app_session(session)
+    client = runtime.get_client(session)
+    if held is None or client is None or not held.has_fragment(fragment):
+        return None
+
+    def send(name: str, seconds: float) -> None:
+        with suppress(SessionClientDisconnectedError):
+            client.write_forward_msg(_asks(name, seconds))
+
+    return send
+
+
+class Calls:
+    """Who follows, and who is called.
+
+    Args:
+        reach: gives `send(fragment, seconds)` for a session that has this fragment still, else None; for tests.
+    """
+
+    def __init__(self, reach: Callable[[str, str], Callable[[str, float], None] | None] | None = None) -> None:
+        self._reach = reach or _browser
+        self._followers: dict[tuple[str, str], Follower] = {}
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def serving(self) -> bool:
+        """Whether anybody is called."""
+        return self._loop is not None
+
+    def enter(self, follower: Follower) -> bool:
+        """Somebody is about to be drawn; True when it was called for that, and its browser is to rest again."""
+        with self._lock:
+            before = self._followers.get((follower.session, follower.fragment))
+            self._followers[follower.session, follower.fragment] = follower
+        return before is not None and before.called is not None
+
+    def changed(self) -> None:
+        """Something has changed; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def serve(self) -> None:
+        """Call whoever is to look, as long as the server lives."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while late := self.late():
+                    for wait, follower in self.due(late, time.monotonic()):
+                        self._loop.call_later(wait, self.call, follower)
+                    await asyncio.sleep(ROUND)
+        finally:
+            self._loop = None
+
+    def late(self) -> list[Follower]:
+        """Who has not seen the newest."""
+        with self._lock:
+            return [one for one in self._followers.values() if one.depends() != one.seen]
+
+    def due(self, late: Sequence[Follower], now: float) -> list[tuple[float, Follower]]:
+        """Who of them is to be called at the time `now` (of `time.monotonic`), and after how many seconds each."""
+        found, wait = [], 0.0
+        for one in late:
+            if now - one.drawn >= one.every and (one.called is None or now - one.called >= AGAIN):
+                one.called = now
+                found.append((wait, one))
+                wait += one.slot
+        return found
+
+    def call(self, one: Follower) -> None:
+        """Have its browser ask; one whose tab is closed, or shows another page, follows no longer."""
+        send = self._reach(one.session, one.fragment)
+        with self._lock:
+            if self._followers.get((one.session, one.fragment)) is not one:  # it has just looked by itself
+                return
+            if send is None:
+                del self._followers[one.session, one.fragment]
+        if send is not None:
+            send(one.fragment, SOON)
+
+
+_calls = Calls()
+changed, serve = _calls.changed, _calls.serve
+
+
+def rest() -> float:
+    """Seconds between two looks of a part of a page that follows."""
+    return REST if _calls.serving else ALONE
+
+
+def follow(depends: Callable[[], object], every: float = 0.0, whole_page: bool = False) -> None:
+    """First of all in a fragment that is declared with `run_every=rest()`: it is called when this changes.
+
+    Args:
+        depends: gives what it depends on; cheap, from any thread, and without Streamlit.
+        every: seconds between two calls at the least.
+        whole_page: what comes of it may be another page.
+    """
+    context, fragment = get_script_run_ctx(), _fragment()
+    if context is None or fragment is None or not _calls.serving:
+        return
+    slot = PAGE_SLOT if whole_page else SLOT
+    if _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, slot)):
+        context.enqueue(_asks(fragment, REST))
+
+
+def alone() -> bool:
+    """Whether nothing but the fragment that runs can ask in this session any more, so that it may turn to another page.
+
+    A browser that is turned to another page has perhaps just asked for a part of the page before. Streamlit would
+    answer that after the new page, in the name of the old one, and the browser would empty the new one for it. So all
+    other fragments of the page are forgotten first, which Streamlit then answers no more; what was on its way before
+    is answered until this fragment runs next, and that is where this is true.
+    """
+    context, fragment = get_script_run_ctx(), _fragment()
+    if context is None or fragment is None:
+        return True
+    quiet = st.session_state.get(_ALONE) == fragment
+    if not quiet and context.fragment_ids_this_run:
+        context.fragment_storage.clear(frozenset({fragment}))
+        st.session_state[_ALONE] = fragment
+    context.enqueue(_asks(fragment, REST if quiet else SOON))
+    return quiet
+
+
+def not_alone() -> None:
+    """A page begins."""
+    st.session_state.pop(_ALONE, None)
+
+
+def _fragment() -> str | None:
+    """The fragment that runs; None where this Streamlit does not tell."""
+    try:
+        from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
+
+        return ThreadState.get().fragment_id
+    except (ImportError, RuntimeError):
+        return None

@@ -1,0 +1,138 @@
+"""Pages that follow a classroom are called when it changes: who, when, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from peftcalc.jobs.classroom import names
+from peftcalc.jobs.classroom.room import Room
+from peftcalc.ui.classroom import calls
+from peftcalc.ui.classroom.calls import AGAIN, SOON, Calls, Follower
+
+
+class Browsers:
+    """Tabs that hear when they are to ask; one that is closed cannot be reached."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, float]] = []
+        self.closed: set[str] = set()
+
+    def reach(self, session: str, fragment: str):
+        if session in self.closed:
+            return None
+        return lambda name, seconds: self.heard.append((session, name, seconds))
+
+
+def follower(room: Room, session: str, drawn: float = 0.0, every: float = 0.0, slot: float = 0.01) -> Follower:
+    return Follower(session, "look", lambda: room.part, room.part, drawn, every, slot)
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room("elm-42", names.lock("key"), None)
+
+
+def test_whoever_has_not_seen_the_newest_is_called_one_after_the_other_and_once(room: Room):
+    browsers = Browsers()
+    followed = Calls(browsers.reach)
+    for session in "abc":
+        followed.enter(follower(room, session))
+    assert followed.late() == []
+    room.turn_to(1)
+    due = followed.due(followed.late(), 10.0)
+    assert [(round(wait, 3), one.session) for wait, one in due] == [(0.0, "a"), (0.01, "b"), (0.02, "c")]
+    for _, one in due:
+        followed.call(one)
+    assert browsers.heard == [(session, "look", SOON) for session in "abc"]
+    assert followed.due(followed.late(), 10.1) == [], "they are on their way"
+    assert followed.enter(follower(room, "a")), "it was called, and is to rest now"
+    assert not followed.enter(follower(room, "a"))
+    assert [one.session for one in followed.late()] == ["b", "c"]
+    assert len(followed.due(followed.late(), 10.0 + AGAIN)) == 2, "who has not come is called again"
+
+
+def test_a_page_is_not_called_more_often_than_it_bears(room: Room):
+    followed = Calls(Browsers().reach)
+    followed.enter(follower(room, "board", drawn=5.0, every=0.8))
+    room.turn_to(1)
+    assert followed.due(followed.late(), 5.5) == []
+    assert len(followed.due(followed.late(), 5.9)) == 1
+
+
+def test_a_tab_that_is_closed_follows_no_longer(room: Room):
+    browsers = Browsers()
+    followed = Calls(browsers.reach)
+    followed.enter(follower(room, "a"))
+    room.turn_to(1)
+    browsers.closed = {"a"}
+    for _, one in followed.due(followed.late(), 10.0):
+        followed.call(one)
+    assert followed.late() == []
+    assert browsers.heard == []
+
+
+def test_a_change_in_the_classroom_reaches_the_browsers(room: Room):
+    browsers = Browsers()
+    followed = Calls(browsers.reach)
+    room.heard = followed.changed
+
+    async def lesson() -> None:
+        serving = asyncio.create_task(followed.serve())
+        await asyncio.sleep(0)
+        assert followed.serving
+        followed.enter(follower(room, "a"))
+        await asyncio.to_thread(room.turn_to, 2)
+        while not browsers.heard:
+            await asyncio.sleep(0.01)
+        followed.enter(follower(room, "a"))
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(lesson(), 30))
+    assert browsers.heard == [("a", "look", SOON)]
+    assert not followed.serving
+
+
+def test_a_page_is_left_when_nothing_else_of_it_can_ask(monkeypatch: pytest.MonkeyPatch):
+    """Else Streamlit answers a late question in the name of the page before, and the browser empties the new one."""
+    state, sent, kept = {}, [], []
+    storage = SimpleNamespace(clear=lambda new_fragment_ids: kept.append(new_fragment_ids))
+    context = SimpleNamespace(fragment_ids_this_run=None, fragment_storage=storage, enqueue=sent.append)
+    monkeypatch.setattr(calls.st, "session_state", state)
+    monkeypatch.setattr(calls, "get_script_run_ctx", lambda: context)
+    monkeypatch.setattr(calls, "_fragment", lambda: "look")
+    assert not calls.alone(), "the whole page runs: its parts are being made"
+    assert kept == []
+    context.fragment_ids_this_run = ["look", "other"]
+    assert not calls.alone()
+    assert kept == [frozenset({"look"})]
+    assert calls.alone()
+    assert [message.auto_rerun.interval for message in sent] == [SOON, SOON, calls.REST]
+    calls.not_alone()
+    assert not calls.alone(), "another page has parts of its own"
+
+
+def test_the_server_of_the_pages_does_not_load_torch():
+    """It took three of the five seconds of a cold Train page."""
+    code = "import sys; import peftcalc.ui.train.playground, peftcalc.ui.train.results, peftcalc.ui.classroom.board; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_that_waits_tells_little_of_the_stored_one_beside_it():
+    """It was told whole with every look, by each of thirty who waited."""
+    from peftcalc.lab.stored_runs import stored_run
+    from peftcalc.ui.components.mount import _json
+    from peftcalc.ui.components.weights import unchanged, whole_race
+
+    whole = whole_race(stored_run("magnitude").board, "stored magnitude", "")
+    told = unchanged(whole)
+    assert len(_json(told)) < len(_json(whole)) / 20
+    assert [one["from"] for one in told["methods"]] == [len(one["loss"]) for one in whole["methods"]]
+    assert [one["held"] for one in told["methods"]] == [one["held"] for one in whole["methods"]]
+    assert told["run"] == whole["run"]
