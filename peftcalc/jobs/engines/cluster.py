@@ -172,7 +172,12 @@ class Cluster(Engine):
         task = self._task(event["key"])
         if task is None or event["process"] != task.worker.process_id:
             return
-        task.heard, message = True, json.loads(event["line"])
+        if not event["line"]:  # it can be asked from now on
+            task.heard = True
+            if task.state["number"]:
+                self._post.ask(task)
+            return
+        message = json.loads(event["line"])
         if "ended" in message and event["files"]:
             task.ended = message
             return

@@ -97,6 +97,15 @@ def test_a_pause_is_at_the_same_step_for_all_parts_and_single_steps_are_single(m
     queue.stop(job)
 
 
+def test_a_pause_is_heard_that_comes_before_the_first_step(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "count", [SLOW])
+    queue.pause(job)
+    until(lambda: job.parts[0].state == "parked")
+    assert job.state == "paused"
+    queue.stop(job)
+
+
 def test_paused_jobs_hold_no_worker_and_the_one_paused_first_makes_room(make_queue):
     queue = make_queue(parked=1)
     jobs = []
