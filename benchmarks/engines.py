@@ -97,19 +97,25 @@ def main() -> int:
             for kind in list(engines)[:: -1 if pair % 2 else 1]:
                 taken[kind].append(engines[kind].sweep(asked.runs, asked.steps))
     print(f"{asked.runs} runs of {asked.steps} steps, {WORKERS} workers, {asked.pairs} pairs; medians\n")
-    print(f"{'':8} {'wall, s':>9} {'first record, ms':>18} {'processor, s: workers':>23} {'others':>8} {'this one':>10}")
+    print(
+        f"{'':8} {'wall, s':>9} {'first record, ms':>18} {'processor, s: workers':>23} {'others':>8} {'this one':>10}"
+    )
     for kind, name in NAMES.items():
         wall, first, *processor = (
             statistics.median(getattr(one, field) for one in taken[kind]) for field in Taken.__dataclass_fields__
         )
-        print(f"{name:8} {wall:9.2f} {1000 * first:18.0f} {processor[0]:23.2f} {processor[1]:8.2f} {processor[2]:10.2f}")
+        print(
+            f"{name:8} {wall:9.2f} {1000 * first:18.0f} {processor[0]:23.2f} {processor[1]:8.2f} {processor[2]:10.2f}"
+        )
     print()
     return max(_ratio(taken, field, title) for field, title in (("processor", "processor time"), ("wall", "wall")))
 
 
 def _ratio(taken: dict[str, list[Taken]], field: str, title: str) -> int:
     """Print the ratio of the pairs, its median and its range; 1 where it is above the bar."""
-    ratios = [getattr(dask, field) / getattr(crew, field) for crew, dask in zip(taken["crew"], taken["local"], strict=True)]
+    ratios = [
+        getattr(dask, field) / getattr(crew, field) for crew, dask in zip(taken["crew"], taken["local"], strict=True)
+    ]
     found = statistics.median(ratios)
     said = f"Dask / crew, {title}: {found:.3f} ({min(ratios):.3f} to {max(ratios):.3f}; bar {BAR:g})"
     print(f"{said}: {'within' if found <= BAR else 'ABOVE'}")

@@ -25,7 +25,7 @@ WIDTHS = {False: (1.98, 3.36, 0.92, 0.92, 1.17, 2.7), True: (2.5, 3.25, 0.78, 0.
 
 
 PARTS = {
-    "one race": "Press **Train**: the methods learn one task side by side, on this server.",
+    "one race": "Press **Train**: the methods learn one task side by side.",
     "a sweep": "Press **Sweep**: every combination learns, each with several seeds.",
 }
 

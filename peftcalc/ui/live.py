@@ -154,7 +154,7 @@ def standing(job: Job) -> str:
     """How far a job is, in words."""
     if job.state == "waiting":
         if not queue().ready:
-            return "The workers of this server are starting …"
+            return "The workers are starting …"
         place = queue().standing(job)
         before = f"{place.ahead} before yours" if place.ahead else "yours is next"
         return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"

@@ -218,6 +218,8 @@ class Cluster(Engine):
             self._refused[address] = f"{have}, and this is {this_version()}"
             self.hear(None, None)
             return
+        if any((worker.address, worker.place) == member for worker in self.workers):
+            return
         worker = ClusterWorker(address, place, introduced["process"], self._send)
         self.workers = [*self.workers, worker]
         self.hear(worker, {"hello": introduced["hello"]})

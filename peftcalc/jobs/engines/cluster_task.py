@@ -1,7 +1,7 @@
 """What a Dask worker does for a queue: one part, as a task that tells by events and hears what is asked of it.
 
 The part is worked on by the same `Worker` as in a process of the crew, so that its records, sentences and pauses are
-the same. What is asked of it comes as a whole each time, so that no message can be lost, come twice or overtake another:
+the same. What is asked of it comes as a whole each time, so that no message can be lost, come twice or be overtaken:
 
     {"number": 5, "stop": false, "until": 12, "goes": 2, "pauses": 1, "parameters": {…}}
 
