@@ -7,9 +7,8 @@ their workers alike). The runs differ in their learning rate alone, not in their
 once for each worker that meets it and kept, and which worker meets which seed is chance. In a pair the same sweep runs
 on one engine and then on the other, in turns the other way round, since the machine has other work too. What counts is
 the median of the pairs' ratios, of the wall clock's time and of the processor time of all processes: this one, the
-workers and Dask's scheduler and nannies. On a machine that is busy
-with other work the wall clock's ratio says little. Printed beside it: how long a job takes from its submission to its
-first record.
+workers, and Dask's scheduler and nannies. On a machine that is busy with other work the wall clock's ratio says little.
+Printed beside it: how long a job takes from its submission to its first record.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import statistics
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from peftcalc.jobs.engines.addresses import address
@@ -35,6 +34,7 @@ BAR = 1.1
 WORKERS = 2
 ROOMS = ("peftcalc.lab.work",)
 NAMES = {"crew": "crew", "local": "Dask"}
+TITLES = ("wall", "first record", "CPU: workers", "Dask's others", "this process")
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,19 @@ def main() -> int:
         for pair in range(asked.pairs):
             for kind in list(engines)[:: -1 if pair % 2 else 1]:
                 taken[kind].append(engines[kind].sweep(asked.runs, asked.steps))
-    print(f"{asked.runs} runs of {asked.steps} steps, {WORKERS} workers, {asked.pairs} pairs; medians\n")
-    print(
-        f"{'':8} {'wall, s':>9} {'first record, ms':>18} {'processor, s: workers':>23} {'others':>8} {'this one':>10}"
-    )
+    print(f"{asked.runs} runs of {asked.steps} steps, {WORKERS} workers, {asked.pairs} pairs; medians, s\n")
+    print(f"{'':8}" + "".join(f"{title:>18}" for title in TITLES))
     for kind, name in NAMES.items():
-        wall, first, *processor = (
-            statistics.median(getattr(one, field) for one in taken[kind]) for field in Taken.__dataclass_fields__
-        )
-        print(
-            f"{name:8} {wall:9.2f} {1000 * first:18.0f} {processor[0]:23.2f} {processor[1]:8.2f} {processor[2]:10.2f}"
-        )
+        medians = [statistics.median(getattr(one, field.name) for one in taken[kind]) for field in fields(Taken)]
+        print(f"{name:8}" + "".join(f"{seconds:18.3f}" for seconds in medians))
     print()
     return max(_ratio(taken, field, title) for field, title in (("processor", "processor time"), ("wall", "wall")))
 
 
 def _ratio(taken: dict[str, list[Taken]], field: str, title: str) -> int:
     """Print the ratio of the pairs, its median and its range; 1 where it is above the bar."""
-    ratios = [
-        getattr(dask, field) / getattr(crew, field) for crew, dask in zip(taken["crew"], taken["local"], strict=True)
-    ]
+    both = zip(taken["crew"], taken["local"], strict=True)
+    ratios = [getattr(dask, field) / getattr(crew, field) for crew, dask in both]
     found = statistics.median(ratios)
     said = f"Dask / crew, {title}: {found:.3f} ({min(ratios):.3f} to {max(ratios):.3f}; bar {BAR:g})"
     print(f"{said}: {'within' if found <= BAR else 'ABOVE'}")
