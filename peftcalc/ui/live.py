@@ -150,6 +150,13 @@ def refused(slot: str) -> None:
         st.warning(escape(refusal), icon=":material/hourglass_disabled:")
 
 
+def failed(slot: str) -> None:
+    """Why the slot's job has failed, where it has: above the picture, which is of what was told before."""
+    job = current(slot)
+    if job is not None and job.state == "failed":
+        ending(job)
+
+
 def standing(job: Job) -> str:
     """How far a job is, in words."""
     if job.state == "waiting":
