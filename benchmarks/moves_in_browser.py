@@ -30,7 +30,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classroom import BARE
-from served_app import CHROMIUM, CHROMIUM_FLAGS, process_seconds, processes_below, running_app
+from served_app import CHROMIUM, CHROMIUM_FLAGS, process_seconds, below, running_app
 
 from peftcalc.ui.pages import PAGES
 
@@ -183,7 +183,7 @@ def _one_move(page: Any, kind: Kind, number: int, turn: int) -> float | None:
 
 def browser_seconds() -> float:
     """Processor time of this process's browser, of the processes that hold pages."""
-    return sum(process_seconds(process) for process in processes_below(os.getpid()) if _holds_a_page(process))
+    return sum(process_seconds(process) for process in below(os.getpid()) if _holds_a_page(process))
 
 
 def _holds_a_page(process: int) -> bool:

@@ -68,10 +68,10 @@ def process_seconds(process: int) -> float:
 
 def memory_bytes(process: int) -> tuple[float, float]:
     """Memory of a process and of all below it: proportional set size, in which shared pages count once in all."""
-    return _memory_of(process), sum(map(_memory_of, processes_below(process)))
+    return _memory_of(process), sum(map(_memory_of, below(process)))
 
 
-def processes_below(process: int) -> list[int]:
+def below(process: int) -> list[int]:
     """Children of all threads, and theirs."""
     found = []
     for children in Path(f"/proc/{process}/task").glob("*/children"):
@@ -79,7 +79,7 @@ def processes_below(process: int) -> list[int]:
             found += [int(name) for name in children.read_text().split()]
         except OSError:  # it has just ended
             continue
-    return found + [deeper for child in found for deeper in processes_below(child)]
+    return found + [deeper for child in found for deeper in below(child)]
 
 
 def _memory_of(process: int) -> float:

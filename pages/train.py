@@ -69,6 +69,7 @@ def the_controls() -> None:
     if wish is not None and wish.trouble:
         st.warning(wish.trouble, icon=":material/edit_note:")
     live.refused(buttons.SLOT)
+    live.failed(buttons.SLOT)
     st.session_state["_train_task"] = st.session_state.get("task")
     if before not in (None, st.session_state.get("task")):
         st.rerun()
@@ -78,7 +79,7 @@ def the_controls() -> None:
 def the_ending() -> None:
     """How the visitor's run ended, and what it came to; until there is one, the stored run's."""
     job, board = live.current(buttons.SLOT), playground.own_board()
-    if job is not None and not job.alive:
+    if job is not None and job.state in ("done", "stopped"):  # a failure stands above
         live.ending(job)
     other = playground.stand_in()
     task = (board or other.board).race.task

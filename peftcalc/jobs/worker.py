@@ -224,7 +224,7 @@ def _listen(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 def prepare(rooms: Iterable[Any] = ()) -> dict[str, Any]:
     """Load torch, for one thread, and what the rooms need for any of their work; let the app go first."""
-    os.nice(max(0, NICE - os.nice(0)))
+    let_others_first()
     try:
         with explained("Training"):
             import torch
@@ -237,6 +237,11 @@ def prepare(rooms: Iterable[Any] = ()) -> dict[str, Any]:
     if torch.cuda.is_available():
         names.insert(0, ["cuda", torch.cuda.get_device_name()])
     return {"devices": names}
+
+
+def let_others_first() -> None:
+    """The app, and on Linux, where each thread has its own niceness, whatever else this process does."""
+    os.nice(max(0, NICE - os.nice(0)))
 
 
 def warm_up(rooms: Iterable[Any]) -> Iterator[Any]:

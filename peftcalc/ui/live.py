@@ -150,11 +150,18 @@ def refused(slot: str) -> None:
         st.warning(escape(refusal), icon=":material/hourglass_disabled:")
 
 
+def failed(slot: str) -> None:
+    """Why the slot's job has failed, where it has: above the picture, which is of what was told before."""
+    job = current(slot)
+    if job is not None and job.state == "failed":
+        ending(job)
+
+
 def standing(job: Job) -> str:
     """How far a job is, in words."""
     if job.state == "waiting":
         if not queue().ready:
-            return "The workers of this server are starting …"
+            return "The workers are starting …"
         place = queue().standing(job)
         before = f"{place.ahead} before yours" if place.ahead else "yours is next"
         return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"

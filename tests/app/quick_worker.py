@@ -52,5 +52,7 @@ def stacked(parameters, folder):
         )
 
 
+KINDS = {"finetune": finetune, "stacked": stacked}
+
 if __name__ == "__main__":
-    serve({"finetune": finetune, "stacked": stacked}, lambda: {"devices": [["cpu", "CPU"], ["cuda", "A Card"]]})
+    serve(KINDS, lambda: {"devices": [["cpu", "CPU"], ["cuda", "A Card"]]})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +15,16 @@ from drawers import pulled
 from streamlit.testing.v1 import AppTest
 from waiting import until
 
+from peftcalc.jobs.engines import cluster, cluster_members, cluster_task
+from peftcalc.jobs.engines.addresses import address
+from peftcalc.jobs.engines.chosen import open_queue
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.methods import METHODS
 from peftcalc.ui import live
 from peftcalc.ui.lessons.train import LESSON
+from peftcalc.ui.page import escape
 from peftcalc.ui.train import pace
 
 ROOT = Path(__file__).parents[2]
@@ -336,3 +342,58 @@ def test_a_busy_moment_forbids_no_race():
     pace.learn(long, SimpleNamespace(parts=[SimpleNamespace(earlier=3_000.0)]))
     assert stored < pace.seconds(own) < live.queue().limits.running
     pace.factors().clear()
+
+
+@contextmanager
+def dask(port: int):
+    from distributed import LocalCluster
+
+    places = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+    places |= {"host": "127.0.0.1", "scheduler_port": port, "protocol": "tcp://"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **places):
+        yield
+
+
+@pytest.mark.slow
+def test_what_the_page_says_of_a_scheduler_that_goes_and_comes_back(monkeypatch):
+    """Scheduler and workers are threads that speak TCP; as processes they are killed in `test_cluster_processes`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(cluster, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(cluster_members, "LOOK", 0.05)
+    monkeypatch.setattr(cluster_task, "_loaded", lambda rooms: {"devices": [["cpu", "CPU"]]})
+    monkeypatch.syspath_prepend(str(Path(WORKER[1]).parent))
+    url = f"tcp://127.0.0.1:{port}"
+    with dask(port):
+        queue = open_queue(address(url), (Path(WORKER[1]).stem,), Limits(again=live.AGAIN))
+        monkeypatch.setattr(live, "queue", lambda: queue)
+        until(lambda: len(queue.engine) == 2)
+        test = open_page(steps="300")
+        assert f"Dask at {url}, 2 workers. When its scheduler goes away" in text(test).replace("\\", "")
+        button(test, "Train").click().run()
+        job = job_of(test)
+        until(lambda: job.step > 5)
+        button(test.run(), "Pause").click().run()
+        until(lambda: all(part.state == "parked" for part in job.parts))
+        paused_at = job.step
+        assert f"Paused at step {paused_at}" in text(test.run())
+        button(test, "Step").click().run()
+        until(lambda: [part.step for part in job.parts] == [paused_at + 1] * 2)
+    with closing(queue):
+        until(lambda: not job.alive)
+        gone = f"The Dask scheduler at {url} is gone, and its workers with it: the runs in hand are lost"
+        test.run()
+        assert [error.value for error in test.error] == [escape(gone)]
+        assert not test.exception
+        assert {"Train", "Reset"} <= labels(test)  # what was told is drawn, and another run can be tried
+        button(test, "Train").click().run()
+        assert any("Dask scheduler" in warning.value for warning in test.warning)
+        with dask(port):
+            until(lambda: len(queue.engine) == 2)
+            button(test.run(), "Train").click().run()
+            again = job_of(test)
+            until(lambda: not again.alive)
+            assert again.state == "done"
+            assert "measured" in text(test.run())

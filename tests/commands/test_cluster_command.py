@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from peftcalc.cli import build_parser, main
 from peftcalc.commands.running import cluster
 from peftcalc.commands.running.elsewhere import scheduler_variables
+from peftcalc.jobs.engines import certificates
 from peftcalc.jobs.engines.addresses import address, from_environment
 
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
@@ -74,6 +76,20 @@ def test_certificates_are_for_their_owner_and_are_not_overwritten(tmp_path, caps
     assert main(["cluster", "certificates", str(folder)]) == 2
     assert "holds certificates already" in capsys.readouterr().err
     assert (folder / "key.pem").read_bytes() == before
+
+
+def test_certificates_that_are_void_or_none_are_said_before_anybody_is_asked(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "c"
+    main(["cluster", "certificates", str(folder), "--days", "1"])
+    late = time.time() + 2 * 86_400
+    monkeypatch.setattr(certificates.time, "time", lambda: late)
+    asked = ["sweep", "--scheduler", "tls://127.0.0.1:8786", "--certificates", str(folder)]
+    for command in (asked, ["cluster", "scheduler", *asked[3:]], ["cluster", "worker", *asked[2:]]):
+        assert main(command) == 2
+        assert f"the certificates in {folder} were good until 20" in capsys.readouterr().err
+    (folder / "ca.pem").write_text("none")
+    assert main(asked) == 2
+    assert "ca.pem must hold a certificate, as PEM" in capsys.readouterr().err
 
 
 def test_scheduler_and_workers_are_dask_s_with_our_settings(tmp_path, monkeypatch, capsys):

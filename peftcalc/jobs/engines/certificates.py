@@ -7,7 +7,10 @@ is thrown away, so that nobody makes another certificate; a new folder is a new 
 from __future__ import annotations
 
 import datetime
+import math
 import os
+import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,19 @@ class Certificates:
         missing = [name for name in (AUTHORITY, CERTIFICATE, KEY) if not (self.folder / name).is_file()]
         if missing:
             raise ValueError(f"the folder of certificates must hold {', '.join(missing)}, got {str(self.folder)!r}")
+        if (end := self._end()) < time.time():
+            day = datetime.datetime.fromtimestamp(end, datetime.UTC).date()
+            again = "`python -m peftcalc cluster certificates FOLDER` makes others in a new folder"
+            raise ValueError(f"the certificates in {self.folder} were good until {day}: {again}")
+
+    def _end(self) -> float:
+        """When the authority's certificate is void, in seconds of `time.time`; all three end together."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(self.folder / AUTHORITY)
+        except (ssl.SSLError, OSError):
+            raise ValueError(f"{self.folder / AUTHORITY} must hold a certificate, as PEM") from None
+        return min((ssl.cert_time_to_seconds(str(one["notAfter"])) for one in context.get_ca_certs()), default=math.inf)
 
     def options(self) -> list[str]:
         """What Dask's own commands are told."""

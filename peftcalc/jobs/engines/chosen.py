@@ -28,6 +28,9 @@ def open_queue(address: Address | None, rooms: tuple[str, ...], limits: Limits |
 
 
 def engine_line(queue: JobQueue) -> str:
-    """Which engine works, with how many workers, and what is lost when it goes away."""
+    """Which engine works, with how many workers, and what is lost when it goes away; why none does, where none does."""
+    if problem := queue.problem:
+        return f"{problem.rstrip('.')}."
     count = len(queue.engine)
-    return f"{queue.engine.about}, {count} worker{'' if count == 1 else 's'}. {queue.engine.loss}."
+    workers = f"{count} worker{'' if count == 1 else 's'}" if count else "no worker yet"
+    return f"{queue.engine.about}, {workers}. {queue.engine.loss}."

@@ -172,7 +172,12 @@ class Cluster(Engine):
         task = self._task(event["key"])
         if task is None or event["process"] != task.worker.process_id:
             return
-        task.heard, message = True, json.loads(event["line"])
+        if not event["line"]:  # it can be asked from now on
+            task.heard = True
+            if task.state["number"]:
+                self._post.ask(task)
+            return
+        message = json.loads(event["line"])
         if "ended" in message and event["files"]:
             task.ended = message
             return
@@ -212,6 +217,8 @@ class Cluster(Engine):
             have = f"the worker {address} has peftcalc {introduced['version']}"
             self._refused[address] = f"{have}, and this is {this_version()}"
             self.hear(None, None)
+            return
+        if any((worker.address, worker.place) == member for worker in self.workers):
             return
         worker = ClusterWorker(address, place, introduced["process"], self._send)
         self.workers = [*self.workers, worker]

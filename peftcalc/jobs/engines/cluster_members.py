@@ -54,7 +54,8 @@ class Members:
                 self.known = set()
                 continue
             with contextlib.suppress(Exception):  # the scheduler is gone, which is noticed elsewhere
-                found = client.scheduler_info(n_workers=-1)["workers"]
+                # not `scheduler_info`: the client's own look, without workers, may come between
+                found = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
                 there = {(address, info["local_directory"]) for address, info in found.items()}
                 new, self.known = there - self.known, there
                 self._there(there)

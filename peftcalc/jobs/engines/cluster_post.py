@@ -1,4 +1,6 @@
-"""What goes out to a Dask scheduler, from one thread and in order, so that nobody waits for the network."""
+"""What goes out to a Dask scheduler, so that nobody waits for the network: from one thread and in order, but what a
+worker must answer, for which the others do not wait.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,12 @@ class Post:
         self._thread.join(SECONDS)
 
     def begin(self, task: Task) -> None:
-        """A task sets out; what is asked of it is there before it is."""
+        """A task sets out."""
         self._box.put(partial(self._begin, task))
 
     def ask(self, task: Task) -> None:
         """Its state as it is when it is sent: what was asked in between is in it."""
-        self._box.put(lambda: self._ask(task))
+        self._beside(partial(self._ask, task))
 
     def take_back(self, task: Task) -> None:
         """It is not wanted any more."""
@@ -55,59 +57,60 @@ class Post:
         def act() -> None:
             if task.future is not None:
                 task.future.cancel()
-            self._tidy(task)
+            task.future = None
 
         self._box.put(act)
 
     def tidy(self, task: Task) -> None:
         """It is over: what stands at the scheduler about it goes."""
-        self._box.put(partial(self._tidy, task))
+        self._box.put(partial(setattr, task, "future", None))
 
     def fetch(self, task: Task, then: Callable[[], None]) -> None:
         """Its files, into its job's folder; `then` is called when they are there, or cannot be had."""
 
+        future = task.future
+
         def act() -> None:
             try:
-                files = task.future.result(timeout=FILES_SECONDS)
+                files = future.result(timeout=FILES_SECONDS)
                 with contextlib.suppress(OSError):  # the job is gone, and its folder with it
                     for name, content in files.items():
                         Path(task.command["folder"], Path(name).name).write_bytes(content)
             finally:
                 then()
 
-        self._box.put(act)
+        self._beside(act)
 
     def restart(self, address: str) -> None:
         """A worker's process is ended; what watches over it starts another."""
-        self._box.put(lambda: self._client().restart_workers([address], timeout=SECONDS, raise_for_error=False))
+        self._beside(lambda: self._client().restart_workers([address], timeout=SECONDS, raise_for_error=False))
 
     def _send(self) -> None:
         while (act := self._box.get()) is not None:
-            if self._client() is not None:
-                with contextlib.suppress(Exception):  # the scheduler is gone, which is noticed elsewhere
-                    act()
+            self._try(act)
+
+    def _beside(self, act: Callable[[], None]) -> None:
+        threading.Thread(target=self._try, args=(act,), daemon=True).start()
+
+    def _try(self, act: Callable[[], None]) -> None:
+        if self._client() is not None:
+            with contextlib.suppress(Exception):  # the worker or the scheduler is gone, which is noticed elsewhere
+                act()
 
     def _begin(self, task: Task) -> None:
-        self._ask(task)
         order = {
             "command": {**task.command, "folder": ""},
             "rooms": self._rooms,
             "key": task.key,
             "topic": self._topic,
-            "variable": task.key,
         }
         place = {"workers": [task.worker.address], "allow_other_workers": False}
         task.future = self._client().submit(cluster_task.run_part, order, key=task.key, retries=0, pure=False, **place)
         task.future.add_done_callback(partial(self._over, task))
 
     def _ask(self, task: Task) -> None:
-        self._variable(task).set(task.state, timeout=SECONDS)
-
-    def _tidy(self, task: Task) -> None:
-        self._variable(task).delete()
-        task.future = None
-
-    def _variable(self, task: Task) -> Any:
-        from distributed import Variable
-
-        return Variable(task.key, client=self._client())
+        with task.sending:
+            state = task.state
+            if task.sent < state["number"]:
+                self._client().run(cluster_task.ask, task.key, state, workers=[task.worker.address])
+                task.sent = state["number"]

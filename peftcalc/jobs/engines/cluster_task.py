@@ -1,7 +1,7 @@
-"""What a Dask worker does for a queue: one part, as a task that tells by events and reads what is asked of it.
+"""What a Dask worker does for a queue: one part, as a task that tells by events and hears what is asked of it.
 
 The part is worked on by the same `Worker` as in a process of the crew, so that its records, sentences and pauses are
-the same. What is asked of it stands in a Dask variable, as a whole, so that no message can be lost or come twice:
+the same. What is asked of it comes as a whole each time, so that no message can be lost, come twice or be overtaken:
 
     {"number": 5, "stop": false, "until": 12, "goes": 2, "pauses": 1, "parameters": {…}}
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import math
 import os
 import tempfile
 import threading
@@ -22,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from peftcalc.jobs.engines.version import this_version
-from peftcalc.jobs.worker import Kind, Worker, line_of, prepare, settle
+from peftcalc.jobs.worker import Kind, Worker, let_others_first, line_of, prepare, settle
 
-EVERY = 0.1
-"""Seconds between two looks at what is asked of a part."""
-PATIENCE = 30.0
-"""Seconds without an answer of the scheduler until a part is given up."""
+EVERY = 1.0
+"""Seconds until a parked part looks again whether it is still wanted; a running one looks at each step."""
 MAX_FILE_BYTES = 2**30
 """Of what a part has written, together."""
+NOTHING = {"number": 0, "goes": 0, "pauses": 0, "parameters": {}}
+"""Asked yet."""
 
 _preparing, _warming, _begun = threading.Lock(), threading.Lock(), threading.Event()
 
@@ -50,46 +49,60 @@ def run_part(order: dict[str, Any]) -> dict[str, bytes]:
 
     Args:
         order: `command`, the message that begins it; `rooms`; `key`, the name of this task; `topic`, where its events
-            go; `variable`, where it reads what is asked of it.
+            go.
 
     Returns:
         The files that it has written, by name.
     """
-    from distributed import Variable, get_client, get_worker, rejoin, secede
+    from distributed import get_worker, rejoin, secede
 
+    let_others_first()
     _begun.set()
     with _warming:  # it ends with its present step
         here, key = get_worker(), order["key"]
-    asked = Asked(Variable(order["variable"], client=get_client()).get, lambda: _wanted(here, key))
     with tempfile.TemporaryDirectory(prefix="peftcalc-") as folder:
         files: dict[str, bytes] = {}
 
-        def tell(message: dict[str, Any]) -> None:
-            if "ended" in message:
+        def tell(message: dict[str, Any] | None) -> None:
+            if message is not None and "ended" in message:
                 files.update(_files(Path(folder)))
-            here.log_event(
-                order["topic"], {"key": key, "process": os.getpid(), "line": line_of(message), "files": len(files)}
-            )
+            line = "" if message is None else line_of(message)
+            here.log_event(order["topic"], {"key": key, "process": os.getpid(), "line": line, "files": len(files)})
 
         worker = Worker(_kinds(order["rooms"]), tell)
         worker.obey({**order["command"], "folder": folder})
-        asked.listen()
+        asked = _asked[key] = Asked()
+        tell(None)  # from now on it can be asked
         try:
-            work(worker, order["command"]["part"], asked, secede, rejoin)
+            work(worker, order["command"]["part"], asked, lambda: _wanted(here, key), secede, rejoin)
         finally:
-            asked.close()
+            del _asked[key]
     return files
 
 
-def work(worker: Worker, part: int, asked: Asked, leave: Callable[[], None], take: Callable[[], None]) -> None:
+def ask(key: str, state: dict[str, Any]) -> None:
+    """Something more is asked of a task, from the event loop of its worker; of one that is over, nothing."""
+    if key in _asked:
+        _asked[key].hear(state)
+
+
+def work(
+    worker: Worker,
+    part: int,
+    asked: Asked,
+    wanted: Callable[[], bool],
+    leave: Callable[[], None],
+    take: Callable[[], None],
+) -> None:
     """Steps until the part is at its end; while it is parked the thread is left to others.
 
     Args:
+        wanted: False once the scheduler has forgotten the task: its queue is gone.
         leave, take: give this thread back to its pool, and wait for one.
     """
     left = False
     while worker.parts:
-        for command in asked.news(part):
+        for command in asked.news(part) if wanted() else ({"do": "stop", "part": part},):
             worker.obey(command)
         if worker.active is not None:
             if left:
@@ -100,34 +113,25 @@ def work(worker: Worker, part: int, asked: Asked, leave: Callable[[], None], tak
             if not left:
                 leave()
                 left = True
-            asked.wait()
+            asked.wait(EVERY)
 
 
 class Asked:
-    """What is asked of a part, looked up again and again beside it.
+    """What is asked of a part, heard beside it."""
 
-    Args:
-        look: returns the variable's value.
-        wanted: False once the scheduler has forgotten the task: its queue is gone.
-    """
+    def __init__(self) -> None:
+        self._new = threading.Event()
+        self._state = self._done = NOTHING
 
-    def __init__(self, look: Callable[..., Any], wanted: Callable[[], bool]) -> None:
-        self._look, self._wanted = look, wanted
-        self._new, self._end = threading.Event(), threading.Event()
-        self._state: dict[str, Any] = {}
-        self._done: dict[str, Any] = {"number": 0, "goes": 0, "pauses": 0, "parameters": {}}
+    def hear(self, state: dict[str, Any]) -> None:
+        """The whole that is asked by now."""
+        if state["number"] > self._state["number"]:
+            self._state = state
+            self._new.set()
 
-    def listen(self) -> None:
-        """Look from now on."""
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._end.set()
-
-    def wait(self) -> None:
-        """Until there is something new."""
-        self._new.wait()
+    def wait(self, seconds: float) -> None:
+        """Until there is something new, or so long."""
+        self._new.wait(seconds)
 
     def news(self, part: int) -> Iterator[dict[str, Any]]:
         """Commands that have not been given yet, as `Worker.obey` takes them."""
@@ -146,18 +150,9 @@ class Asked:
         if state["pauses"] != done["pauses"]:
             yield {"do": "pause", "part": part, "until": state["until"]}
 
-    def _listen(self) -> None:
-        number = 0
-        while not self._end.wait(EVERY):
-            try:
-                state = self._look(timeout=PATIENCE) if self._wanted() else {"number": math.inf, "stop": True}
-            except Exception:  # the scheduler is gone, and soon this worker with it
-                state = {"number": math.inf, "stop": True}
-            if state["number"] > number:
-                number, self._state = state["number"], state
-                self._new.set()
-            if state.get("stop"):
-                return
+
+_asked: dict[str, Asked] = {}
+"""Of each task in hand."""
 
 
 def _wanted(here: Any, key: str) -> bool:

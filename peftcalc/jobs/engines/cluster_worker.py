@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from peftcalc.jobs.engines.cluster_task import NOTHING
 
 Send = Callable[[str, "ClusterWorker", "Task | None"], None]
 
@@ -16,9 +19,11 @@ class Task:
 
     Attributes:
         command: the message that begins it.
-        key: its name there, and that of the variable in which stands what is asked of it.
+        key: its name there.
         future: Dask's own, once it is submitted.
-        heard: whether it has told anything.
+        heard: whether it has told anything: before that it cannot be asked.
+        state: the whole that is asked of it.
+        sent: the number of the state that it has heard, and whoever sends it holds `sending`.
         ended: what it said last, kept back until its files are here.
         doubted: whether Dask has been through with it before its end was heard.
     """
@@ -30,7 +35,9 @@ class Task:
     heard: bool = False
     ended: dict[str, Any] | None = None
     doubted: bool = False
-    state: dict[str, Any] = field(default_factory=lambda: {"number": 0, "goes": 0, "pauses": 0, "parameters": {}})
+    state: dict[str, Any] = field(default_factory=NOTHING.copy)
+    sent: int = 0
+    sending: Any = field(default_factory=threading.Lock)
 
     @property
     def part(self) -> int:
@@ -78,7 +85,7 @@ class ClusterWorker:
             if command["do"] == "stop" and not task.heard:  # it may wait behind somebody else's work
                 del self.tasks[task.key]
                 self._send("take back", self, task)
-            else:
+            elif task.heard:  # else it is sent when it can hear
                 self._send("ask", self, task)
 
     def kill(self) -> None:

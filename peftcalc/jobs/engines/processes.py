@@ -1,8 +1,9 @@
 """Dask's own scheduler and workers as processes, with the settings under which runs are counted once and cost no more.
 
-No failure is allowed: by default Dask starts a killed worker's task silently again. No profile is taken of what runs,
-and freed memory is kept for the next step (a nanny has it trimmed): both would cost processor time. One thread and one
-run a process, as in the crew.
+No failure is allowed: by default Dask starts a killed worker's task silently again. What costs processor time beside
+the runs is left away: a profile of what runs, trimming of freed memory (which the next step takes again), fifty looks a
+second at each process's event loop, tasks that are moved between workers. One thread and one run a process, as in the
+crew.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ SETTINGS = {
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": "{'MALLOC_TRIM_THRESHOLD_': None}",
     "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "100",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
+    "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START": "False",
     **{name: value for name, value in ONE_THREAD.items() if name != "TOKENIZERS_PARALLELISM"},
 }
 """Of the environment of both; the log keeps the last events of a topic, which are records that were told."""

@@ -70,6 +70,7 @@ def _controls() -> None:
         if plan is not None:
             note(f"{len(plan.runs())} runs of {plan.steps} steps")
     live.refused(SLOT)
+    live.failed(SLOT)
     state.link_notes()
 
 
@@ -129,7 +130,8 @@ def _standing(job: Job, results: SweepResults) -> str:
         return live.standing(job)
     left = job.seconds_left
     time = f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
-    return f"{len(results.runs)} of {len(_own().plan.runs())} runs are through{time}"
+    again = ". A worker was lost: its runs are begun again" if job.notes else ""
+    return f"{len(results.runs)} of {len(_own().plan.runs())} runs are through{time}{again}"
 
 
 def _own() -> SweepTold:
@@ -158,7 +160,7 @@ def _told_of(results: SweepResults, job: Job | None) -> None:
     """How it ended, the table, and the code."""
     if job is not None and job.alive:
         return
-    if job is not None:
+    if job is not None and job.state != "failed":  # else it stands beside the controls
         live.ending(job)
     if results.runs:
         st.subheader("The table", anchor=False)

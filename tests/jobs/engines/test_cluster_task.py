@@ -13,55 +13,68 @@ from peftcalc.jobs.engines.version import this_version
 from peftcalc.jobs.worker import Worker
 
 
-@pytest.fixture
-def asked():
-    """A part's ear, and the variable that it looks at, which a test sets."""
-    variable = {"state": {"number": 0, "goes": 0, "pauses": 0, "parameters": {}}, "wanted": True}
-    ear = Asked(lambda timeout: variable["state"], lambda: variable["wanted"])
-    yield ear, variable
-    ear.close()
-
-
 def task_of(sent):
     worker = ClusterWorker("tls://second:1", "place", 7, lambda what, _, task: sent.append((what, task)))
     worker.tell(do="run", part=3, kind="count", parameters={}, until=None)
     return worker, next(iter(worker.tasks.values()))
 
 
-def heard(ear, variable, state):
-    variable["state"] = state
-    ear.wait()
+def begun(told, until, skip=0):
+    def count(parameters, folder):
+        yield from ((step, step / 5, [{"step": step}]) for step in range(5))
+
+    part = Worker({"count": count}, told.append)
+    part.obey({"do": "run", "part": 3, "kind": "count", "parameters": {}, "folder": "", "until": until, "skip": skip})
+    return part
+
+
+def heard(ear, state):
+    ear.hear(state)
     return list(ear.news(3))
 
 
-def test_what_is_told_arrives_as_it_would_in_a_process(asked, monkeypatch):
-    monkeypatch.setattr(cluster_task, "EVERY", 0.001)
-    ear, variable = asked
-    worker, task = task_of([])
-    task.heard = True
-    ear.listen()
+def test_what_is_told_arrives_as_it_would_in_a_process():
+    ear, (worker, task) = Asked(), task_of([])
     worker.tell(do="pause", part=3, until=9)
-    assert heard(ear, variable, task.state) == [{"do": "pause", "part": 3, "until": 9}]
+    early = task.state
+    assert heard(ear, early) == [{"do": "pause", "part": 3, "until": 9}]
     worker.tell(do="go", part=3, until=10)
     worker.tell(do="change", part=3, parameters={"watch": "q"})
     worker.tell(do="pause", part=3, until=12)  # three before it looks again: none is lost
-    assert heard(ear, variable, task.state) == [
+    assert heard(ear, task.state) == [
         {"do": "change", "part": 3, "parameters": {"watch": "q"}},
         {"do": "go", "part": 3, "until": 12},
         {"do": "pause", "part": 3, "until": 12},
     ]
     assert list(ear.news(3)) == []
+    assert heard(ear, early) == []  # overtaken
+    task.heard = True
     worker.tell(do="stop", part=3)
-    assert heard(ear, variable, task.state) == [{"do": "stop", "part": 3}]
+    assert heard(ear, task.state) == [{"do": "stop", "part": 3}]
 
 
-def test_a_part_that_nobody_wants_any_more_stops(asked, monkeypatch):
+def test_what_is_asked_of_a_task_that_is_over_is_left_alone():
+    cluster_task.ask("peftcalc-part-0", {"number": 1})
+
+
+@pytest.mark.parametrize("until", [None, 2])
+def test_a_part_that_nobody_wants_any_more_stops_running_or_parked(until, monkeypatch):
     monkeypatch.setattr(cluster_task, "EVERY", 0.001)
-    ear, variable = asked
-    variable["wanted"] = False
-    ear.listen()
-    ear.wait()
-    assert list(ear.news(3)) == [{"do": "stop", "part": 3}]
+    told, wishes = [], iter([True] * 5)
+    part = begun(told, until)
+    work(part, 3, Asked(), lambda: next(wishes, False), lambda: None, lambda: None)
+    assert told[-1] == {"part": 3, "ended": "stopped", "message": ""}
+
+
+def test_what_is_asked_before_a_task_can_hear_is_sent_when_it_can():
+    sent = []
+    worker, task = task_of(sent)
+    worker.tell(do="pause", part=3, until=9)
+    assert [what for what, _ in sent] == ["begin"]
+    task.heard = True
+    worker.tell(do="pause", part=3, until=12)
+    assert [what for what, _ in sent] == ["begin", "ask"]
+    assert task.state["number"] == 2
 
 
 def test_a_task_that_has_told_nothing_is_taken_back_and_no_worker_is_blamed():
@@ -72,22 +85,14 @@ def test_a_task_that_has_told_nothing_is_taken_back_and_no_worker_is_blamed():
     assert not worker.tasks
 
 
-def test_a_parked_part_leaves_its_thread_and_takes_it_again(asked, monkeypatch):
-    monkeypatch.setattr(cluster_task, "EVERY", 0.001)
-    ear, variable = asked
-    told, acts = [], []
-
-    def count(parameters, folder):
-        yield from ((step, step / 5, [{"step": step}]) for step in range(5))
+def test_a_parked_part_leaves_its_thread_and_takes_it_again():
+    told, acts, ear = [], [], Asked()
 
     def leave():
         acts.append("leave")
-        variable["state"] = {"number": 1, "goes": 1, "pauses": 0, "until": None, "parameters": {}}
+        ear.hear({"number": 1, "goes": 1, "pauses": 0, "until": None, "parameters": {}})
 
-    part = Worker({"count": count}, told.append)
-    part.obey({"do": "run", "part": 3, "kind": "count", "parameters": {}, "folder": "", "until": 2, "skip": 1})
-    ear.listen()
-    work(part, 3, ear, leave, lambda: acts.append("take"))
+    work(begun(told, 2, skip=1), 3, ear, lambda: True, leave, lambda: acts.append("take"))
     assert acts == ["leave", "take"]
     assert {"part": 3, "parked": 2} in told
     records = [record["step"] for message in told for record in message.get("records", ())]

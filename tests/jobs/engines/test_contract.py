@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from dask import config
 from waiting import ended, until
 
-from peftcalc.jobs.engines import cluster_task
+from peftcalc.jobs.engines import cluster_members, cluster_task
 from peftcalc.jobs.engines.addresses import Address
 from peftcalc.jobs.engines.cluster import Cluster
 from peftcalc.jobs.job import MAX_RECORDS
@@ -97,6 +98,15 @@ def test_a_pause_is_at_the_same_step_for_all_parts_and_single_steps_are_single(m
     queue.stop(job)
 
 
+def test_a_pause_is_heard_that_comes_before_the_first_step(make_queue):
+    queue = make_queue()
+    job = queue.submit("ada", "count", [SLOW])
+    queue.pause(job)
+    until(lambda: job.parts[0].state == "parked")
+    assert job.state == "paused"
+    queue.stop(job)
+
+
 def test_paused_jobs_hold_no_worker_and_the_one_paused_first_makes_room(make_queue):
     queue = make_queue(parked=1)
     jobs = []
@@ -150,6 +160,21 @@ def test_a_parameter_changes_under_way(make_queue):
     queue.change(job, name="b")
     until(lambda: job.records[-1]["name"] == "b")
     queue.stop(job)
+
+
+def test_a_worker_counts_once_however_often_dask_s_client_looks_by_itself(dask, monkeypatch):
+    monkeypatch.setattr(cluster_task, "_loaded", lambda rooms: {"devices": [["cpu", "CPU"]]})
+    monkeypatch.setattr(cluster_members, "LOOK", 0.001)
+    there, sets = Cluster._there, []
+    monkeypatch.setattr(Cluster, "_there", lambda self, members: (sets.append(len(members)), there(self, members)))
+    with config.set({"distributed.client.scheduler-info-interval": "2ms"}):
+        queue = JobQueue(partial(Cluster, dask, ("busy_room",)))
+        try:
+            until(lambda: len(sets) > 200)
+        finally:
+            queue.close()
+    assert set(sets) == {2}
+    assert len(queue.engine) == 2
 
 
 def test_a_worker_of_another_version_is_refused_by_name(dask, monkeypatch):
