@@ -101,10 +101,18 @@ CHOICES: dict[str, dict[str, str]] = {
         "(transformers 4).",
     },
     "sharding": {
-        "ddp": "Every GPU holds everything; each takes its own batch.",
-        "zero1": "ZeRO stage 1: the optimizer's states are divided over the GPUs.",
-        "zero2": "ZeRO stage 2: gradients and optimizer states are divided.",
-        "zero3": "ZeRO stage 3 or FSDP: weights, gradients and optimizer states are divided.",
+        "ddp": "Every GPU holds everything, gradients twice: DDP copies them into buckets to send them (unless "
+        "`gradient_as_bucket_view` is set); each takes its own batch.",
+        "zero1": "ZeRO stage 1: the optimizer's states are divided over the GPUs. DeepSpeed's buckets "
+        "(`reduce_bucket_size`) and its float32 copies of the weights come on top.",
+        "zero2": "ZeRO stage 2: gradients and optimizer states are divided, a layer's gradients once they are there. "
+        "DeepSpeed's buckets and float32 copies come on top.",
+        "zero3": "ZeRO stage 3, counted as FSDP1 does it: weights, gradients and optimizer states are divided; a layer "
+        "is whole while it works, and without checkpointing the next one is fetched meanwhile; with checkpointing and "
+        "a frozen base, hooks hold the layers' inputs and their gradients.",
+        "fsdp2": "FSDP2 (`fully_shard`): as zero3, but what is gathered is copied once more out of the buffer in which "
+        "it came, the next layer is always fetched, a layer's gradients stay in their buffer until the next are "
+        "reduced, and nothing is held by hooks.",
     },
 }
 """Choices among names: for each option its values, each with one sentence of what it does."""

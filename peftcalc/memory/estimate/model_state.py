@@ -22,7 +22,7 @@ SCALE_BLOCK = 256
 _TABLES = 512 + 1024 + 512
 """Bytes of a doubly quantized layer's tables: 16 code values, 256 of the scales' code, one offset."""
 
-_SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3}
+_SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp2": 3}
 
 
 def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
