@@ -226,11 +226,6 @@ def test_405b_with_qlora_needs_little_memory() -> None:
     assert resident < 3 * GIB
 
 
-def test_sharding_is_refused_rather_than_ignored():
-    with pytest.raises(ValueError, match="zero3 is not simulated"):
-        simulate_memory("openai-community/gpt2", Full(), gpus=8, sharding="zero3")
-
-
 MIXTRAL = TINY | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
 QV = ("q_proj", "v_proj")
 FALCON = {
