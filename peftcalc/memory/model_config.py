@@ -42,3 +42,16 @@ def is_parallel(config: Mapping[str, Any]) -> bool:
     if kind == "falcon":
         return bool(config.get("parallel_attn", True))
     return kind in ("phi", "gptj", "cohere", "cohere2") or bool(config.get("use_parallel_residual"))
+
+
+def is_t5(config: Mapping[str, Any]) -> bool:
+    """T5 and its kin: a bias by distance in attention, dropout everywhere, and `wo` in float32 whatever the dtype.
+
+    (transformers 5.23, models/t5/modeling_t5.py, `_keep_in_fp32_modules`.)
+    """
+    return config.get("model_type") in ("t5", "mt5", "umt5")
+
+
+def stays_float32(config: Mapping[str, Any], suffix: str) -> bool:
+    """True for a weight that transformers keeps in float32."""
+    return suffix == "wo" and is_t5(config)

@@ -13,7 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.memory.kernels import shares_heads
-from peftcalc.memory.model_config import first, is_parallel, is_rotary, language_config, sliding_share, sliding_window
+from peftcalc.memory.model_config import (
+    first,
+    is_parallel,
+    is_rotary,
+    is_t5,
+    language_config,
+    sliding_share,
+    sliding_window,
+)
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
 
 ATTENTION_INPUT = "attention input"
@@ -64,6 +72,8 @@ class Attention:
     """Width of a fused projection that stays alive as long as what is cut from it; 0 where they are separate."""
     rotary: bool
     """True when queries and keys are turned, and so exist apart from a fused projection."""
+    crossed: bool = False
+    """True when keys and values are those of an encoder."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,8 @@ class Anatomy:
     """Tokens that sliding attention sees; 0 where no layer slides."""
     sliding: float
     """Share of the layers whose attention slides."""
+    t5: bool
+    """True for T5's kin: a bias of its own in self-attention, more dropouts, some weights in float32."""
     unknown: tuple[str, ...]
     """Linear layers inside the layers whose part is not known."""
 
@@ -169,6 +181,7 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         attention_softcap=bool(config.get("attn_logit_softcapping")),
         window=sliding_window(config),
         sliding=sliding_share(config),
+        t5=is_t5(config),
         unknown=tuple(linear.group.suffix for linear in linears if linear.reads == OTHER),
     )
 
@@ -210,7 +223,8 @@ def _attentions(linears: Iterable[Linear], config: Mapping[str, Any], width: int
         else:
             by_role = {suffix[0]: group.out_features for suffix, group in members.items()}
             query = by_role.get("q", out or width)
-            yield Attention(repeats, heads, query, by_role.get("k", query), by_role.get("v", query), 0, True)
+            crossed = bool(re.search(r"EncDecAttention|encoder_attn|crossattention", parent))
+            yield Attention(repeats, heads, query, by_role.get("k", query), by_role.get("v", query), 0, True, crossed)
 
 
 def _mlps(linears: Iterable[Linear], activation: str) -> Iterable[Mlp]:

@@ -49,7 +49,20 @@ def at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
 def shared_mask(setting: StepSetup) -> Term:
     """The mask of all layers, which each is handed: of the hidden states' type where attention is written out."""
     options = setting.options
+    if setting.body.t5:
+        return _shared_biases(setting)
     reads = setting.masked_share and any(setting.kernel_of(x, True) != "flash" for x in setting.body.attentions)
     size = setting.precision.stream if setting.written_out else 1 if reads else 0
     total = size * options.batch * options.sequence * options.sequence
     return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)
+
+
+def _shared_biases(setting: StepSetup) -> Term:
+    """T5's biases, which all layers share: of cross-attention it is zero; those of self-attention lie in each layer.
+
+    With checkpointing the originals are what is kept of these.
+    """
+    options, each = setting.options, max(block.heads for block in setting.body.attentions)
+    size = setting.precision.attention * each * (3 if options.checkpointing else 1)
+    total = size * options.sequence * options.sequence
+    return Term("saved_activations", "the biases by distance that all layers share", "3 · q·H·S²", total, AUTOGRAD)

@@ -126,8 +126,8 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     precision = setting.precision
     weights = [*weight_terms(model, method, precision, options), adapter_term(counted, precision)]
     own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
-    gradients = gradient_term(counted, method, precision)
     tensors = trained_tensors(model, counted, method)
+    gradients = gradient_term(counted, method, precision, tensors)
     root = update_term(method, precision, options, tensors)
     early = () if options.gradients_stay else (True, False)
     of_a_layer, outside = [one_update(method, precision, options, tensors, inside) for inside in early] or [(), ()]
