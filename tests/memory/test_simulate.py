@@ -270,3 +270,18 @@ def test_whispers_encoder_hears_1500_positions_whatever_the_sequence() -> None:
     short, long = (simulate_memory(WHISPER, LoRA(rank=4, targets=QV), 1, length) for length in (16, 17))
     assert "1,500 positions" in short.notes[0]
     assert long.peak - short.peak < 100_000 < short.peak
+
+
+T5 = {"model_type": "t5", "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_decoder_layers": 2,
+      "num_heads": 4, "vocab_size": 384, "feed_forward_proj": "gated-gelu"}  # fmt: skip
+
+
+def test_t5_lies_beside_its_trace() -> None:
+    """Biases, dropouts, float32 down-projections, norms: within 3 %; what the stacks' ends keep is not counted."""
+    own = matrix_workspaces(None)
+    estimate, trace = (
+        call(T5, LoRA(rank=4, targets=["q", "v"]), 1, 256) for call in (estimate_memory, simulate_memory)
+    )
+    assert estimate.kernel == trace.kernel == "efficient"
+    assert estimate.base_weights == pytest.approx(trace.breakdown.base_weights, rel=1e-3)
+    assert estimate.total - own == pytest.approx(trace.peak - own, rel=0.03)

@@ -173,7 +173,7 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         mlps=tuple(_mlps(linears, activation)),
         experts=tuple(_experts(inside, config, activation)),
         parallel=is_parallel(config),
-        dropouts=2 if any(config.get(key) for key in _DROPOUT_KEYS if isinstance(config.get(key), float)) else 0,
+        dropouts=_dropouts(config),
         softcap=bool(config.get("final_logit_softcapping")),
         pieces=_pieces(shapes),
         written_out=config.get("model_type") in _WRITTEN_OUT,
@@ -184,6 +184,12 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         t5=is_t5(config),
         unknown=tuple(linear.group.suffix for linear in linears if linear.reads == OTHER),
     )
+
+
+def _dropouts(config: Mapping[str, Any]) -> int:
+    """Two a layer where a configuration asks for any; T5's kin has them unless it says otherwise."""
+    asked = any(config.get(key) for key in _DROPOUT_KEYS if isinstance(config.get(key), float))
+    return 2 if asked or (is_t5(config) and "dropout_rate" not in config) else 0
 
 
 def _depth(groups: Iterable[ModuleGroup]) -> int:

@@ -64,7 +64,9 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
             f"the encoder hears {positions:,} positions, whatever the sequence; layers are counted at the mean of both "
             "stacks: simulate_memory knows each"
         )
-    elif model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
+    elif body.t5:
+        yield "encoder and decoder are taken to read equally many tokens"
+    elif model.config.get("is_encoder_decoder"):
         yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
     if isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
         yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
