@@ -14,6 +14,7 @@ from peftcalc.memory.cards import Gpu, gpu
 MAX_BATCH = 1_000_000
 MAX_SEQUENCE = 100_000_000
 MAX_GPUS = 100_000
+MAX_IMAGES = 10_000
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 """Bytes of one number of each floating-point type that weights may be stored in."""
@@ -145,6 +146,7 @@ class MemoryOptions:
         batch: sequences in one forward pass on one GPU.
         sequence: tokens of each.
         accumulation: forward and backward passes before one optimizer step.
+        images: pictures in each sequence, at the model's own size; their tokens are part of `sequence`. 0 for text.
         chunk_size: positions of which the chunked and the fused loss make logits at a time.
         gpus: data-parallel GPUs over which `sharding` divides.
         card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
@@ -185,12 +187,14 @@ class MemoryOptions:
     activation_offload: bool = False
     optimizer_in_backward: bool = False
     card: str | Gpu | None = None
+    images: int = 0
 
     def __post_init__(self) -> None:
         limits = {"batch": MAX_BATCH, "sequence": MAX_SEQUENCE, "accumulation": MAX_BATCH, "gpus": MAX_GPUS}
         limits["chunk_size"] = MAX_SEQUENCE
         for name, limit in limits.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, limit))
+        object.__setattr__(self, "images", whole_number("images", self.images, 0, MAX_IMAGES))
         for name, values in CHOICES.items():
             one_of(name, getattr(self, name), values)
         for name in SWITCHES:

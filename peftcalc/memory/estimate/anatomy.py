@@ -15,6 +15,7 @@ from typing import Any
 from peftcalc.memory.kernels import shares_heads
 from peftcalc.memory.model_config import (
     first,
+    is_of_tower,
     is_parallel,
     is_rotary,
     is_t5,
@@ -144,14 +145,14 @@ class Anatomy:
 
 
 @lru_cache(maxsize=256)
-def anatomy(shapes: ModelShapes) -> Anatomy:
-    """Read the model's layers.
+def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
+    """Read the model's layers, or those of the part that sees pictures.
 
     Raises:
         ValueError: a model without numbered layers, or not a transformer.
     """
     config = language_config(shapes.config)
-    inside = [group for group in shapes.groups if group.indices]
+    inside = [group for group in shapes.groups if group.indices and is_of_tower(group.template) == tower]
     linears = tuple(_linear(group) for group in inside if group.kind in LINEAR_KINDS)
     norms = tuple(group for group in inside if group.kind == "norm")
     embedding = next((g for g in shapes.groups if g.template == shapes.input_embedding), None)

@@ -36,6 +36,7 @@ from peftcalc.memory.estimate.sharding import (
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.memory.estimate.study import Study
 from peftcalc.memory.estimate.terms import AUTOGRAD, CUBLAS, PEFT, PEFT_DORA, QLORA, Term
+from peftcalc.memory.estimate.tower import tower_terms
 from peftcalc.memory.estimate.transients import (
     backward_work,
     dequantized,
@@ -92,8 +93,23 @@ def moments_of(known: Study, options: MemoryOptions) -> Moments:
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    found = [sharded(moment, options) for moment in _moments(standing, known.setup(known.heard(options)), options)]
+    moments = _moments(standing, known.setup(known.heard(options)), options)
+    found = [sharded(moment, options) for moment in _with_pictures(moments, known, standing, options)]
     return Moments(tuple(found[:-2]), tuple(found[-2:]), setting, beside(standing.gathered, options))
+
+
+def _with_pictures(moments: list[Moment], known: Study, standing: _Standing, options: MemoryOptions) -> list[Moment]:
+    """The same with what a vision tower keeps until its turn, which comes when the language model's layers are done."""
+    stays, works = tower_terms(known, options)
+    if not stays:
+        return moments
+    kept = [
+        moment if moment.phase == "optimizer" else Moment(moment.name, moment.phase, (*moment.terms, *stays))
+        for moment in moments
+    ]
+    held = held_logits(known.body, known.setup(options).precision, options)
+    terms = (*standing.resting, *standing.gathered.with_layers(1), standing.gradients, *stays, *works, held)
+    return [Moment("vision tower", "backward", terms), *kept]
 
 
 @dataclass(frozen=True)
