@@ -156,7 +156,7 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
     linears = tuple(_linear(group) for group in inside if group.kind in LINEAR_KINDS)
     norms = tuple(group for group in inside if group.kind == "norm")
     embedding = next((g for g in shapes.groups if g.template == shapes.input_embedding), None)
-    width = embedding.out_features if embedding else max((n.parameters_each for n in norms), default=0)
+    width = embedding.out_features if embedding else max((n.tensors[0].numel for n in norms), default=0)
     attentions = tuple(_attentions(linears, config, width))
     if not inside or not attentions or not width:
         raise ValueError(
