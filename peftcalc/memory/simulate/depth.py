@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from peftcalc.memory.model_config import is_of_tower
 from peftcalc.memory.records import PHASES
 from peftcalc.memory.simulate.course import Course
 from peftcalc.methods import LoRA, Method
@@ -65,7 +66,7 @@ def layer_signatures(shapes: ModelShapes, method: Method, layers: int, types: An
     kinds = types if isinstance(types, list | tuple) and len(types) == layers else [None] * layers
     found: list[list[Any]] = [[kind] for kind in kinds]
     for group in shapes.groups:
-        if "{}" not in group.template or len(group.indices) > layers:
+        if "{}" not in group.template or len(group.indices) > layers or is_of_tower(group.template):
             continue
         for index in group.indices:
             if index < layers:
