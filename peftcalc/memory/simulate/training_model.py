@@ -95,7 +95,7 @@ def untie(model: Any, shapes: ModelShapes) -> None:
     """
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = {group.template: group for group in shapes.groups}
-    head, table = known.get(shapes.output_embedding), known.get(shapes.input_embedding)
+    head, table = known.get(shapes.output_embedding or ""), known.get(shapes.input_embedding or "")
     apart = head is not None and table is not None and not any(tensor.tied_to for tensor in head.tensors)
     output = whole.get_output_embeddings() if apart and head is not table else None
     if output is not None and output.weight is whole.get_input_embeddings().weight:
