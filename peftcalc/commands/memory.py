@@ -38,6 +38,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chunk-size", type=number, default=1024, help="positions in a chunk of a chunked or fused loss (default 1024)"
     )
+    parser.add_argument("--images", type=number, default=0, help="pictures in each sequence (default 0: text alone)")
     parser.add_argument("--gpus", type=number, default=1, help="GPUs over which --sharding divides (default 1)")
     for name, values in CHOICES.items():
         default = None if name == "dtype" else _DEFAULTS[name]
@@ -59,7 +60,8 @@ def _flags(name: str) -> tuple[str, ...]:
 
 def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_step` say, without batch and sequence: the named options of `estimate_memory`."""
-    return {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, "accumulation", "gpus", "chunk_size")}
+    numbers = ("accumulation", "gpus", "chunk_size", "images")
+    return {name: getattr(arguments, name) for name in (*CHOICES, *SWITCHES, *numbers)}
 
 
 def run(arguments: argparse.Namespace) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from peftcalc.memory.cards import Gpu, all_gpus
 from peftcalc.memory.estimate.closed_form import MemoryEstimate, estimated
-from peftcalc.memory.estimate.growth import Piece, pieces
+from peftcalc.memory.estimate.growing.growth import Piece, pieces
 from peftcalc.memory.estimate.moments import Held, moments_of
 from peftcalc.memory.estimate.notes import estimate_notes
 from peftcalc.memory.estimate.study import Study, studied, upcast_bytes

@@ -42,3 +42,59 @@ def is_parallel(config: Mapping[str, Any]) -> bool:
     if kind == "falcon":
         return bool(config.get("parallel_attn", True))
     return kind in ("phi", "gptj", "cohere", "cohere2") or bool(config.get("use_parallel_residual"))
+
+
+def is_t5(config: Mapping[str, Any]) -> bool:
+    """T5 and its kin: a bias by distance in attention, dropout everywhere, and `wo` in float32 whatever the dtype.
+
+    (transformers 5.23, models/t5/modeling_t5.py, `_keep_in_fp32_modules`.)
+    """
+    return config.get("model_type") in ("t5", "mt5", "umt5")
+
+
+def stays_float32(config: Mapping[str, Any], suffix: str) -> bool:
+    """True for a weight that transformers keeps in float32."""
+    return suffix == "wo" and is_t5(config)
+
+
+def is_of_tower(template: str) -> bool:
+    """True for a module of the part that sees pictures."""
+    return any(name in template.split(".") for name in ("vision_tower", "vision_model", "visual", "vision_encoder"))
+
+
+def image_patches(config: Mapping[str, Any]) -> int:
+    """Pieces of one picture at the size of the configuration; 0 where it does not say."""
+    seen = config.get("vision_config")
+    side, patch = (seen.get(key) if isinstance(seen, Mapping) else None for key in ("image_size", "patch_size"))
+    return (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) and patch else 0
+
+
+def image_tokens(config: Mapping[str, Any]) -> int:
+    """Tokens of one picture in the sequence; 0 for a model whose pictures are not counted."""
+    kind = config.get("model_type")
+    if kind == "gemma3":
+        return int(config.get("mm_tokens_per_image") or 256) if image_patches(config) else 0
+    return image_patches(config) if kind in ("llava", "paligemma") else 0
+
+
+def check_images(name: str, config: Mapping[str, Any], images: int, sequence: int) -> None:
+    """Refuse pictures that a model does not see, or whose tokens the sequence does not hold.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    if not images:
+        return
+    if not isinstance(config.get("vision_config"), Mapping):
+        raise ValueError(f"images must be 0 for {name}, which has no vision tower, got {images}")
+    tokens = image_tokens(config)
+    if not tokens:
+        raise ValueError(
+            f"images of {name} are not counted: how many tokens a picture has depends on its size or its tiles; "
+            "LLaVA, PaliGemma and Gemma 3, which see one size, are"
+        )
+    if images * tokens > sequence:
+        raise ValueError(
+            f"sequence must be at least {images * tokens:,} to hold images={images} of {tokens:,} tokens each, "
+            f"got {sequence:,}"
+        )

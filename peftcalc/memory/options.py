@@ -15,6 +15,7 @@ from peftcalc.memory.cards import Gpu, gpu
 MAX_BATCH = 1_000_000
 MAX_SEQUENCE = 100_000_000
 MAX_GPUS = 100_000
+MAX_IMAGES = 10_000
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 """Bytes of one number of each floating-point type that weights may be stored in."""
@@ -102,10 +103,18 @@ CHOICES: dict[str, dict[str, str]] = {
         "(transformers 4).",
     },
     "sharding": {
-        "ddp": "Every GPU holds everything; each takes its own batch.",
-        "zero1": "ZeRO stage 1: the optimizer's states are divided over the GPUs.",
-        "zero2": "ZeRO stage 2: gradients and optimizer states are divided.",
-        "zero3": "ZeRO stage 3 or FSDP: weights, gradients and optimizer states are divided.",
+        "ddp": "Every GPU holds everything, gradients twice: DDP copies them into buckets to send them (unless "
+        "`gradient_as_bucket_view` is set); each takes its own batch.",
+        "zero1": "ZeRO stage 1: the optimizer's states are divided over the GPUs. DeepSpeed's buckets "
+        "(`reduce_bucket_size`) and its float32 copies of the weights come on top.",
+        "zero2": "ZeRO stage 2: gradients and optimizer states are divided, a layer's gradients once they are there. "
+        "DeepSpeed's buckets and float32 copies come on top.",
+        "zero3": "ZeRO stage 3, counted as FSDP1 does it: weights, gradients and optimizer states are divided; a layer "
+        "is whole while it works, and without checkpointing the next one is fetched meanwhile; with checkpointing and "
+        "a frozen base, hooks hold the layers' inputs and their gradients.",
+        "fsdp2": "FSDP2 (`fully_shard`): as zero3, but what is gathered is copied once more out of the buffer in which "
+        "it came, the next layer is always fetched, a layer's gradients stay in their buffer until the next are "
+        "reduced, and nothing is held by hooks.",
     },
 }
 """Choices among names: for each option its values, each with one sentence of what it does."""
@@ -138,6 +147,7 @@ class MemoryOptions:
         batch: sequences in one forward pass on one GPU.
         sequence: tokens of each.
         accumulation: forward and backward passes before one optimizer step.
+        images: pictures in each sequence, at the model's own size; their tokens are part of `sequence`. 0 for text.
         chunk_size: positions of which the chunked and the fused loss make logits at a time.
         gpus: data-parallel GPUs over which `sharding` divides.
         card: a name from `gpus()`, or a `Gpu`, by whose architecture torch chooses its kernels; None for one of compute
@@ -178,12 +188,14 @@ class MemoryOptions:
     activation_offload: bool = False
     optimizer_in_backward: bool = False
     card: str | Gpu | None = None
+    images: int = 0
 
     def __post_init__(self) -> None:
         limits = {"batch": MAX_BATCH, "sequence": MAX_SEQUENCE, "accumulation": MAX_BATCH, "gpus": MAX_GPUS}
         limits["chunk_size"] = MAX_SEQUENCE
         for name, limit in limits.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1, limit))
+        object.__setattr__(self, "images", whole_number("images", self.images, 0, MAX_IMAGES))
         for name, values in CHOICES.items():
             one_of(name, getattr(self, name), values)
         for name in SWITCHES:

@@ -234,18 +234,24 @@ def test_one_of_several_gpus_gathers_the_root_unit_and_nothing_in_the_update():
 
 
 def test_what_is_gathered_when_and_what_hooks_hold():
-    """No layer under the loss, one when its backward pass begins and at the first layer, two at the last."""
+    """With checkpointing a layer while it works, else the next as well; FSDP2 fetches always and holds nothing."""
     options = {**PLAIN, "sharding": "zero3", "checkpointing": True}
     method = LoRA(rank=4)
     one, two = (dict(estimate_memory(TINY, method, 1, 1024, gpus=gpus, **options).moments) for gpus in (1, 2))
     parts = estimate_memory(TINY, method, 1, 1024, checkpointing=True, **PLAIN)
     standing = (parts.base_weights + parts.adapters + parts.optimizer_states) / 2
-    layer = 2 * (2 * 256 * 256 + 2 * 64 * 256 + 3 * 256 * 512 + 2 * 256)
+    layer = 2 * (2 * 256 * 256 + 2 * 64 * 256 + 3 * 256 * 512 + 2 * 256) + parts.adapters / 4
     root = 2 * (2 * 512 * 256 + 256)
     grown = {name: two[name] - one[name] + standing - root for name in one}
     assert grown["loss, forward"] == pytest.approx(0, abs=4)
-    assert grown["loss"] == pytest.approx(layer, abs=4)
-    assert grown["last layer"] == pytest.approx(2 * layer, abs=4)
+    assert grown["loss"] == pytest.approx(0, abs=4)
+    assert grown["last layer"] == pytest.approx(layer, abs=4)
+    for other, ahead in ((options | {"checkpointing": False}, 0), (options | {"sharding": "fsdp2"}, layer)):
+        one_, two_ = (dict(estimate_memory(TINY, method, 1, 1024, gpus=gpus, **other).moments) for gpus in (1, 2))
+        more = {name: two_[name] - one_[name] + standing - root for name in one_}
+        assert more["loss, forward"] == pytest.approx(ahead, abs=4)
+        assert more["loss"] == pytest.approx(layer, abs=4)
+        assert more["last layer"] == pytest.approx(2 * layer, abs=4)
     hooks = 2 * 3 * 1024 * 256 * 2  # input and gradient of three of four layers
     gradients = 3 / 4 * parts.adapters / 2  # as large as what is trained
     assert grown["first layer"] == pytest.approx(layer + hooks - gradients, abs=4)
@@ -267,7 +273,8 @@ def test_several_gpus_need_nccls_buffers_and_two_units_more():
         estimate_memory(TINY, LoRA(rank=4), 1, 256, **PLAIN, **options)
         for options in ({}, {"gpus": 2}, {"gpus": 2, "sharding": "zero3"})
     )
-    assert ddp.unshared_bytes - one.unshared_bytes == ddp.apart_bytes - one.apart_bytes == 2**30
+    assert ddp.unshared_bytes - one.unshared_bytes == 2**30
+    assert ddp.apart_bytes - one.apart_bytes - 2**30 == ddp.gradients - one.gradients == ddp.adapters  # DDP's buckets
     layer = 2 * (2 * 256 * 256 + 2 * 64 * 256 + 3 * 256 * 512 + 2 * 256)
     assert two.unshared_bytes >= 2**30 + 2 * layer
 

@@ -10,8 +10,8 @@ from peftcalc import DoRA, Full, LoRA, QDoRA, QLoRA
 from peftcalc.memory import largest
 from peftcalc.memory.cards import all_gpus
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.estimate.growth import pieces
-from peftcalc.memory.estimate.sizes import Course, Size, total_of
+from peftcalc.memory.estimate.growing.growth import pieces
+from peftcalc.memory.estimate.growing.sizes import Course, Size, total_of
 from peftcalc.memory.fit import FIVE_METHODS, fit, largest_batch, largest_sequence
 from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched, step
 from peftcalc.memory.needed import most_peak, needed, needed_by

@@ -61,6 +61,9 @@ def _norms(setting: StepSetup) -> Iterator[Saved]:
         written = []
     copies = sum(group.repeats * (4 * group.parameters_each + 4) * rows for group, rows in written)
     yield Saved("inputs of RMSNorms in float32", "L · T · Σ (4·h + 4)", copies, AUTOGRAD)
+    if body.t5:  # it multiplies its input as it is, and its copy has the mean square alone
+        own = precision.stream * sum(group.repeats * group.parameters_each for group, _ in written)
+        yield Saved("inputs of T5's norms as they are", "L · T · Σ a·h", own if precision.stream < 4 else 0, AUTOGRAD)
     if setting.trained:
         outputs = sum(g.repeats * g.parameters_each * rows * _normed(g, precision) for g, rows in written)
         yield Saved("normed values of trained RMSNorms", "L · T · Σ a·h", outputs, AUTOGRAD)
@@ -99,9 +102,9 @@ def _feed_forward(setting: StepSetup) -> Iterator[Saved]:
     size, body = setting.precision.product, setting.body
     for mlp in body.mlps:
         kept = _COMPOSED.get(mlp.activation, 1) * size
-        if mlp.activation in _POWERS and setting.precision.autocast:
-            kept = size + 3 * 4
         kept += 2 * size if mlp.gated else 0
+        if mlp.activation in _POWERS and setting.precision.autocast:
+            kept = size + 3 * 4 + (size + 4 if mlp.gated else 0)
         if setting.fused_activations and mlp.gated:
             kept = 2 * size
             yield Saved(
@@ -119,6 +122,11 @@ def _feed_forward(setting: StepSetup) -> Iterator[Saved]:
 
 def _dropouts(setting: StepSetup) -> Iterator[Saved]:
     body = setting.body
+    if body.t5 and body.dropouts:
+        masks = sum(group.repeats * group.parameters_each for group in body.norms)
+        masks += sum(mlp.repeats * mlp.width for mlp in body.mlps)
+        yield Saved("masks of the dropouts behind each block and in the MLP", "L · T · (Σ h + f)", masks, AUTOGRAD)
+        return
     yield Saved("masks of the residual dropouts", "L · T · 2·h", body.dropouts * body.width * body.layers, AUTOGRAD)
 
 
@@ -231,6 +239,13 @@ def cached_copies(setting: StepSetup) -> Term:
     return Term("saved_activations", "copies of trained weights, cached by autocast", "e · N_trained", size, CACHE)
 
 
+def _float32_casts(setting: StepSetup) -> Saved:
+    """T5's down-projections, which stay in float32 and are multiplied in the dtype."""
+    sizes = (x.group.repeats * x.group.in_features * x.group.out_features for x in setting.body.linears
+             if x.reads == MLP_HIDDEN)  # fmt: skip
+    return Saved("float32 weights cast to multiply", "e · Σ f·h", setting.precision.dtype * sum(sizes), AUTOGRAD)
+
+
 def _weight_casts(setting: StepSetup) -> Iterator[Saved]:
     """Copies of weights in another type that stay alive until the backward pass."""
     precision, method = setting.precision, setting.method
@@ -238,7 +253,11 @@ def _weight_casts(setting: StepSetup) -> Iterator[Saved]:
         if precision.autocast and precision.weight == 4:
             weights = sum(x.group.repeats * x.group.in_features * x.group.out_features for x in setting.body.linears)
             yield Saved("weights cast by autocast", "e · N", precision.dtype * weights, AUTOGRAD)
+        elif precision.autocast and setting.body.t5:
+            yield _float32_casts(setting)
         return
+    if setting.body.t5 and precision.autocast:
+        yield _float32_casts(setting)
     parts = [part for group in setting.adapters.values() for part in group]
     if precision.autocast and precision.adapter == 4:
         casts = sum(part.repeats * part.rank * (part.in_features + part.out_features) for part in parts)

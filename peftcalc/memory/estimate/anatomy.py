@@ -13,7 +13,16 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.memory.kernels import shares_heads
-from peftcalc.memory.model_config import first, is_parallel, is_rotary, language_config, sliding_share, sliding_window
+from peftcalc.memory.model_config import (
+    first,
+    is_of_tower,
+    is_parallel,
+    is_rotary,
+    is_t5,
+    language_config,
+    sliding_share,
+    sliding_window,
+)
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
 
 ATTENTION_INPUT = "attention input"
@@ -64,6 +73,8 @@ class Attention:
     """Width of a fused projection that stays alive as long as what is cut from it; 0 where they are separate."""
     rotary: bool
     """True when queries and keys are turned, and so exist apart from a fused projection."""
+    crossed: bool = False
+    """True when keys and values are those of an encoder."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,8 @@ class Anatomy:
     """Tokens that sliding attention sees; 0 where no layer slides."""
     sliding: float
     """Share of the layers whose attention slides."""
+    t5: bool
+    """True for T5's kin: a bias of its own in self-attention, more dropouts, some weights in float32."""
     unknown: tuple[str, ...]
     """Linear layers inside the layers whose part is not known."""
 
@@ -132,18 +145,18 @@ class Anatomy:
 
 
 @lru_cache(maxsize=256)
-def anatomy(shapes: ModelShapes) -> Anatomy:
-    """Read the model's layers.
+def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
+    """Read the model's layers, or those of the part that sees pictures.
 
     Raises:
         ValueError: a model without numbered layers, or not a transformer.
     """
     config = language_config(shapes.config)
-    inside = [group for group in shapes.groups if group.indices]
+    inside = [group for group in shapes.groups if group.indices and is_of_tower(group.template) == tower]
     linears = tuple(_linear(group) for group in inside if group.kind in LINEAR_KINDS)
     norms = tuple(group for group in inside if group.kind == "norm")
     embedding = next((g for g in shapes.groups if g.template == shapes.input_embedding), None)
-    width = embedding.out_features if embedding else max((n.parameters_each for n in norms), default=0)
+    width = embedding.out_features if embedding else max((n.tensors[0].numel for n in norms), default=0)
     attentions = tuple(_attentions(linears, config, width))
     if not inside or not attentions or not width:
         raise ValueError(
@@ -161,7 +174,7 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         mlps=tuple(_mlps(linears, activation)),
         experts=tuple(_experts(inside, config, activation)),
         parallel=is_parallel(config),
-        dropouts=2 if any(config.get(key) for key in _DROPOUT_KEYS if isinstance(config.get(key), float)) else 0,
+        dropouts=_dropouts(config),
         softcap=bool(config.get("final_logit_softcapping")),
         pieces=_pieces(shapes),
         written_out=config.get("model_type") in _WRITTEN_OUT,
@@ -169,8 +182,15 @@ def anatomy(shapes: ModelShapes) -> Anatomy:
         attention_softcap=bool(config.get("attn_logit_softcapping")),
         window=sliding_window(config),
         sliding=sliding_share(config),
+        t5=is_t5(config),
         unknown=tuple(linear.group.suffix for linear in linears if linear.reads == OTHER),
     )
+
+
+def _dropouts(config: Mapping[str, Any]) -> int:
+    """Two a layer where a configuration asks for any; T5's kin has them unless it says otherwise."""
+    asked = any(config.get(key) for key in _DROPOUT_KEYS if isinstance(config.get(key), float))
+    return 2 if asked or (is_t5(config) and "dropout_rate" not in config) else 0
 
 
 def _depth(groups: Iterable[ModuleGroup]) -> int:
@@ -210,7 +230,8 @@ def _attentions(linears: Iterable[Linear], config: Mapping[str, Any], width: int
         else:
             by_role = {suffix[0]: group.out_features for suffix, group in members.items()}
             query = by_role.get("q", out or width)
-            yield Attention(repeats, heads, query, by_role.get("k", query), by_role.get("v", query), 0, True)
+            crossed = bool(re.search(r"EncDecAttention|encoder_attn|crossattention", parent))
+            yield Attention(repeats, heads, query, by_role.get("k", query), by_role.get("v", query), 0, True, crossed)
 
 
 def _mlps(linears: Iterable[Linear], activation: str) -> Iterable[Mlp]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from peftcalc.counting.counts import Count
 from peftcalc.memory.base_formats import FORMATS, ROUNDING, rounded
-from peftcalc.memory.estimate.optimizers import trained_bytes
+from peftcalc.memory.estimate.optimizers import Trained, trained_bytes
 from peftcalc.memory.estimate.terms import AUTOGRAD, EXPERTS, KBIT, PEFT, QLORA, TRL, Term
+from peftcalc.memory.model_config import stays_float32
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import Method, QLoRA
@@ -22,7 +23,7 @@ SCALE_BLOCK = 256
 _TABLES = 512 + 1024 + 512
 """Bytes of a doubly quantized layer's tables: 16 code values, 256 of the scales' code, one offset."""
 
-_SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3}
+_SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp2": 3}
 
 
 def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
@@ -37,6 +38,8 @@ def quantizes(tensor: Tensor, group: ModuleGroup, shapes: ModelShapes, options: 
     MXFP4 is the format of experts; a model without any has it in its linear layers.
     """
     only_experts = options.base_format == "mxfp4" and any(g.kind == "experts" for g in shapes.groups)
+    if stays_float32(shapes.config, group.suffix):
+        return False
     if is_expert_stack(tensor, group):
         return options.experts == "4bit" or only_experts
     if only_experts:
@@ -68,6 +71,7 @@ def weight_terms(shapes: ModelShapes, method: Method, precision: Precision, opti
                 experts += group.repeats * rounded(tensor.numel * precision.dtype)
             else:
                 size = precision.norm if group.kind == "norm" else precision.weight
+                size = 4 if stays_float32(shapes.config, group.suffix) else size
                 rest += group.repeats * rounded(tensor.numel * size)
     if not method.quantized:
         formula = "4 · N" if precision.weight == 4 else "e · N"
@@ -102,10 +106,11 @@ def adapter_term(counted: Count, precision: Precision) -> Term:
     return Term("adapters", "adapters", formula, sum(part.held for part in parts) * precision.adapter, PEFT)
 
 
-def gradient_term(counted: Count, method: Method, precision: Precision) -> Term:
+def gradient_term(counted: Count, method: Method, precision: Precision, tensors: tuple[Trained, ...]) -> Term:
     """One gradient for each trained weight, in its type."""
     size = "g" if method.has_adapter else "4" if precision.weight == 4 else "e"
-    return Term("gradients", "gradients", f"{size} · N_trained", trained_bytes(counted, method, precision), AUTOGRAD)
+    total = trained_bytes(counted, method, precision, tensors)
+    return Term("gradients", "gradients", f"{size} · N_trained", total, AUTOGRAD)
 
 
 def shard(size: int, part: str, options: MemoryOptions) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from peftcalc.memory.allowances import unshared_bytes
 from peftcalc.memory.estimate.activations import cached_copies, saved_in_layers
+from peftcalc.memory.estimate.growing.sizes import total_of
 from peftcalc.memory.estimate.head import (
     before_head,
     head_moments,
@@ -16,32 +17,26 @@ from peftcalc.memory.estimate.head import (
     last_hidden,
     loss_block,
 )
+from peftcalc.memory.estimate.kept import at_work, kept, shared_mask
 from peftcalc.memory.estimate.model_state import adapter_term, gradient_term, weight_terms
 from peftcalc.memory.estimate.optimizers import one_update, optimizer_term, trained_tensors, update_term
 from peftcalc.memory.estimate.sharding import (
     Gathered,
     Moment,
+    Whole,
     beside,
+    buckets,
     gathered,
+    head_numbers,
     held_by_hooks,
     sharded,
     sharded_buffer,
     whole_gradients,
 )
-from peftcalc.memory.estimate.sizes import total_of
-from peftcalc.memory.estimate.step_setup import Saved, StepSetup
+from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.memory.estimate.study import Study
-from peftcalc.memory.estimate.terms import (
-    AUTOGRAD,
-    CHECKPOINT,
-    CUBLAS,
-    HOST_ACTIVATIONS,
-    INT8,
-    PEFT,
-    PEFT_DORA,
-    QLORA,
-    Term,
-)
+from peftcalc.memory.estimate.terms import AUTOGRAD, CUBLAS, PEFT, PEFT_DORA, QLORA, Term
+from peftcalc.memory.estimate.tower import tower_terms
 from peftcalc.memory.estimate.transients import (
     backward_work,
     dequantized,
@@ -52,7 +47,6 @@ from peftcalc.memory.estimate.transients import (
 )
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.models.shapes import ModelShapes
 
 KEPT = 256
 """Set-ups whose standing bytes are remembered; each is a handful of terms."""
@@ -99,8 +93,23 @@ def moments_of(known: Study, options: MemoryOptions) -> Moments:
     options = options.resized(options.batch, known.body.pieces) if known.body.pieces else options
     setting = known.setup(options)
     standing = _standing(known, options.resized(1, 1))
-    found = [sharded(moment, options) for moment in _moments(standing, known.setup(known.heard(options)), options)]
+    moments = _moments(standing, known.setup(known.heard(options)), options)
+    found = [sharded(moment, options) for moment in _with_pictures(moments, known, standing, options)]
     return Moments(tuple(found[:-2]), tuple(found[-2:]), setting, beside(standing.gathered, options))
+
+
+def _with_pictures(moments: list[Moment], known: Study, standing: _Standing, options: MemoryOptions) -> list[Moment]:
+    """The same with what a vision tower keeps until its turn, which comes when the language model's layers are done."""
+    stays, works = tower_terms(known, options)
+    if not stays:
+        return moments
+    kept = [
+        moment if moment.phase == "optimizer" else Moment(moment.name, moment.phase, (*moment.terms, *stays))
+        for moment in moments
+    ]
+    held = held_logits(known.body, known.setup(options).precision, options)
+    terms = (*standing.resting, *standing.gathered.with_layers(1), standing.gradients, *stays, *works, held)
+    return [Moment("vision tower", "backward", terms), *kept]
 
 
 @dataclass(frozen=True)
@@ -111,9 +120,11 @@ class _Standing:
     """Weights, adapters, optimizer states, workspaces."""
     gathered: Gathered
     gradients: Term
-    whole_gradients: tuple[Term, ...]
+    whole: Whole
     head_gradient: tuple[Term, ...]
     nearly_all: tuple[Term, ...]
+    of_layers: tuple[Term, ...]
+    """All but the root unit's, where these wait."""
     root: Term
     of_a_layer: tuple[Term, ...]
     """Gradient and update of one weight of a layer, where gradients do not wait for the end; of one outside next."""
@@ -131,19 +142,24 @@ def _standing(known: Study, options: MemoryOptions) -> _Standing:
     precision = setting.precision
     weights = [*weight_terms(model, method, precision, options), adapter_term(counted, precision)]
     own = Term("temporary_buffers", "workspaces of cuBLAS", "2 threads", matrix_workspaces(options.chosen_card), CUBLAS)
-    gradients = gradient_term(counted, method, precision)
     tensors = trained_tensors(model, counted, method)
+    gradients = gradient_term(counted, method, precision, tensors)
     root = update_term(method, precision, options, tensors)
     early = () if options.gradients_stay else (True, False)
     of_a_layer, outside = [one_update(method, precision, options, tensors, inside) for inside in early] or [(), ()]
     tied = tied_gradient(setting, model)
+    whole = whole_gradients(model, setting)
+    root_unit = sum(term.bytes for term in whole.root) // 2
+    of_layers = gradients.bytes - root_unit
+    states = optimizer_term(counted, method, precision, options, tensors)
     return _Standing(
-        resting=(*weights, optimizer_term(counted, method, precision, options, tensors), own),
+        resting=(*weights, states, buckets(gradients, options), own),
         gathered=gathered(model, setting),
         gradients=gradients,
-        whole_gradients=tuple(whole_gradients(model, setting)),
-        head_gradient=_part_of(gradients, _outside(model) * precision.weight, setting),
-        nearly_all=_part_of(gradients, gradients.bytes * (1 - 1 / known.body.layers), setting, always=True),
+        whole=whole,
+        head_gradient=() if whole.waiting else _part_of(gradients, head_numbers(model) * precision.weight, setting),
+        nearly_all=_part_of(gradients, of_layers * (1 - 1 / known.body.layers), setting, always=True),
+        of_layers=_part_of(gradients, of_layers, setting),
         root=sharded_buffer(root, options),
         of_a_layer=of_a_layer,
         outside=outside,
@@ -162,21 +178,23 @@ def _moments(standing: _Standing, setting: StepSetup, of_head: MemoryOptions) ->
     """
     options, body, precision = setting.options, setting.body, setting.precision
     resting, gradients, cached = standing.resting, standing.gradients, standing.cached
-    before, fetched, state = ((*resting, *standing.gathered.with_layers(layers)) for layers in (0, 1, 2))
+    units = standing.gathered
+    before, fetched, state = ((*resting, *units.with_layers(layers)) for layers in units.layers)
     earlier = (gradients,) if options.accumulation > 1 else ()
     layers = saved_in_layers(setting)
-    mask = _mask(setting)
-    saved = [*_kept(layers, setting), *before_head(setting), mask]
+    mask = shared_mask(setting)
+    saved = [*kept(layers, setting), *before_head(setting), mask]
     forward, backward = head_moments(body, precision, of_head, not setting.method.has_adapter)
     held = held_logits(body, precision, of_head)
     open_after = [cached] if options.autocast_scope == "step" else []
     ways = _ways(standing, setting)
     work = max(ways, key=lambda way: total_of([term.bytes for term in way]))
-    one = _at_work(layers, setting)
+    one = at_work(layers, setting)
     again = one if options.checkpointing else []
     head_gradient = () if earlier else standing.head_gradient
     nearly_all = earlier or standing.nearly_all
-    layer, behind = [*standing.whole_gradients, held], held_by_hooks(setting)
+    whole, behind = standing.whole, held_by_hooks(setting)
+    layer, one_layer = [*whole.waiting, *whole.behind, held], (*resting, *units.with_layers(1))
     if not options.gradients_stay:
         head_gradient = standing.head_gradient if standing.tied.bytes else ()
         nearly_all = head_gradient
@@ -192,13 +210,37 @@ def _moments(standing: _Standing, setting: StepSetup, of_head: MemoryOptions) ->
             Moment("update of a layer's weight", "backward", (*last, *standing.of_a_layer)),
             Moment("end of the backward pass", "backward", (*resting, *standing.outside, standing.tied, held)),
         ]
-    apart = (*state, *earlier, *(behind or saved), *again, *open_after, *standing.whole_gradients, *work)
+    if units.twice:
+        begins = "embeddings, last norm and head, in the buffer in which they came"
+        copied = [Term(x.part, begins, x.formula, x.bytes, x.source) for x in units.root]
+        ends.append(Moment("root unit, gathered", "forward", (*one_layer, *copied, *earlier)))
+    if whole.layer:
+        reduced, waiting = hidden_gradient(setting), [*whole.waiting, held]
+        inside, alone = earlier or standing.of_layers, (*resting, *units.root)
+        ends += [
+            Moment("last layer, reduced", "backward", (*state, *earlier, *saved, *waiting, *whole.layer, reduced)),
+            Moment(
+                "first layer, reduced",
+                "backward",
+                (*alone, *nearly_all, *waiting, *whole.layer, reduced, mask),
+            ),
+            Moment(
+                "root unit, reduced",
+                "backward",
+                (*alone, *inside, *whole.root, held),
+            ),
+        ]
+    apart = (*state, *earlier, *(behind or saved), *again, *open_after, *whole.waiting, *work)
     return [
         Moment("loss, forward", "forward", (*before, *earlier, *saved, *last_hidden(setting), forward, cached)),
         Moment("loss", backward.phase, (*fetched, *earlier, *saved, backward.term, held, *open_after)),
         Moment("last layer, again", "backward", (*last, *ways[-1], *open_after)),
         Moment("last layer", "backward", (*last, *work)),
-        Moment("first layer", "backward", (*fetched, *nearly_all, *behind, *one, *work, mask, *layer)),
+        Moment(
+            "first layer",
+            "backward",
+            (*one_layer, *nearly_all, *behind, *one, *work, mask, *layer),
+        ),
         *ends,
         Moment("forward logits apart", "forward", (*apart, forward)),
         Moment("backward logits apart", "backward", (*apart, backward.term, held)),
@@ -227,54 +269,3 @@ def _part_of(whole: Term, size: float, setting: StepSetup, always: bool = False)
     if setting.method.has_adapter and not always:
         return ()
     return (Term(whole.part, f"{whole.name} so far", whole.formula, round(size), whole.source),)
-
-
-def _outside(model: ModelShapes) -> int:
-    """Parameters of the head, whose gradient comes first."""
-    return sum(t.numel for group in model.groups if group.template == model.output_embedding for t in group.tensors)
-
-
-def _kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
-    """What is saved when the forward pass is over: everything, or with checkpointing the input of each layer."""
-    options, body = setting.options, setting.body
-    pinned = [s for s in layers if s.source == INT8]
-    stay = layers if not (options.checkpointing or options.activation_offload) else pinned
-    kept = [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in stay]
-    if not options.checkpointing:
-        return [*kept, *_at_work(layers, setting)] if options.activation_offload else kept
-    there = min(2, body.layers) if options.activation_offload else body.layers
-    size = setting.precision.stream * body.width * options.tokens * there
-    if options.activation_offload:
-        name = "inputs of two checkpointed layers, the others in the host's memory"
-        return [*kept, Term("saved_activations", name, "2 · T · a·h", size, HOST_ACTIVATIONS)]
-    return [*kept, Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
-
-
-def _at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
-    """What one layer keeps: everything divided by the number of layers.
-
-    Where it comes back from the host's memory, it does so for one operator at a time: the largest kind of them counts.
-    """
-    depth, options = setting.body.layers, setting.options
-    if options.activation_offload and not options.checkpointing:
-        moved = [s for s in layers if s.source != INT8]
-        layers = [max(moved, key=lambda s: s.bytes)] if moved else []
-    return [
-        Term(
-            "saved_activations",
-            f"{s.name}, one layer",
-            s.formula.replace("L · ", "", 1),
-            round(s.bytes / depth),
-            s.source,
-        )
-        for s in layers
-    ]
-
-
-def _mask(setting: StepSetup) -> Term:
-    """The mask of all layers, which each is handed: of the hidden states' type where attention is written out."""
-    options = setting.options
-    reads = setting.masked_share and any(setting.kernel_of(x, True) != "flash" for x in setting.body.attentions)
-    size = setting.precision.stream if setting.written_out else 1 if reads else 0
-    total = size * options.batch * options.sequence * options.sequence
-    return Term("saved_activations", "the mask that all layers share", "a · T · S", total, AUTOGRAD)

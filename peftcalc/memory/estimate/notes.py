@@ -8,7 +8,7 @@ from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.estimate.model_state import is_expert_stack
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.memory.kernels import SOURCE, compute_capability
-from peftcalc.memory.model_config import language_config
+from peftcalc.memory.model_config import image_tokens, language_config
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.units import gib
 
@@ -64,9 +64,14 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
             f"the encoder hears {positions:,} positions, whatever the sequence; layers are counted at the mean of both "
             "stacks: simulate_memory knows each"
         )
-    elif model.config.get("is_encoder_decoder") or model.config.get("model_type") in ("t5", "mt5", "whisper"):
+    elif body.t5:
+        yield "encoder and decoder are taken to read equally many tokens"
+    elif model.config.get("is_encoder_decoder"):
         yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
-    if isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
+    if count := setting.options.images:
+        tokens = count * image_tokens(model.config)
+        yield f"each sequence holds {count} images, {tokens:,} of its {setting.options.sequence:,} tokens"
+    elif isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
         yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
     if body.pieces:
         yield f"an image is {body.pieces:,} pieces, whatever the sequence"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from peftcalc.counting.counts import Count, Part
 from peftcalc.memory.estimate.terms import ADAFACTOR, ADAM, ADAM_8BIT, HOST_OPTIMIZER, IN_BACKWARD, Term
+from peftcalc.memory.model_config import stays_float32
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
 from peftcalc.methods import Method
@@ -24,6 +25,8 @@ class Trained:
     shape: tuple[int, ...]
     repeats: int
     inside: bool
+    float32: bool = False
+    """True where it has four bytes a number whatever the dtype."""
 
     @property
     def numel(self) -> int:
@@ -34,7 +37,9 @@ def trained_tensors(model: ModelShapes, counted: Count, method: Method) -> tuple
     """Every tensor that is trained, in the model's order: weights, or A, B, magnitudes and copies."""
     if not method.has_adapter:
         tensors = [(t, g) for g in model.groups for t in g.tensors if not t.tied_to]
-        return tuple(Trained(t.shape, g.repeats, bool(g.indices)) for t, g in tensors)
+        return tuple(
+            Trained(t.shape, g.repeats, bool(g.indices), stays_float32(model.config, g.suffix)) for t, g in tensors
+        )
     return tuple(
         Trained(shape, part.repeats, bool(part.indices)) for part in counted.parts for shape in _shapes(part) if shape
     )
@@ -56,9 +61,10 @@ def _shapes(part: Part) -> Iterator[tuple[int, ...]]:
         yield (part.each,)
 
 
-def trained_bytes(counted: Count, method: Method, precision: Precision) -> int:
+def trained_bytes(counted: Count, method: Method, precision: Precision, tensors: tuple[Trained, ...]) -> int:
     """Bytes of the trained weights, which are also those of their gradients."""
-    return counted.trainable * number_bytes(method, precision)
+    size = number_bytes(method, precision)
+    return counted.trainable * size + (4 - size) * sum(t.repeats * t.numel for t in tensors if t.float32)
 
 
 def number_bytes(method: Method, precision: Precision) -> int:
@@ -73,7 +79,7 @@ def optimizer_term(
     if options.optimizer_offload != "none":
         return Term("optimizer_states", "the optimizer's states are in the host's memory", "0", 0, HOST_OPTIMIZER)
     trained = counted.trainable
-    size = trained_bytes(counted, method, precision)
+    size = trained_bytes(counted, method, precision, tensors)
     scales = 2 * 4 * -(-trained // SCALE_BLOCK)
     name, formula, total, source = {
         "adamw": ("AdamW's two moments", "2 · bytes of the trained weights", 2 * size, ADAM),
@@ -108,7 +114,7 @@ def update_term(method: Method, precision: Precision, options: MemoryOptions, te
         formula = "8·N_max + 4·N_before" if size == 4 else "16·N_max + 4·N_before"
         return Term("temporary_buffers", "Adafactor's update of one weight, in float32", formula, held, ADAFACTOR)
     takes_root = options.optimizer == "adamw" and options.optimizer_offload == "none"
-    total = size * sum(t.repeats * t.numel for t in tensors) if takes_root else 0
+    total = sum((4 if t.float32 else size) * t.repeats * t.numel for t in tensors) if takes_root else 0
     return Term("temporary_buffers", "roots of the second moments", "bytes of the trained weights", total, ADAM)
 
 

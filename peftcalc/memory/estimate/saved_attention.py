@@ -35,6 +35,11 @@ def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
     scores = sum(4 * repeats * block.heads * setting.options.sequence for repeats, block in written)
     yield Saved("probabilities of attention, float32", "L · T · 4·H·S", scores, MATH)
     read = share * sum(block.repeats for block in body.attentions if setting.kernel_of(block, True) == "efficient")
+    if body.t5:
+        biases = sum(block.repeats * block.heads for block in body.attentions if not block.crossed)
+        size = precision.attention * biases * setting.options.sequence
+        yield Saved("biases by distance, a copy for each layer", "L · T · q·H·S", size, AUTOGRAD)
+        return
     masks = read * precision.attention * setting.options.sequence
     yield Saved("masks of attention", "L · T · q·S", masks, AUTOGRAD)
 

@@ -101,8 +101,11 @@ class StepSetup:
 
     @property
     def masked_share(self) -> float:
-        """Share of the layers whose attention gets a mask: all where sequences are padded, else those that slide."""
-        if self.options.masked:
+        """Share of the layers whose attention gets a mask: all where sequences are padded, else those that slide.
+
+        T5's bias by distance is a mask to the kernel.
+        """
+        if self.options.masked or self.body.t5:
             return 1.0
         return self.body.sliding if 0 < self.body.window <= self.options.sequence else 0.0
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from peftcalc.memory.model_config import is_of_tower
 from peftcalc.memory.records import PHASES
 from peftcalc.memory.simulate.course import Course
 from peftcalc.methods import LoRA, Method
@@ -41,16 +42,21 @@ class Depths:
         return self.low + self.period
 
 
-def depths_to_trace(shapes: ModelShapes, method: Method, language: Any) -> Depths | None:
+FEWEST_DIVIDED = 5
+"""Where layers are gathered and reduced, the one before the last differs too: it holds what the last has sent."""
+
+
+def depths_to_trace(shapes: ModelShapes, method: Method, language: Any, fewest: int = FEWEST_LAYERS) -> Depths | None:
     """The two smallest depths from which the model's own can be extrapolated; None where a full trace costs no more.
 
     Args:
         language: the configuration object of the language model.
+        fewest: layers that the shallower one must have.
     """
     layers = getattr(language, "num_hidden_layers", 0)
     signatures = layer_signatures(shapes, method, layers, getattr(language, "layer_types", None))
     start, period = repetition(signatures)
-    low = start + max(FEWEST_LAYERS, 2 * period)
+    low = start + max(fewest, 2 * period)
     low += (layers - low) % period
     return Depths(low, period) if low + period < layers else None
 
@@ -60,7 +66,7 @@ def layer_signatures(shapes: ModelShapes, method: Method, layers: int, types: An
     kinds = types if isinstance(types, list | tuple) and len(types) == layers else [None] * layers
     found: list[list[Any]] = [[kind] for kind in kinds]
     for group in shapes.groups:
-        if "{}" not in group.template or len(group.indices) > layers:
+        if "{}" not in group.template or len(group.indices) > layers or is_of_tower(group.template):
             continue
         for index in group.indices:
             if index < layers:

@@ -25,6 +25,8 @@ def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[s
             inputs["attention_mask"] = torch.ones(shape, dtype=torch.long)
         if "token_type_ids" in accepted:
             inputs["token_type_ids"] = torch.zeros(shape, dtype=torch.long)
+        if options.images:
+            inputs["pixel_values"] = _pictures(model, settings, options)
         if getattr(settings, "is_encoder_decoder", False) and "labels" not in accepted:
             inputs["decoder_input_ids"] = torch.zeros(shape, dtype=torch.long)
     elif "input_features" in accepted and hasattr(settings, "max_source_positions"):
@@ -44,6 +46,23 @@ def training_inputs(model: Any, settings: Any, options: MemoryOptions) -> dict[s
     return inputs
 
 
+def _pictures(model: Any, settings: Any, options: MemoryOptions) -> torch.Tensor:
+    """Pictures of a batch at the model's own size.
+
+    Where their tokens stand is read from the values of the ids, which a trace does not have: a mask as large says it.
+    """
+
+    def somewhere(input_ids: Any, inputs_embeds: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+        return torch.zeros_like(inputs_embeds[..., :1], dtype=torch.bool)
+
+    for module in model.modules():
+        if hasattr(module, "get_placeholder_mask"):
+            module.get_placeholder_mask = somewhere
+    seen = settings.vision_config
+    count = options.batch * options.images
+    return torch.zeros(count, getattr(seen, "num_channels", 3), seen.image_size, seen.image_size)
+
+
 def step_notes(model_class: Any, settings: Any, options: MemoryOptions) -> tuple[str, ...]:
     """What a reader must know of a traced step: a sequence beyond the context, what stood in for what."""
     card = options.chosen_card
@@ -55,7 +74,9 @@ def step_notes(model_class: Any, settings: Any, options: MemoryOptions) -> tuple
     accepted = inspect.signature(model_class.forward).parameters
     if "labels" not in accepted:
         notes.append("The model has no loss of its own: the mean of its output stands in for one.")
-    if "pixel_values" in accepted and "input_ids" in accepted:
+    if options.images:
+        notes.append(f"Each sequence holds {options.images} images, whose tokens are among its {options.sequence:,}.")
+    elif "pixel_values" in accepted and "input_ids" in accepted:
         notes.append("The step reads text only: an image adds its own tokens to the sequence, and its encoder's work.")
     if "input_features" in accepted and "input_ids" not in accepted:
         positions = getattr(settings, "max_source_positions", 0)

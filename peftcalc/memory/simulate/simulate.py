@@ -13,6 +13,7 @@ from peftcalc.checks import positive
 from peftcalc.lazy import explained
 from peftcalc.memory.allowances import context_allowance, spread
 from peftcalc.memory.cards import Gpu
+from peftcalc.memory.model_config import check_images
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import MemoryTrace
 from peftcalc.methods import Method
@@ -75,10 +76,9 @@ def simulate_memory(
     limit = positive("limit_seconds", limit_seconds)
     if not isinstance(method, Method):
         raise ValueError(f"method must be one of Full, LoRA, DoRA, QLoRA, QDoRA, got {method!r}")
-    if chosen.gpus > 1 and chosen.sharding != "ddp":
-        raise ValueError(f"sharding {chosen.sharding} is not simulated, only one GPU is; estimate_memory divides it")
     shapes = load_model(model)
     _check_traceable(shapes)
+    check_images(shapes.id or shapes.architecture, shapes.config, chosen.images, chosen.sequence)
     started = time.monotonic()
     if not _ONE_AT_A_TIME.acquire(timeout=limit):
         raise TimeoutError(f"another simulation was still running after {limit:g} seconds")
@@ -109,7 +109,7 @@ def _course(
     shapes: ModelShapes, method: Method, options: MemoryOptions, deadline: float, full_depth: bool
 ) -> tuple[Course, tuple[int, ...], int, tuple[str, ...]]:
     """The course of the step at the model's depth, the depths that were traced, the model's depth and notes."""
-    from peftcalc.memory.simulate.depth import depths_to_trace, extrapolate
+    from peftcalc.memory.simulate.depth import FEWEST_DIVIDED, FEWEST_LAYERS, depths_to_trace, extrapolate
     from peftcalc.memory.simulate.inputs import step_notes
     from peftcalc.memory.simulate.traced_model import trace_at_depth
     from peftcalc.memory.simulate.training_model import settings_of
@@ -120,9 +120,9 @@ def _course(
     layers = getattr(language, "num_hidden_layers", 0)
     trace = partial(trace_at_depth, shapes, method, options, deadline)
     notes = step_notes(class_called(shapes.architecture), settings, options)
-    depths = (
-        None if full_depth or hasattr(settings, "max_source_positions") else depths_to_trace(shapes, method, language)
-    )
+    fewest = FEWEST_DIVIDED if options.gpus > 1 and options.sharding != "ddp" else FEWEST_LAYERS
+    whole = full_depth or hasattr(settings, "max_source_positions")
+    depths = None if whole else depths_to_trace(shapes, method, language, fewest)
     if depths is not None:
         course = extrapolate(trace(depths.low), trace(depths.high), depths, layers)
         if course is not None:

@@ -88,6 +88,8 @@ class StorageLedger(TorchDispatchMode):
         self.loaded = 0
         """How many of the events precede the step."""
         self.phase = "load"
+        self.weights: frozenset[tuple[int, ...]] = frozenset()
+        """Shapes of the trained matrices, whose gradients autograd adds up."""
         self.recomputations: list[int] = []
         """For each recomputation of a checkpointed layer, the operator at which it ended."""
         self._recomputing = False
@@ -96,6 +98,8 @@ class StorageLedger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise TimeLimitError
+        if func is torch.ops.aten.add.Tensor and self._accumulates(args):
+            func = torch.ops.aten.add_.Tensor
         result = func(*args, **(kwargs or {}))
         workspace = 0
         if not (func.is_view or func.namespace in ("prim", "profiler") or func in _NO_WORK):
@@ -109,6 +113,14 @@ class StorageLedger(TorchDispatchMode):
         if workspace:
             self.events.append((-1, -workspace))
         return result
+
+    def _accumulates(self, args: tuple) -> bool:
+        """True where the two gradients of a tied weight are added: in place, but for a fake tensor, a third is made.
+
+        (torch, csrc/autograd/input_buffer.cpp, `can_accumulate_inplace`.)
+        """
+        first = args[0]
+        return self.phase == "backward" and isinstance(first, torch.Tensor) and tuple(first.shape) in self.weights
 
     def point(self, operator: str, workspace: int = 0) -> None:
         """Add a point to the timeline: after `operator`, which itself held `workspace` bytes while it ran."""

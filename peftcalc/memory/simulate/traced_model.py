@@ -19,7 +19,7 @@ from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
 from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
-from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake
+from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake, untie
 from peftcalc.memory.simulate.training_step import run_step
 from peftcalc.methods import Method
 from peftcalc.models.configs.transformers_classes import quiet
@@ -38,6 +38,7 @@ def trace_at_depth(
     _prepare_bitsandbytes(method)
     settings = settings_of(shapes.config, layers)
     model: Any = build_model(settings, shapes.architecture, method, options)
+    untie(model, shapes)
     ledger = StorageLedger(deadline)
     rules = CudaRules(options)
     if options.checkpointing:

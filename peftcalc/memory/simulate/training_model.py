@@ -22,6 +22,7 @@ from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.shapes import ModelShapes
 
 
 def settings_of(config: Mapping[str, Any], layers: int | None = None) -> Any:
@@ -85,6 +86,21 @@ def enable_checkpointing(model: Any, recomputation: Callable[[], Any], trains_em
         enable(settings)
     if not trains_embedding:
         base.enable_input_require_grads()
+
+
+def untie(model: Any, shapes: ModelShapes) -> None:
+    """A head of its own for a model that has one, where transformers ties it until the weights say otherwise.
+
+    T5's classes always begin tied; weights with both tensors untie them (transformers 5.23, `tie_weights`).
+    """
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = {group.template: group for group in shapes.groups}
+    head, table = known.get(shapes.output_embedding or ""), known.get(shapes.input_embedding or "")
+    apart = head is not None and table is not None and not any(tensor.tied_to for tensor in head.tensors)
+    output = whole.get_output_embeddings() if apart and head is not table else None
+    if output is not None and output.weight is whole.get_input_embeddings().weight:
+        old = output.weight
+        output.weight = nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
 
 
 def to_fake(model: nn.Module, mode: FakeTensorMode) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.choices.early import HostActivations, release_gradients
 from peftcalc.memory.simulate.choices.optimizers import HostOptimizer, Optimizer, make_optimizer
+from peftcalc.memory.simulate.several.rank import rank_of
 from peftcalc.memory.simulate.trace import StorageLedger
 
 _FACTOR_A = re.compile(r"(^|\.)(lora_A\..*|A)$")
@@ -41,27 +42,34 @@ def run_step(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError("nothing is trained: no parameter of the model requires a gradient")
-    optimizers = _optimizers(options, trained)
+    rank = rank_of(model, trained, options, ledger)
+    optimizers = _optimizers(options, rank.owned)
     for optimizer in dict.fromkeys(optimizers.values()):
         optimizer.warm_up()
     if options.accumulation > 1:
-        for parameter in trained:
+        for parameter in rank.accumulating:
             parameter.grad = torch.zeros_like(parameter)
     _take_inventory(model, dict.fromkeys(optimizers.values()), trained, ledger)
+    ledger.mark((p.grad for p in rank.accumulating if p.grad is not None), "gradients")
+    rank.load()
+    ledger.weights = frozenset(tuple(p.shape) for p in trained if p.dim() == 2)
     ledger.loaded = len(ledger.events)
     hooks = [] if options.gradients_stay else release_gradients(trained, optimizers, ledger)
     away = HostActivations(model, ledger) if options.activation_offload else contextlib.nullcontext()
     stays_open = _autocast(options) if options.autocast_scope == "step" else contextlib.nullcontext()
     with ledger, rules, stays_open:
         ledger.phase = "forward"
+        rank.begin_forward()
         with _autocast(options), away:
             loss, output = forward()
         if not options.keep_outputs:
             del output
         ledger.phase = "backward"
+        rank.begin_backward()
         loss.backward()
         del loss
-        ledger.mark((parameter.grad for parameter in trained if parameter.grad is not None), "gradients")
+        ledger.mark((p.grad for p in rank.accumulating if p.grad is not None), "gradients")
+        rank.begin_update()
         ledger.phase = "optimizer"
         if options.gradients_stay:
             for optimizer in dict.fromkeys(optimizers.values()):
@@ -70,7 +78,7 @@ def run_step(
             ledger.point("weights are updated already, or on the host")
     for hook in hooks:
         hook.remove()
-    for parameter in trained:
+    for parameter in (*trained, *rank.owned):
         parameter.grad = None
 
 
@@ -115,7 +123,6 @@ def _take_inventory(
     for optimizer in optimizers:
         ledger.mark(optimizer.device_states(), "optimizer_states")
         ledger.ignore(optimizer.host_states())
-    ledger.mark((p.grad for p in trained if p.grad is not None), "gradients")
 
 
 def _constants(parameter: torch.Tensor) -> Iterator[torch.Tensor]:

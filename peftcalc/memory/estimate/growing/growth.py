@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peftcalc.memory.estimate.sizes import Course, Size
+from peftcalc.memory.estimate.growing.sizes import Course, Size
 
 MOST_PIECES = 64
 """A course of more is not worth solving."""

@@ -1,0 +1,1 @@
+"""How a number of bytes grows with a batch or a sequence, solved rather than searched."""
