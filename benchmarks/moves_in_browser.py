@@ -30,7 +30,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classroom import BARE
-from served_app import CHROMIUM, CHROMIUM_FLAGS, process_seconds, below, running_app
+from served_app import CHROMIUM, CHROMIUM_FLAGS, below, process_seconds, running_app
 
 from peftcalc.ui.pages import PAGES
 
