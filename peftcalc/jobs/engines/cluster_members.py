@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ class Members:
             if client is None:
                 self.known = set()
                 continue
-            with contextlib.suppress(Exception):  # the scheduler is gone, which is noticed elsewhere
+            with contextlib.suppress(Exception, CancelledError):  # the scheduler is gone: noticed elsewhere
                 # not `scheduler_info`: the client's own look, without workers, may come between
                 found = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
                 there = {(address, info["local_directory"]) for address, info in found.items()}
@@ -67,7 +68,7 @@ class Members:
         try:
             call = (cluster_task.introduce, self._rooms, this_version())
             found = client.run(*call, workers=[address], on_error="return")[address]
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             found = error
         if isinstance(found, ImportError | AttributeError):  # it cannot even load what it is asked with
             found = {"version": f"of another release, or none ({found})"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -94,7 +95,7 @@ class Post:
 
     def _try(self, act: Callable[[], None]) -> None:
         if self._client() is not None:
-            with contextlib.suppress(Exception):  # the worker or the scheduler is gone, which is noticed elsewhere
+            with contextlib.suppress(Exception, CancelledError):  # worker or scheduler are gone: noticed elsewhere
                 act()
 
     def _begin(self, task: Task) -> None:
