@@ -17,7 +17,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from peftcalc import Full, LoRA, QLoRA, estimate_memory, simulate_memory
-from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.simulate.course import course_of
 from peftcalc.memory.simulate.several.rank import share_of
 from peftcalc.memory.simulate.simulate_module import CPU_STEP
@@ -132,12 +131,12 @@ TINY = {
     ],
 )
 def test_the_closed_form_lies_beside_the_simulation(method, options) -> None:
-    """Within 4 % beyond cuBLAS's constant: the steps of a small model are steeper than their moments."""
+    """Within 0.3 %, as on one GPU: what differs is where the gradients of a tied head wait."""
     estimate, trace = (
-        call(TINY, method, 1, 512, keep_outputs=False, **options) for call in (estimate_memory, simulate_memory)
+        call("HuggingFaceTB/SmolLM2-135M", method, 1, 512, keep_outputs=False, **options)
+        for call in (estimate_memory, simulate_memory)
     )
-    own = matrix_workspaces(None)
-    assert estimate.total - own == pytest.approx(trace.peak - own, rel=0.04)
+    assert estimate.total == pytest.approx(trace.peak, rel=0.003)
 
 
 def test_ddp_holds_gradients_twice() -> None:
