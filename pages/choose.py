@@ -75,6 +75,8 @@ def _in_short(advice: Advice) -> str:
     fits = next(reason for reason in advice.reasons if reason.question.startswith("What fits"))
     decided = next((reason for reason in advice.reasons if reason.question in DECIDES), fits)
     sentences = [f"{fits.question.removesuffix('?')}: {fits.answer}", *([decided.answer] if decided != fits else [])]
+    tensors, needs = (units.gib(size) for size in (advice.fit.estimate.total, advice.fit.needed.expected_bytes))
+    sentences.append(f"Of the {needs}, {tensors} are tensors, as Memory draws them.")
     return page.escape(" ".join(sentences))
 
 

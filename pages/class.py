@@ -47,7 +47,7 @@ def begin() -> None:
     """For the teacher and for the learner, what to do now."""
     st.markdown("**You teach:** start the app with a classroom, on your machine, in the network of your class:")
     st.code("python -m peftcalc app --classroom", language="bash")
-    st.markdown("**You learn:** open the link that your teacher shows. This server holds no classroom yet.")
+    st.markdown("**You learn:** open the link that your teacher shows. No class is held on this server now.")
     st.markdown(
         "The command prints the link to join by, its QR code and the teacher's key. Everybody predicts, each trains "
         "one part of one experiment, and all look at the same board. The class lasts a day; nobody needs an account, "

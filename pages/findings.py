@@ -18,8 +18,7 @@ from peftcalc.ui.pages import entry_at
 def main() -> None:
     page.open_page(
         entry_at("findings").question,
-        "Claims of others, each tried again on small models with many seeds. The badge says what came, not what was "
-        "hoped for.",
+        "Claims of others, each tried again on small models with many seeds. A badge says whether it showed here.",
     )
     sections.show(
         {

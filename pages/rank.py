@@ -13,7 +13,7 @@ from peftcalc.ui.rank.real_update import real_update
 def main() -> None:
     page.open_page(
         "How low a rank is enough?",
-        "As many directions as the task's change has are enough: at rank r, B A can change W in r of them.",
+        "An adapter of rank r can change a weight along r directions: as many as the task needs are enough.",
     )
     sections.show(
         {

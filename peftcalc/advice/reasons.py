@@ -138,7 +138,7 @@ def _decomposed_or_not(wish: Wish, method: Method, tasks: int) -> str:
         return f"{method.label}: better at the same rank in its paper, for more memory and time."
     if any(plan.method in ("dora", "qdora") for plan in wish.plans(tasks)):
         return f"{method.label}: DoRA would come first for {wish.name}, and needs more memory than there is."
-    return f"{method.label}: simpler, faster and smaller."
+    return f"{method.label}: simpler and faster than {METHODS[method.name.replace('lora', 'dora')].label}."
 
 
 def refusal_reasons(refused: Mapping[str, str]) -> Iterator[Reason]:

@@ -227,11 +227,12 @@ def test_the_time_is_this_server_s_own_once_a_race_is_through(queue, monkeypatch
     known: dict[str, float] = {}
     monkeypatch.setattr(pace, "factors", lambda: known)
     test = open_page(steps="10", methods=["LoRA"])
-    assert "where it was stored" in text(test)
+    assert "It takes about" in text(test)
+    assert "s here." not in text(test)
     button(test, "Train").click().run()
     job = job_of(test)
     until(lambda: not job.alive)
-    assert " here" in text(test.run())
+    assert "s here." in text(test.run())
     assert known["magnitude"] > 1  # this worker sleeps 10 ms a step
 
 

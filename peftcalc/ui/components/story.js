@@ -174,6 +174,7 @@ class Whole {
     this.steps = 0;
     this.trained = figure("");
     this.hold = button("Press and hold to train", () => {});
+    this.hold.classList.add("lead");
     draggable(this.hold, { start: () => this.press(true), move: () => {}, end: () => this.press(false) });
     this.hold.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); this.take(1); frame.releaseSoon(); } });
     frame.bar.append(this.hold, this.trained.box);
@@ -221,7 +222,7 @@ class Whole {
   }
   get sentence() {
     const all = count(this.n * this.m);
-    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : "Nothing is trained yet: press and hold the matrix.";
+    return this.steps ? `After ${this.steps} steps each of the ${all} numbers has moved, by ${num(this.moved, 2)} on average.` : "Nothing is trained yet: press and hold the button or the matrix.";
   }
 }
 

@@ -285,7 +285,7 @@ class Curves {
       made.path.setAttribute("d", path([...one.held.slice(0, 1), ...points], at));
       made.marks.replaceChildren(...held.map(([step, value]) => s("circle", { cx: this.atStep(step), cy: this.atLoss(value), r: one.name === view.method ? 5 : 3.5 })));
       view.put(made.value, view.said(last));
-      ends.push({ label: made.label, y: Math.max(this.y, this.atLoss(last <= this.limit ? last : this.limit)) });
+      ends.push({ label: made.label, last, y: Math.max(this.y, this.atLoss(last <= this.limit ? last : this.limit)) });
     }
     spread(ends, 23, this.y, this.y + this.height);
     const x = this.atStep(at);
@@ -296,7 +296,7 @@ class Curves {
 }
 
 function spread(ends, gap, top, bottom) {
-  ends.sort((a, b) => a.y - b.y);
+  ends.sort((a, b) => a.y - b.y || b.last - a.last);
   ends.forEach((end, i) => { end.y = Math.max(end.y, i ? ends[i - 1].y + gap : top); });
   for (let i = ends.length - 1; i >= 0; i--) ends[i].y = Math.min(ends[i].y, i < ends.length - 1 ? ends[i + 1].y - gap : bottom);
 }

@@ -30,7 +30,7 @@ def claimed(name: str, guessed: bool) -> None:
             f"**Here:** {claim.sentence} :small[(On {claim.model}.)]"
         )
     else:
-        st.caption("What was published, and what came here, open with your guess.")
+        st.caption("Guess first: then what was published, and what came here, stand in this place.")
 
 
 def there(name: str) -> bool:

@@ -76,7 +76,7 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
     timed = times(setup, fits)
     with st.container(key="answer-memory"):
         _bars(setup, fits, timed)
-        st.caption(IN_WORDS)
+        st.markdown(IN_WORDS)
     _said_of_all(setup, fits, timed)
     table = page.folded("As a table: what it needs, what nvidia-smi will show, the largest batch and sequence", "table")
     if table:

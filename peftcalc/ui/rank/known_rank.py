@@ -59,7 +59,7 @@ def _asked_for(teacher_rank: int, spectrum: str) -> None:
     many = f"{teacher_rank} directions, {strong}" if teacher_rank > 1 else "one direction"
     st.markdown(f"**What is to be learned:** a change with {many}")
     show.chart(plots.directions_chart(rows), f"Energy of the teacher's update by direction: {told}.")
-    st.caption("What each rank must leave over opens with your guess.")
+    st.caption("Guess first: then the error that each rank leaves is drawn here.")
     page.badge("exact")
 
 

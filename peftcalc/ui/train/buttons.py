@@ -91,7 +91,7 @@ def guide(wish: Wish | None) -> None:
     """What there is to do and to watch, in one sentence, as far as the visitor's run is."""
     job = live.current(SLOT)
     if job is None:
-        st.markdown(f"**Press Train** and watch the **loss** fall and the **weights** move. {_cost(wish)}.")
+        st.markdown(f"**Press Train** to see it happen: the **loss** falls and the **weights** move. {_cost(wish)}.")
     elif job.alive:
         st.markdown("**Watch** the **loss** fall and the **weights** move; click a method to see its weights.")
     else:
@@ -105,5 +105,5 @@ def _cost(wish: Wish | None) -> str:
     seconds = 0.0 if wish is None else pace.seconds(wish.race)
     if not seconds:
         return "Time is not known yet"
-    where = "here" if wish is not None and pace.measured(wish.race) else "where it was stored"
-    return f"It takes about {units.seconds(float(max(1, round(seconds))))} {where}"
+    where = " here" if wish is not None and pace.measured(wish.race) else ""
+    return f"It takes about {units.seconds(float(max(1, round(seconds))))}{where}"
