@@ -89,3 +89,17 @@ def test_cuda_reads_float16_and_writes_the_float32_softmax_at_once(dtype, storag
             probabilities = functional.softmax(scores, dim=-1, dtype=torch.float32)
     assert probabilities.dtype == torch.float32
     assert len(ledger.records) == storages
+
+
+def test_gradients_of_a_tied_weight_are_added_in_place_and_what_is_computed_again_is_not():
+    """Autograd's engine runs without recording; a checkpointed layer that is computed again records."""
+    ledger = StorageLedger(None)
+    ledger.weights, ledger.phase = frozenset({(3, 4)}), "backward"
+    first, second = torch.ones(3, 4), torch.ones(3, 4)
+    with ledger:
+        assert (first + second).data_ptr() != first.data_ptr()
+        with torch.no_grad():
+            assert (torch.ones(4, 3) + torch.ones(4, 3)).sum() == 24
+            assert (first + second).data_ptr() == first.data_ptr()
+            with ledger.recomputation():
+                assert (first + second).data_ptr() != first.data_ptr()

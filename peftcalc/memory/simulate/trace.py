@@ -120,7 +120,8 @@ class StorageLedger(TorchDispatchMode):
         (torch, csrc/autograd/input_buffer.cpp, `can_accumulate_inplace`.)
         """
         first = args[0]
-        return self.phase == "backward" and isinstance(first, torch.Tensor) and tuple(first.shape) in self.weights
+        between_layers = self.phase == "backward" and not self._recomputing and not torch.is_grad_enabled()
+        return between_layers and isinstance(first, torch.Tensor) and tuple(first.shape) in self.weights
 
     def point(self, operator: str, workspace: int = 0) -> None:
         """Add a point to the timeline: after `operator`, which itself held `workspace` bytes while it ran."""
