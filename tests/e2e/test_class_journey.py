@@ -95,7 +95,7 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     run_ones_part(late, 4)
 
     teaches.get_by_role("tab", name="board").click()
-    on_the_board = teaches.get_by_text("An update of known rank: 3 runs, 3 settings")
+    on_the_board = teaches.get_by_test_id("stMarkdown").get_by_text("An update of known rank: 3 runs, 3 settings")
     on_the_board.wait_for(timeout=3 * TIMEOUT)  # the workers load first
     teaches.wait_for_function(THE_BOARD_IS_IN_SIGHT)
     ada.page.reload()
@@ -104,7 +104,7 @@ def test_a_teacher_leads_and_what_learners_run_reaches_the_board(browser, class_
     assert "/train" in ada.page.url, "a reload keeps the seat, and stays where the learner is"
     other.page.get_by_role("link", name="Class elm-42").click()
     other.page.get_by_role("tab", name="board").click()
-    other.page.get_by_text("3 runs, 3 settings").wait_for()
+    other.page.get_by_test_id("stMarkdown").get_by_text("3 runs, 3 settings").wait_for()
     assert [came.evaluate(OVERFLOW) for came in (teacher, ada, other, late)] == [0, 0, 0, 0]
     teaches.get_by_text("Clear", exact=True).click()
     teaches.get_by_role("button", name="Clear the board for everybody").click()
