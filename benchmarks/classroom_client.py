@@ -90,9 +90,14 @@ class Visitor:
         name, fragment = found
         return await self._rerun(fragment, WidgetState(id=name, bool_value=True))
 
-    async def look(self, fragment: str = "") -> float:
-        """Run a polling fragment, by default the first, as the browser's timer does; seconds until it is through."""
-        return await self._rerun(fragment or next(iter(self.fragments)), is_auto_rerun=True)
+    async def look(self, fragment: str = "", patience: float = TIMEOUT) -> float:
+        """Run a polling fragment, by default the first, as the browser's timer does; seconds until it is through.
+
+        Raises:
+            TimeoutError: nothing came in `patience` seconds; a fragment that the server has forgotten is not answered.
+        """
+        async with asyncio.timeout(patience):
+            return await self._rerun(fragment or next(iter(self.fragments)), is_auto_rerun=True)
 
     async def hear(self, seconds: float) -> None:
         """Take in what the server says by itself, for so long: a fragment may be told to ask soon."""

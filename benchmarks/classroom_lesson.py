@@ -35,6 +35,8 @@ LESSON, GRID = LESSONS["cost"], 3
 ROOM, KEY = "elm-42", "abcd-efgh-jkmn"
 TICK = 0.05
 PATIENCE = 600.0
+UNANSWERED = 5.0
+"""Seconds after which a look counts as one that nobody answers: ten times what the bar allows."""
 RESTS = 0.12
 """Share of a core below which the server has nothing to do but for those who wait."""
 BARS = {"board": 2.0, "look": 0.5, "waiting": 5.0}
@@ -58,6 +60,8 @@ class Played:
     errors: list[str] = field(default_factory=list)
     answers: int = 0
     lost: int = 0
+    unanswered: int = 0
+    """Looks that nobody answered within `UNANSWERED` seconds."""
 
 
 class Seen:
@@ -91,7 +95,10 @@ class Seen:
             if now >= due and fragment in self.visitor.fragments:
                 due = now + interval
                 self._due[fragment] = interval, due
-                self.played.looks.append(await self.visitor.look(fragment))
+                try:
+                    self.played.looks.append(await self.visitor.look(fragment, UNANSWERED))
+                except TimeoutError:  # of a page that is about to be left; a browser's timer does not wait either
+                    self.played.unanswered += 1
             else:
                 self._due[fragment] = interval, due
         await self.visitor.hear(TICK)
@@ -264,6 +271,7 @@ def lesson(people: int, rounds: int, waiting: float) -> None:
     memory = ", ".join(f"{own / 1e6:.0f} + {workers / 1e6:.0f} ({when})" for when, own, workers in played.memory)
     print(f"{people} learners, a teacher and a projector on {len(os.sched_getaffinity(0))} cores, {rounds} grids.")
     print(f"looks: {len(looks)}, median {_at(looks, 0.5):.3f} s, 95 % {_at(looks, 0.95):.3f} s (bar {BARS['look']})")
+    print(f"looks that nobody answered within {UNANSWERED:.0f} s: {played.unanswered}")
     print(f"runs: {played.started} started, {len(played.ended)} seen to their end, {kept} kept, {lost} lost (bar 0)")
     print(f"to the board: median {_at(late, 0.5):.2f} s, at most {_at(late, 1.0):.2f} s (bar {BARS['board']})")
     each = 1000 * spent / waiting / (people + 2)
