@@ -1,13 +1,16 @@
 """The closed-form estimate against the traced simulation, over a grid of models, methods, sizes and checkpointing.
 
     python benchmarks/memory_estimate.py [--every N] [--csv FILE] [--models A,B]
+    python benchmarks/memory_estimate.py --rare
     python benchmarks/memory_estimate.py --time [--models A,B]
 
 With `--time`: processor time of what the pages Memory, Choose and Parameters ask of the core in a rerun, beside that of
 a loop of a million empty turns in the same minute, because machines and their load differ.
 
-Without it, prints every row, then the median and the worst of |estimate − simulation| / simulation, in all and by model
-and method.
+With `--rare`, instead of the grid: one of several GPUs, pictures in the sequence, and models with two lengths.
+
+Without either, prints every row, then the median and the worst of |estimate − simulation| / simulation, in all and by
+model and method.
 The bars of the project: median at most 5 %, worst at most 15 %.
 """
 
@@ -86,13 +89,14 @@ def methods() -> Iterator[tuple[Method, dict]]:
     yield QDoRA(rank=16, alpha=32), {"autocast": False}
 
 
-def compare(name: str, method: Method, batch: int, sequence: int, options: dict) -> Row:
-    """One row of the grid."""
+def compare(name: str | dict, method: Method, batch: int, sequence: int, options: dict) -> Row:
+    """One row; a model's configuration is called by its kind."""
     shapes = load_model(name)
     estimate = estimate_memory(shapes, method, batch, sequence, **options)
     trace = simulate_memory(shapes, method, batch, sequence, limit_seconds=900, **options)
     shown = ", ".join(f"{key}={value}" for key, value in options.items() if key != "checkpointing")
-    return Row(name, repr(method), batch, sequence, options["checkpointing"], shown, estimate.total, trace.peak)
+    called = name if isinstance(name, str) else f"a small {name['model_type']}"
+    return Row(called, repr(method), batch, sequence, options["checkpointing"], shown, estimate.total, trace.peak)
 
 
 def grid(names: tuple[str, ...], every: int) -> Iterator[Row]:
@@ -109,6 +113,48 @@ def grid(names: tuple[str, ...], every: int) -> Iterator[Row]:
                 yield compare(name, method, batch, sequence, {**options, "checkpointing": checkpointing})
             except ValueError as error:
                 print(f"left out: {name}, {method!r}: {error}", file=sys.stderr)
+
+
+def sees_pictures(text: dict, **seen: int | str) -> dict:
+    """A small configuration of a model that sees pictures of 224 × 224 in pieces of 14."""
+    language = {"hidden_size": 512, "intermediate_size": 1280, "num_hidden_layers": 4, "num_attention_heads": 8,
+                "num_key_value_heads": 4, "vocab_size": 2048}  # fmt: skip
+    tower = {"hidden_size": 384, "image_size": 224, "patch_size": 14, "intermediate_size": 1024,
+             "num_attention_heads": 6, "num_hidden_layers": 6}  # fmt: skip
+    return {"text_config": language | text, "vision_config": tower | seen}
+
+
+PICTURES = (
+    {"model_type": "llava"} | sees_pictures({"model_type": "llama"}, model_type="clip_vision_model", projection_dim=64),
+    {"model_type": "paligemma", "projection_dim": 512}
+    | sees_pictures({"model_type": "gemma", "head_dim": 64}, model_type="siglip_vision_model", projection_dim=512),
+    {"model_type": "gemma3", "mm_tokens_per_image": 64}
+    | sees_pictures({"model_type": "gemma3_text", "head_dim": 64}, model_type="siglip_vision_model"),
+)
+TWO_LENGTHS = ("google/flan-t5-base", "google-t5/t5-small", "google/mt5-small", "facebook/bart-base")
+DIVIDED = (("ddp", 2), ("zero1", 8), ("zero2", 2), ("zero3", 8), ("fsdp2", 2), ("fsdp2", 8))
+"""How a step is divided, and over how many GPUs."""
+
+
+def rare() -> Iterator[Row]:
+    """What the grid does not have; what is not counted is named and left out."""
+    asked: list[tuple[str | dict, Method, int, int, dict]] = []
+    for name, (sharding, gpus_), checkpointing in itertools.product(
+        ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-7B"), DIVIDED, (False, True)
+    ):
+        for method in (Full(), LoRA(rank=16, alpha=32), QLoRA(rank=16, alpha=32)):
+            divided = {"sharding": sharding, "gpus": gpus_, "checkpointing": checkpointing}
+            asked.append((name, method, 1, 2048, divided))
+    for config, checkpointing, method in itertools.product(PICTURES, (False, True), (Full(), LoRA(rank=8, alpha=16))):
+        asked.append((config, method, 2, 1024, {"images": 3, "checkpointing": checkpointing}))
+    small = (Full(), LoRA(rank=8, alpha=16), QLoRA(rank=8, alpha=16))
+    for name, checkpointing, method in itertools.product(TWO_LENGTHS, (False, True), small):
+        asked.append((name, method, 1, 512, {"checkpointing": checkpointing}))
+    for name, method, batch, sequence, options in asked:
+        try:
+            yield compare(name, method, batch, sequence, options)
+        except ValueError as error:
+            print(f"left out: {name}, {method!r}, {options}: {error}", file=sys.stderr)
 
 
 def summary(rows: list[Row], key: str = "") -> None:
@@ -191,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The estimate against the simulation, over a grid.")
     parser.add_argument("--every", type=int, default=6, help="one in so many combinations for each model (default 6)")
     parser.add_argument("--models", help="catalogue ids with commas")
+    parser.add_argument("--rare", action="store_true", help="several GPUs, pictures, two lengths")
     parser.add_argument("--csv", help="write the rows to this file")
     parser.add_argument("--time", action="store_true", help="processor time of what pages ask of the core")
     arguments = parser.parse_args()
@@ -200,7 +247,7 @@ def main() -> None:
         return
     names = named or MODELS
     started, rows = time.monotonic(), []
-    for row in grid(names, arguments.every):
+    for row in rare() if arguments.rare else grid(names, arguments.every):
         rows.append(row)
         gib = f"{row.estimated / 2**30:8.2f} {row.simulated / 2**30:8.2f} GiB"
         size = f"{row.batch} × {row.sequence}{' checkpointing' if row.checkpointing else ''}"
