@@ -16,6 +16,7 @@ from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.kernels import matrix_workspaces
 from peftcalc.memory.records import PARTS, PHASES
 from peftcalc.memory.simulate.trace import rounded
+from peftcalc.methods import Method
 from peftcalc.units import GIB
 
 TINY = {
@@ -276,12 +277,30 @@ T5 = {"model_type": "t5", "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers":
       "num_heads": 4, "vocab_size": 384, "feed_forward_proj": "gated-gelu"}  # fmt: skip
 
 
-def test_t5_lies_beside_its_trace() -> None:
-    """Biases, dropouts, float32 down-projections, norms: within 3 %; what the stacks' ends keep is not counted."""
+@pytest.mark.parametrize(
+    ("method", "batch", "checkpointing"),
+    [
+        (LoRA(rank=4, targets=["q", "v"]), 1, False),
+        (QLoRA(rank=4, targets=["q", "v"]), 4, False),
+        pytest.param(LoRA(rank=4, targets=["q", "v"]), 4, False, marks=pytest.mark.slow),
+        pytest.param(QLoRA(rank=4, targets=["q", "v"]), 4, True, marks=pytest.mark.slow),
+        pytest.param(Full(), 4, False, marks=pytest.mark.slow),
+    ],
+)
+def test_t5_lies_beside_its_trace(method: Method, batch: int, checkpointing: bool) -> None:
+    """Biases by sequence and shared, dropouts, float32 down-projections, also under a 4-bit base: within 6 %.
+
+    What the stacks' ends keep is not counted: of a step that is computed again it is a tenth in four such small layers.
+    """
     own = matrix_workspaces(None)
-    estimate, trace = (
-        call(T5, LoRA(rank=4, targets=["q", "v"]), 1, 256) for call in (estimate_memory, simulate_memory)
-    )
+    estimate = estimate_memory(T5, method, batch, 256, checkpointing=checkpointing)
+    trace = simulate_memory(T5, method, batch, 256, checkpointing=checkpointing)
     assert estimate.kernel == trace.kernel == "efficient"
     assert estimate.base_weights == pytest.approx(trace.breakdown.base_weights, rel=1e-3)
-    assert estimate.total - own == pytest.approx(trace.peak - own, rel=0.03)
+    assert estimate.total - own == pytest.approx(trace.peak - own, rel=0.1 if checkpointing else 0.06)
+
+
+def test_t5s_float32_down_projection_is_not_quantized() -> None:
+    """Packed are q, k, v, o of six attentions (128 × 128) and two of the three matrices of four MLPs (128 × 256)."""
+    packed = next(term for term in estimate_memory(T5, QLoRA(rank=4), 1, 16).terms if term.formula == "N₄ / 2")
+    assert packed.bytes == (6 * 4 * 128 * 128 + 4 * 2 * 128 * 256) // 2

@@ -58,11 +58,16 @@ def shared_mask(setting: StepSetup) -> Term:
 
 
 def _shared_biases(setting: StepSetup) -> Term:
-    """T5's biases, which all layers share: of cross-attention it is zero; those of self-attention lie in each layer.
+    """T5's biases, shared by all layers of a stack: zero in cross-attention; of self-attention each layer has a copy.
 
-    With checkpointing the originals are what is kept of these.
+    With checkpointing the originals are what is kept of these, a layer that is computed again makes zeros of its own,
+    and gradients are asked of what each layer reads: of the zeros, and of the biases where they are trained.
     """
-    options, each = setting.options, max(block.heads for block in setting.body.attentions)
-    size = setting.precision.attention * each * (3 if options.checkpointing else 1)
-    total = size * options.sequence * options.sequence
-    return Term("saved_activations", "the biases by distance that all layers share", "3 · q·H·S²", total, AUTOGRAD)
+    options, precision, blocks = setting.options, setting.precision, setting.body.attentions
+    crossed = any(block.crossed for block in blocks)
+    size = precision.product * crossed
+    if options.checkpointing:
+        size = precision.stream * (1 + crossed + setting.trained) + 3 * precision.product * crossed
+    total = size * max(block.heads for block in blocks) * options.sequence**2
+    formula = "(2·a + 3·p) · H·S²"
+    return Term("saved_activations", "the biases by distance that all layers share", formula, total, AUTOGRAD)

@@ -27,9 +27,9 @@ _SHARDED_FROM = {"ddp": 4, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp2": 3}
 
 
 def is_quantized(group: ModuleGroup, shapes: ModelShapes) -> bool:
-    """True for what transformers replaces by 4-bit layers: every linear layer but the head."""
+    """True for what transformers replaces by 4-bit layers: every linear layer but the head, and what stays float32."""
     heads = (shapes.output_embedding, *shapes.classification_head)
-    return group.kind in LINEAR_KINDS and group.template not in heads
+    return group.kind in LINEAR_KINDS and group.template not in heads and not stays_float32(shapes.config, group.suffix)
 
 
 def quantizes(tensor: Tensor, group: ModuleGroup, shapes: ModelShapes, options: MemoryOptions) -> bool:
@@ -38,8 +38,6 @@ def quantizes(tensor: Tensor, group: ModuleGroup, shapes: ModelShapes, options: 
     MXFP4 is the format of experts; a model without any has it in its linear layers.
     """
     only_experts = options.base_format == "mxfp4" and any(g.kind == "experts" for g in shapes.groups)
-    if stays_float32(shapes.config, group.suffix):
-        return False
     if is_expert_stack(tensor, group):
         return options.experts == "4bit" or only_experts
     if only_experts:

@@ -36,12 +36,28 @@ def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
     yield Saved("probabilities of attention, float32", "L · T · 4·H·S", scores, MATH)
     read = share * sum(block.repeats for block in body.attentions if setting.kernel_of(block, True) == "efficient")
     if body.t5:
-        biases = sum(block.repeats * block.heads for block in body.attentions if not block.crossed)
-        size = precision.attention * biases * setting.options.sequence
-        yield Saved("biases by distance, a copy for each layer", "L · T · q·H·S", size, AUTOGRAD)
+        yield Saved("biases by distance, a copy for each layer", "L · T · q·H·S", _biases(setting), AUTOGRAD)
         return
     masks = read * precision.attention * setting.options.sequence
     yield Saved("masks of attention", "L · T · q·S", masks, AUTOGRAD)
+
+
+def _biases(setting: StepSetup) -> float:
+    """Bytes a token of T5's biases by distance: each layer has its copy, in the type of the kernel's other inputs.
+
+    Where sequences are padded, those of the encoder and of cross-attention differ by sequence; a decoder's hide what
+    comes later, and all sequences share them. Without padding cross-attention reads the zeros that all layers share,
+    but for what autocast has to cast.
+    """
+    options, blocks = setting.options, setting.body.attentions
+    crossed = sum(block.repeats * block.heads for block in blocks if block.crossed)
+    own = sum(block.repeats * block.heads for block in blocks if not block.crossed)
+    if options.masked:
+        copies = own + crossed / options.batch
+    else:
+        cast = setting.precision.product != setting.precision.attention
+        copies = (own + (crossed if cast else 0)) / options.batch
+    return setting.precision.attention * copies * options.sequence
 
 
 def _written_attention(setting: StepSetup) -> Iterator[Saved]:

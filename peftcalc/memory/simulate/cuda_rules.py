@@ -83,9 +83,8 @@ class CudaRules(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> torch.Tensor:
         """The kernel of `peftcalc.memory.kernels`, or the one that was asked for."""
-        if self.autocast and query.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+        if self.autocast and torch.is_autocast_enabled("cpu"):
+            query, key, value, attn_mask = map(_as_autocast, (query, key, value, attn_mask))
         grouped, name = query.shape[1] != key.shape[1], str(query.dtype).removeprefix("torch.")
         kernel = self.chosen
         if kernel == "auto":
@@ -188,6 +187,12 @@ def _efficient(
         mask = mask.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
     operator = torch.ops.aten._scaled_dot_product_efficient_attention
     return operator(query, key, value, mask, True, dropout, causal, scale=scale)[0]
+
+
+def _as_autocast(value: Any) -> Any:
+    """An additive mask is cast like queries, keys and values (torch, aten/src/ATen/autocast_mode.h, `cached_cast`)."""
+    is_float32 = isinstance(value, torch.Tensor) and value.dtype == torch.float32
+    return value.to(torch.get_autocast_dtype("cpu")) if is_float32 else value
 
 
 def _as_float32(value: Any) -> Any:

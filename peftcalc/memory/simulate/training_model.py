@@ -17,7 +17,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from peftcalc.memory.options import MemoryOptions
-from peftcalc.memory.simulate.choices.quantized_base import quantize
+from peftcalc.memory.simulate.choices.quantized_base import quantize, stays_float32
 from peftcalc.memory.simulate.cuda_rules import register_attention
 from peftcalc.methods import Full, LoRA, Method, QLoRA
 from peftcalc.models.bounded.building import bounded
@@ -169,9 +169,8 @@ def _base(settings: Any, architecture: str, options: MemoryOptions) -> Any:
 
 def cast_weights(model: Any, dtype: torch.dtype) -> None:
     """Parameters in the stored type, buffers (rotary frequencies) as they are, as `from_pretrained` leaves them."""
-    keep = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not any(part in name.split(".") for part in keep):
+        if parameter.is_floating_point() and not stays_float32(model, name):
             parameter.data = parameter.data.to(dtype)
 
 

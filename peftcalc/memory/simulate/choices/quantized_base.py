@@ -56,7 +56,7 @@ def _upcast_norms(model: Any) -> None:
 
 
 def quantize_linears(model: Any, layer: Callable[[torch.Tensor, bool], Any]) -> None:
-    """Every linear layer but the head is replaced, as transformers does on loading.
+    """Every linear layer but the head, and what stays float32 (`wo` of T5), is replaced, as transformers does.
 
     Args:
         layer: makes the new one from a weight (out, in) and whether it has a bias.
@@ -66,13 +66,19 @@ def quantize_linears(model: Any, layer: Callable[[torch.Tensor, bool], Any]) -> 
 
     kept = set(get_keys_to_not_convert(model))
     for name, module in list(model.named_modules()):
-        if name in kept or not (type(module) is nn.Linear or isinstance(module, Conv1D)):
+        if name in kept or stays_float32(model, name) or not (type(module) is nn.Linear or isinstance(module, Conv1D)):
             continue
         weight: Any = module.weight.data if type(module) is nn.Linear else module.weight.data.T
         linear = layer(weight, module.bias is not None)
         if module.bias is not None:
             linear.bias = nn.Parameter(module.bias.data, requires_grad=False)
         model.set_submodule(name, linear)
+
+
+def stays_float32(model: Any, name: str) -> bool:
+    """Whether the model's class keeps this module or parameter in float32, and so out of quantization."""
+    keep = getattr(model, "_keep_in_fp32_modules", None) or ()
+    return any(part in name.split(".") for part in keep)
 
 
 def eight_bit_linear(weight: torch.Tensor, device: str, bias: bool = False) -> Any:
