@@ -1,7 +1,7 @@
 """The closed-form estimate against the traced simulation, over a grid of models, methods, sizes and checkpointing.
 
     python benchmarks/memory_estimate.py [--every N] [--csv FILE] [--models A,B]
-    python benchmarks/memory_estimate.py --rare
+    python benchmarks/memory_estimate.py --rare [--models A,B]
     python benchmarks/memory_estimate.py --time [--models A,B]
 
 With `--time`: processor time of what the pages Memory, Choose and Parameters ask of the core in a rerun, beside that of
@@ -136,8 +136,8 @@ DIVIDED = (("ddp", 2), ("zero1", 8), ("zero2", 2), ("zero3", 8), ("fsdp2", 2), (
 """How a step is divided, and over how many GPUs."""
 
 
-def rare() -> Iterator[Row]:
-    """What the grid does not have; what is not counted is named and left out."""
+def rare(only: tuple[str, ...]) -> Iterator[Row]:
+    """What the grid does not have, of these models where any are named; what is not counted is named and left out."""
     asked: list[tuple[str | dict, Method, int, int, dict]] = []
     for name, (sharding, gpus_), checkpointing in itertools.product(
         ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-7B"), DIVIDED, (False, True)
@@ -148,9 +148,11 @@ def rare() -> Iterator[Row]:
     for config, checkpointing, method in itertools.product(PICTURES, (False, True), (Full(), LoRA(rank=8, alpha=16))):
         asked.append((config, method, 2, 1024, {"images": 3, "checkpointing": checkpointing}))
     small = (Full(), LoRA(rank=8, alpha=16), QLoRA(rank=8, alpha=16))
-    for name, checkpointing, method in itertools.product(TWO_LENGTHS, (False, True), small):
-        asked.append((name, method, 1, 512, {"checkpointing": checkpointing}))
+    for name, checkpointing, method, batch in itertools.product(TWO_LENGTHS, (False, True), small, (1, 2)):
+        asked.append((name, method, batch, 512, {"checkpointing": checkpointing}))
     for name, method, batch, sequence, options in asked:
+        if only and name not in only:
+            continue
         try:
             yield compare(name, method, batch, sequence, options)
         except ValueError as error:
@@ -247,7 +249,7 @@ def main() -> None:
         return
     names = named or MODELS
     started, rows = time.monotonic(), []
-    for row in rare() if arguments.rare else grid(names, arguments.every):
+    for row in rare(named) if arguments.rare else grid(names, arguments.every):
         rows.append(row)
         gib = f"{row.estimated / 2**30:8.2f} {row.simulated / 2**30:8.2f} GiB"
         size = f"{row.batch} × {row.sequence}{' checkpointing' if row.checkpointing else ''}"
