@@ -42,5 +42,5 @@ def _words() -> str:
 @cache
 def style(theme: str, projector: bool) -> str:
     """The style sheet of this theme, as an element; with the projector's rules when it is on."""
-    names = ["shell.css", *(["dark.css"] if theme == "dark" else []), *(["projector.css"] if projector else [])]
+    names = ["shell.css", "cards.css", *(["dark.css"] if theme == "dark" else []), *(["projector.css"] if projector else [])]
     return "<style>" + "\n".join((FOLDER / "styles" / name).read_text() for name in names) + "</style>"
