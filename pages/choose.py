@@ -37,7 +37,7 @@ DOES = {
     "of its rows, are trained.",
 }
 """What a method does, in a line."""
-VERDICTS = {"fits": "It fits", "tight": "It may just fit", "does not fit": "It does not fit"}
+VERDICTS = {"fits": "It fits the card", "tight": "It may just fit", "does not fit": "It does not fit the card"}
 
 
 def main() -> None:
@@ -71,24 +71,28 @@ def the_advice() -> None:
 
 
 def the_answer(shapes: ModelShapes, advice: Advice, priority: str) -> None:
-    """The method in large, what it does, and how much of the card it needs."""
+    """The method in large, how much of the card it needs, and in two lines what it does and why."""
     method, fit = advice.method, advice.fit
     sizes = (fit.needed.expected_bytes, fit.gpu.usable_bytes)
-    needs, there = map(units.gib, sizes)
-    asked = f"{shapes.name.rsplit('/', 1)[-1]} on one {fit.gpu.name}, what matters most: {priority}"
+    tensors, needs, there = map(units.gib, (fit.estimate.total, *sizes))
+    way = "none fits, and least is needed by" if fit.verdict == "does not fit" else "train it with"
+    asked = f"{shapes.id.rsplit('/', 1)[-1]} on one {fit.gpu.name}, {priority} first: {way}"
     settings = f"rank {method.rank}, alpha {method.alpha:g}" if isinstance(method, LoRA) else ""
     verdict = f"{VERDICTS[fit.verdict]}: {needs.removesuffix(' GiB')} of {there}"
+    inside = f"{tensors} are tensors, as Memory draws them"
     with st.container(key="answer-choose"):
-        cards.draw(cards.answer(asked, method.label, settings, DOES[method.name], verdict, *sizes, _in_short(advice)))
+        cards.draw(
+            cards.answer((asked, method.label, settings), cards.filled(verdict, *sizes, inside))
+            + cards.line(DOES[method.name], _in_short(advice))
+        )
 
 
 def _in_short(advice: Advice) -> str:
-    """What fits, and what decided between the methods; every reason stands below the code."""
+    """What decided between the methods, and what fits; every reason stands below the code."""
     fits = next(reason for reason in advice.reasons if reason.question.startswith("What fits"))
     decided = next((reason for reason in advice.reasons if reason.question in DECIDES), fits)
-    sentences = [*([decided.answer] if decided != fits else []), f"{fits.question.removesuffix('?')}: {fits.answer}"]
-    tensors, needs = (units.gib(size) for size in (advice.fit.estimate.total, advice.fit.needed.expected_bytes))
-    return " ".join([*sentences, f"Of the {needs}, {tensors} are tensors at the peak, as Memory draws them."])
+    told = f"{fits.question.removesuffix('?')}: {fits.answer}"
+    return told if decided == fits else f"{decided.answer} {told}"
 
 
 def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peftcalc.plots.channels import (
     LOG2,
@@ -15,7 +14,6 @@ from peftcalc.plots.channels import (
     number,
     picked,
     rule_at,
-    step,
     tells,
     zoom,
 )

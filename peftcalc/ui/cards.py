@@ -34,32 +34,35 @@ def waits(title: str) -> str:
     return f'<div class="card ahead"><b>{words(title)}</b><i>?</i><span>{OPENS}</span></div>'
 
 
+def line(strong: str, text: str, mark: str = "") -> str:
+    """A sentence whose beginning is strong; its `mark` is a class of that."""
+    marked = f' class="{mark}"' if mark else ""
+    return f'<p class="now"><b{marked}>{words(strong)}</b> {words(text)}</p>'
+
+
 def now_and_then(now: str, then: str) -> str:
     """What the picture below shows already, and what the guess adds to it."""
-    return (
-        f'<p class="now"><b>Drawn below:</b> {words(now)}</p>'
-        f'<p class="now"><b class="ahead">? With your guess:</b> {words(then)}</p>'
-    )
+    return line("Drawn below:", now) + line("? With your guess:", then, "ahead")
 
 
-def answer(
-    asked: str, method: str, settings: str, does: str, verdict: str, needs: int, there: int, why: str
-) -> str:
-    """What is advised: for what, the method in large, what it does, and how far it fills the card.
+def answer(said: tuple[str, str, str], beside: str) -> str:
+    """What is advised: for whom, the method in large and its settings; beside it another card."""
+    asked, method, settings = map(words, said)
+    large = f'<p class="large">{method}<span>{settings}</span></p>'
+    return f'<div class="answer"><div><small>{asked}</small>{large}</div>{beside}</div>'
+
+
+def filled(title: str, needs: int, there: int, note: str) -> str:
+    """How far something fills what is there: a bar, and a mark where that ends.
 
     Args:
-        asked: the visitor's choices as a phrase.
-        method, settings: what to train with.
-        does: the method in a sentence.
-        verdict: whether it fits, in figures.
-        needs, there: bytes; the bar shows their ratio.
-        why: what decided.
+        title: the same in words and figures.
+        needs, there: bytes.
+        note: below the bar.
     """
     whole = max(needs, there)
-    fill = f'<div class="fills" aria-hidden="true"><div style="width:{needs / whole:.1%}"></div>'
-    edge = f'<span style="left:{there / whole:.1%}"></span></div>'
+    bar = f'<div style="width:{needs / whole:.1%}"></div><span style="left:{there / whole:.1%}"></span>'
     return (
-        f'<div class="answer"><div><small>{words(asked)}</small><p class="large">{words(method)}'
-        f"<span>{words(settings)}</span></p></div><div><strong>{words(verdict)}</strong>{fill}{edge}</div></div>"
-        f'<p class="now"><b>{words(does)}</b> {words(why)}</p>'
+        f'<div><strong>{words(title)}</strong><div class="fills" aria-hidden="true">{bar}</div>'
+        f"<small>{words(note)}</small></div>"
     )

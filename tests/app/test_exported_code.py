@@ -103,9 +103,12 @@ def test_memorys_code_has_a_pasted_configuration_in_it(exports):
 def test_the_advice_is_printed_with_the_pages_numbers(exports, query):
     page = exports.open("choose", **query)
     out = printed(exports.code["advice.py"])
-    needs = next(metric.value for metric in page.metric if " of " in metric.value)
-    method = next(metric.value for metric in page.metric if metric.label == "Method")
-    assert f"needs {needs.split()[0]} " in out
+    answer = "".join(element.proto.body for element in page.get("html"))
+    needs = re.search(r": ([\d.]+) of [\d.]+ GiB", answer)
+    method = re.search(r'class="large">(\w+)<', answer)
+    assert needs and method
+    method = method[1]
+    assert f"needs {needs[1]} " in out
     assert out.startswith(f"{method}(")
     script = exports.code["finetune.py"]
     assert "DTYPE = torch.float16" in script

@@ -295,7 +295,7 @@ export class Arrow {
   plane(x, y, height) {
     const top = Math.max(this.m0, this.reach * FURTHEST - this.m0), ys = Array.from({ length: 9 }, (_, k) => (k + 1) * (top > 4 ? 2 : 0.5)).filter(v => v <= top);
     const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
-      { title: "How much of each", across: ["change of direction", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["change of length; dots: before", 0, top, ys] });
+      { title: "How much of each", across: ["change of direction", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["change of length; dots: its trail", 0, top, ys] });
     const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
     right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
     right.name(0.8 * top, 0.56, 0);
@@ -347,10 +347,10 @@ export class Arrow {
       dress(text, { x: this.X(x) - (away * dy) / length, y: this.Y(y) - (away * dx) / length });
     };
     const half = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], between = [tip[0] - from[0], tip[1] - from[1]];
-    beside(names[0], half([0, 0], start), start, -15 * side);
-    beside(names[1], half([0, 0], tip), tip, 16 * side);
+    beside(names[0], half([0, 0], start), start, -18 * side);
+    beside(names[1], half([0, 0], tip), tip, 26 * side);
     names[2].style.display = (which ? Math.abs(this.turn) > 14 : norm(between) > 0.12 * this.reach) ? "" : "none";
-    if (!which) return beside(names[2], half(from, tip), between, -18 * side);
+    if (!which) return beside(names[2], half(from, tip), between, -24 * side);
     const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
     beside(names[2], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
     beside(names[3], this.rim(0.86), tip, 40 * side);
@@ -360,7 +360,7 @@ export class Arrow {
   get sentence() {
     const { start, tip } = this, m = norm(tip), pair = ([x, y]) => `(${num(x, 2)}, ${num(y, 2)})`;
     const moved = `turned ${num(this.turn, 0)}°, ${num(m / this.m0)} times as long`;
-    if (!this.climb) return `${pair(start)} + ${pair([tip[0] - start[0], tip[1] - start[1]])} = ${pair(tip)} = ${num(m, 3)} · ${pair([tip[0] / m, tip[1] / m])}: ${moved}.`;
+    if (!this.climb) return `Now ${moved}: ${pair(start)} + ${pair([tip[0] - start[0], tip[1] - start[1]])} = ${pair(tip)} = ${num(m, 3)} · ${pair([tip[0] / m, tip[1] / m])}.`;
     const far = Math.hypot(tip[0] - this.summit[0], tip[1] - this.summit[1]);
     if (far <= NEAR * this.reach) return `At the summit: ${moved}. One push got there too, but it had to change which way and how far together.`;
     return `Which way: turned ${num(this.turn, 0)}°. How far: ${num(m / this.m0)} times the planned way. Still ${num(far)} from the summit.`;

@@ -55,11 +55,12 @@ def _asked_for(teacher_rank: int, spectrum: str) -> None:
     asked = KNOWN.prediction is not None and KNOWN.prediction.parameters == {"k": teacher_rank, "spectrum": spectrum}
     many = f"one matrix, the sum of {teacher_rank} parts" if teacher_rank > 1 else "one matrix of a single part"
     strong = "" if teacher_rank == 1 else " of equal strength" if spectrum == "equal" else ", each weaker than the last"
+    waiting = "how much of it each rank must miss, and what LoRA, trained, missed"
     cards.draw(
-        f'<p class="now"><b>What is to be learned:</b> {many}{strong}</p>'
-        f"{parts.as_a_sum(teacher_rank, spectrum, page.theme_name(), asked)}"
-        '<p class="now"><b class="ahead">? With your guess:</b> how much of it each rank must miss, and what LoRA, '
-        f"trained, did miss</p>{parts.places(asked)}"
+        cards.line("What is to be learned:", f"{many}{strong}")
+        + parts.as_a_sum(teacher_rank, spectrum, page.theme_name(), asked)
+        + cards.line("? With your guess:", waiting, "ahead")
+        + parts.places(asked)
     )
 
 

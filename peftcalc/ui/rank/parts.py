@@ -12,7 +12,6 @@ from PIL import Image  # Streamlit brings it
 
 from peftcalc.geometry.rank_bound import known_floor
 from peftcalc.plots.style import SIGNED, THEMES
-from peftcalc.ui import cards
 from peftcalc.ui.lessons import rank as data
 
 SIZE = 16
@@ -35,7 +34,7 @@ def as_a_sum(teacher_rank: int, spectrum: str, theme: str, asked: bool) -> str:
     most = float(max(np.abs(B @ A).max(), *(np.abs(one).max() for one in each)))
     shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank]
     drawn = [
-        f'<div>{_picture(part, most, theme)}<b>part {place}</b><span>{share:.0%}</span></div>'
+        f"<div>{_picture(part, most, theme)}<b>part {place}</b><span>{share:.0%}</span></div>"
         for place, (part, share) in enumerate(zip(each, shares, strict=True), 1)
     ]
     whole = f'<div class="whole">{_picture(B @ A, most, theme)}<b>the change</b></div><i>=</i>'

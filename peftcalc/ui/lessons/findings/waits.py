@@ -18,8 +18,7 @@ DRAWN = {
         "what each way of merging changes.",
     ),
     "forgetting": (
-        "full fine-tuning, with small training steps and large ones. Lower has learned more, further right has "
-        "forgotten more.",
+        "full fine-tuning at its learning rates. Lower has learned more, further right has forgotten more.",
         "the curves of LoRA and its relatives.",
     ),
     "intruders": (
