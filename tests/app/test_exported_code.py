@@ -106,15 +106,15 @@ def test_the_advice_is_printed_with_the_pages_numbers(exports, query):
     answer = "".join(element.proto.body for element in page.get("html"))
     needs = re.search(r": ([\d.]+) of [\d.]+ GiB", answer)
     method = re.search(r'class="large">(\w+)<', answer)
-    assert needs and method
-    method = method[1]
+    assert needs
+    assert method
     assert f"needs {needs[1]} " in out
-    assert out.startswith(f"{method}(")
+    assert out.startswith(f"{method[1]}(")
     script = exports.code["finetune.py"]
     assert "DTYPE = torch.float16" in script
     assert f"per_device_train_batch_size={query.get('batch', 1)}," in script
     assert f"SEQUENCE = {query.get('sequence', 2048)}" in script
-    assert "fp16: " + ("true" if method != "Full" else "false") in exports.code["axolotl.yaml"]
+    assert "fp16: " + ("true" if method[1] != "Full" else "false") in exports.code["axolotl.yaml"]
 
 
 @pytest.mark.slow

@@ -33,17 +33,16 @@ def as_a_sum(teacher_rank: int, spectrum: str, theme: str, asked: bool) -> str:
     each = [np.outer(B[:, place], A[place]) for place in range(teacher_rank)]
     most = float(max(np.abs(B @ A).max(), *(np.abs(one).max() for one in each)))
     shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank]
+    pictures = [_picture(part, most, theme, f"Part {place} of the change") for place, part in enumerate(each, 1)]
     drawn = [
-        f"<div>{_picture(part, most, theme)}<b>part {place}</b><span>{share:.0%}</span></div>"
-        for place, (part, share) in enumerate(zip(each, shares, strict=True), 1)
+        f"<div>{picture}<b>part {place}</b><span>{share:.0%}</span></div>"
+        for place, (picture, share) in enumerate(zip(pictures, shares, strict=True), 1)
     ]
-    whole = f'<div class="whole">{_picture(B @ A, most, theme)}<b>the change</b></div><i>=</i>'
-    told = "The change to be learned, a matrix, as the sum of " + ", ".join(
-        f"part {place} with {share:.0%} of its energy" for place, share in enumerate(shares, 1)
-    )
+    change = _picture(B @ A, most, theme, "The change to be learned")
+    whole = f'<div class="whole">{change}<b>the change</b></div><i>=</i>'
     side = 5.6 if teacher_rank <= 4 else 3.4
     parts = _framed(drawn) if asked else "<i>+</i>".join(drawn)
-    return f'<div class="sum" role="group" aria-label="{told}" style="--side:{side}rem">{whole}{parts}</div>'
+    return f'<div class="sum" style="--side:{side}rem">{whole}{parts}</div>'
 
 
 def _framed(drawn: Sequence[str]) -> str:
@@ -62,14 +61,14 @@ def places(asked: bool) -> str:
     return f'<ul class="places">{"".join(boxes)}</ul>'
 
 
-def _picture(matrix: np.ndarray, most: float, theme: str) -> str:
-    """Orange above zero, blue below, deeper the larger; decoration, since the group is named."""
+def _picture(matrix: np.ndarray, most: float, theme: str, alt: str) -> str:
+    """Orange above zero, blue below, deeper the larger."""
     ground, below, above = (_rgb(color) for color in (THEMES[theme].background, SIGNED["below"], SIGNED["above"]))
     depth = np.sqrt(np.abs(matrix) / most)[:, :, None]  # what is weak is seen, too
     colors = ground + depth * (np.where(matrix[:, :, None] < 0, below, above) - ground)
     file = io.BytesIO()
     Image.fromarray(colors.round().astype(np.uint8)).save(file, "PNG")
-    return f'<img alt="" src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'
+    return f'<img alt="{alt}" src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'
 
 
 def _rgb(color: str) -> np.ndarray:
