@@ -19,7 +19,7 @@ def main() -> None:
     page.open_page(
         entry_at("findings").question,
         "Claims from papers on LoRA, each tried again here, on small models, many times over. Guess first; then what "
-        "was published and what came here stand side by side.",
+        "was published, and what came here, opens.",
     )
     sections.show(
         {
