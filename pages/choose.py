@@ -15,21 +15,33 @@ from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.recipes.calls import advice_code
 from peftcalc.recipes.training_script import TrainingSettings
-from peftcalc.ui import model_choice, page, show, state, take_away
+from peftcalc.ui import cards, model_choice, page, show, state, take_away
 from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
 from peftcalc.ui.pages import entry_at, link_to
 
+SENTENCE = (
+    "Say which model, which graphics card and what matters to you: here is the method to train with, its code, and why."
+)
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCHES = (1, 2, 4, 8, 16)
 TASKS = (1, 2, 5, 10, 20, 50, 100, 500)
 DECIDES = ("LoRA or DoRA?", "Adapter or full fine-tuning?")
-VERDICTS = {"fits": "It fits", "tight": "It may just fit", "does not fit": "It does not fit"}
+DOES = {
+    "full": "Every number of the model is trained.",
+    "lora": "The model is frozen; two thin matrices beside each of its layers are trained.",
+    "dora": "The model is frozen; two thin matrices beside each layer, and a length for each of its rows, are trained.",
+    "qlora": "The model is frozen and rounded to four bits; two thin matrices beside each of its layers are trained.",
+    "qdora": "The model is frozen and rounded to four bits; two thin matrices beside each layer, and a length for each "
+    "of its rows, are trained.",
+}
+"""What a method does, in a line."""
+VERDICTS = {"fits": "It fits the card", "tight": "It may just fit", "does not fit": "It does not fit the card"}
 
 
 def main() -> None:
-    page.open_page(entry_at("choose").question, "Say what you have and what matters; each reason opens its evidence.")
+    page.open_page(entry_at("choose").question, SENTENCE)
     lessons.show_presets(CHOOSE, "choose")
     the_advice()
     lessons.show_prediction(CHOOSE, "choose")
@@ -52,36 +64,39 @@ def the_advice() -> None:
             batch = more.slider("Sequences in a batch", BATCHES, "batch", 1)
         advice = advise(shapes, card, priority, tasks, batch, sequence)
         with result:
-            the_answer(advice)
+            the_answer(shapes, advice, priority)
             the_code(shapes, advice, priority, tasks, batch, sequence)
             the_reasons(advice)
     state.link_notes()
 
 
-def the_answer(advice: Advice) -> None:
+def the_answer(shapes: ModelShapes, advice: Advice, priority: str) -> None:
+    """The method in large, how much of the card it needs, and in two lines what it does and why."""
     method, fit = advice.method, advice.fit
-    with st.container(horizontal=True, gap="large", key="answer-choose"):
-        st.metric("Method", method.label, width="content")
-        if isinstance(method, LoRA):
-            st.metric("Rank, alpha", f"{method.rank}, {method.alpha:g}", width="content")
-        needs, there = (units.gib(size) for size in (fit.needed.expected_bytes, fit.gpu.usable_bytes))
-        inside = f"{units.gib(fit.estimate.total)} of tensors at the peak, CUDA's context, and what blocks leave unused"
-        st.metric(VERDICTS[fit.verdict], f"{needs.removesuffix(' GiB')} of {there}", width="content", help=inside)
-    st.markdown(_in_short(advice))
+    sizes = (fit.needed.expected_bytes, fit.gpu.usable_bytes)
+    tensors, needs, there = map(units.gib, (fit.estimate.total, *sizes))
+    way = "none fits, and least is needed by" if fit.verdict == "does not fit" else "train it with"
+    asked = f"{shapes.id.rsplit('/', 1)[-1]} on one {fit.gpu.name}, {priority} first: {way}"
+    settings = f"rank {method.rank}, alpha {method.alpha:g}" if isinstance(method, LoRA) else ""
+    verdict = f"{VERDICTS[fit.verdict]}: {needs.removesuffix(' GiB')} of {there}"
+    inside = f"{tensors} are tensors, as Memory draws them"
+    with st.container(key="answer-choose"):
+        cards.draw(
+            cards.answer((asked, method.label, settings), cards.filled(verdict, *sizes, inside))
+            + cards.line(DOES[method.name], _in_short(advice))
+        )
 
 
 def _in_short(advice: Advice) -> str:
-    """What fits, and what decided between the methods; every reason stands below the code."""
+    """What decided between the methods, and what fits; every reason stands below the code."""
     fits = next(reason for reason in advice.reasons if reason.question.startswith("What fits"))
     decided = next((reason for reason in advice.reasons if reason.question in DECIDES), fits)
-    sentences = [f"{fits.question.removesuffix('?')}: {fits.answer}", *([decided.answer] if decided != fits else [])]
-    tensors, needs = (units.gib(size) for size in (advice.fit.estimate.total, advice.fit.needed.expected_bytes))
-    sentences.append(f"Of the {needs}, {tensors} are tensors, as Memory draws them.")
-    return page.escape(" ".join(sentences))
+    told = f"{fits.question.removesuffix('?')}: {fits.answer}"
+    return told if decided == fits else f"{decided.answer} {told}"
 
 
 def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, batch: int, sequence: int) -> None:
-    st.subheader("The code", anchor=False)
+    st.subheader("The code for it", anchor=False)
     precision = {name: getattr(advice.fit.step.options, name) for name in ("dtype", "float32_masters")}
     settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     again = advice_code(shapes, advice, priority, tasks, batch, sequence)

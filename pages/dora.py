@@ -12,8 +12,8 @@ from peftcalc.ui.dora.one_arrow import one_arrow
 def main() -> None:
     page.open_page(
         "What do direction and magnitude do?",
-        "A row of a weight is an arrow. LoRA pushes its tip, so direction and length change together; DoRA turns it "
-        "and sets its length apart.",
+        "A row of weights is an arrow. LoRA pushes its tip: direction and length (magnitude) change together. DoRA "
+        "turns it and sets its length apart.",
     )
     sections.show({"one arrow": one_arrow, "matrices": matrices, "neurons": neurons, "knock-out": knock_out})
 

@@ -18,7 +18,8 @@ from peftcalc.ui.pages import entry_at
 def main() -> None:
     page.open_page(
         entry_at("findings").question,
-        "Claims of others, each tried again on small models with many seeds. A badge says whether it showed here.",
+        "Claims from papers on LoRA, each tried again here, on small models, many times over. Guess first; then what "
+        "was published, and what came here, opens.",
     )
     sections.show(
         {

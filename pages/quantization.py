@@ -13,7 +13,8 @@ from peftcalc.ui.quantization.sixty_four import sixty_four_weights
 def main() -> None:
     page.open_page(
         entry_at("quantization").question,
-        "Fewer bits can say fewer numbers: every weight moves to the nearest one that is left, and the error grows.",
+        "The same number, kept in 32, 16, 8 and 4 bits: the fewer the bits, the fewer numbers are left to choose from, "
+        "and the larger is the error.",
     )
     sections.show(
         {

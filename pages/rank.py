@@ -13,7 +13,7 @@ from peftcalc.ui.rank.real_update import real_update
 def main() -> None:
     page.open_page(
         "How low a rank is enough?",
-        "An adapter of rank r can change a weight along r directions: as many as the task needs are enough.",
+        "The rank of a LoRA is how many independent parts its change to a weight can have. What if a task needs more?",
     )
     sections.show(
         {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peftcalc.plots.channels import (
     LOG2,
@@ -15,7 +14,6 @@ from peftcalc.plots.channels import (
     number,
     picked,
     rule_at,
-    step,
     tells,
     zoom,
 )
@@ -41,29 +39,6 @@ def _ranks_of(frame: pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(rank) for rank in frame["rank"])
 
 
-def directions_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
-    """An update's energy by direction, strongest first.
-
-    Args:
-        rows: direction (from 1) and share (0 to 1).
-    """
-    return Chart(_directions, (), {"directions": rows})
-
-
-def _directions() -> Spec:
-    return {
-        "description": "Share of an update's energy in each of its directions.",
-        "height": HEIGHT,
-        "data": {"name": "directions"},
-        "mark": {"type": "bar", "color": FULL, "size": 40},
-        "encoding": {
-            "x": step("direction", "direction of the update", axis={"labelAngle": 0}),
-            "y": number("share", "share of its energy", axis={"format": "%", "tickCount": 5}),
-            "tooltip": tells(direction=("direction", "d"), share=("energy", ".1%")),
-        },
-    }
-
-
 def floor_chart(floor: pd.DataFrame, trained: pd.DataFrame) -> Chart:
     """The predicted floor as a line, what trained adapters reached as squares.
 
@@ -75,7 +50,7 @@ def floor_chart(floor: pd.DataFrame, trained: pd.DataFrame) -> Chart:
 
 
 def _floor(*ranks: int) -> Spec:
-    x, y = _rank(*ranks), number("floor", "relative squared error", scale={"domain": [0, 1]})
+    x, y = _rank(*ranks), number("floor", "share of it that is missed", scale={"domain": [0, 1]})
     predicted = tells(rank=("rank", "d"), floor=("predicted floor", ".3g"))
     reached = tells(rank=("rank", "d"), loss=("trained LoRA", ".3g"))
     line = {"type": "line", "color": FULL, "strokeWidth": 3, "point": {"color": FULL, "size": 30}}

@@ -61,7 +61,7 @@ PAGES = (
         "findings",
         "Findings",
         ":material/fact_check:",
-        "What has been found since 2021, and does it show here?",
+        "What has been found about LoRA since 2021, and does it show here?",
     ),
     PageEntry("class.py", "class", "Class", ":material/groups:", "What does a whole class find out together?"),
 )

@@ -42,5 +42,6 @@ def _words() -> str:
 @cache
 def style(theme: str, projector: bool) -> str:
     """The style sheet of this theme, as an element; with the projector's rules when it is on."""
-    names = ["shell.css", *(["dark.css"] if theme == "dark" else []), *(["projector.css"] if projector else [])]
+    looks = {"shell": True, "cards": True, "dark": theme == "dark", "projector": projector}
+    names = [f"{name}.css" for name, wanted in looks.items() if wanted]
     return "<style>" + "\n".join((FOLDER / "styles" / name).read_text() for name in names) + "</style>"

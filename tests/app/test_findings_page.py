@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def opened(section: str, guess: tuple[str, str] | None = None) -> AppTest:
 
 
 def text(test: AppTest) -> str:
-    return "\n".join(str(element.value) for kind in ("markdown", "caption") for element in getattr(test, kind))
+    """What is written: as Markdown, and on the cards."""
+    found = [str(element.value) for kind in ("markdown", "caption") for element in getattr(test, kind)]
+    return html.unescape("\n".join([*found, *(element.proto.body for element in test.get("html"))]))
 
 
 @pytest.mark.parametrize("section", SECTIONS)

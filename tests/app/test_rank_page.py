@@ -42,7 +42,9 @@ def opened(section: str = SECTIONS[0], guessed: bool = False, **query: str) -> A
 
 
 def text(test: AppTest) -> str:
-    return "\n".join(str(element.value) for kind in ("markdown", "caption", "info") for element in getattr(test, kind))
+    """What is written: as Markdown, and on the cards."""
+    found = [str(element.value) for kind in ("markdown", "caption", "info") for element in getattr(test, kind)]
+    return "\n".join([*found, *(element.proto.body for element in test.get("html"))])
 
 
 @pytest.mark.parametrize("guessed", [False, True])

@@ -164,9 +164,6 @@ def _of_ranks(generator: np.random.Generator) -> dict[str, Callable[[], Chart]]:
     )
     return {
         "floor_chart": lambda: rank.floor_chart(floor, trained),
-        "directions_chart": lambda: rank.directions_chart(
-            [{"direction": 1, "share": 0.75}, {"direction": 2, "share": 0.25}]
-        ),
         "rank.energy_chart": lambda: rank.energy_chart(energies, 8),
         "scaling_chart": lambda: rank.scaling_chart(rules, 8),
         "loss_chart": lambda: rank.loss_chart(losses, 0.1, "nats"),

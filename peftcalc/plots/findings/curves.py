@@ -35,25 +35,50 @@ _TICKS = [round(one * 10.0**power, 6) for power in range(-5, 3) for one in (1, 3
 """Of logarithmic axes: half a decade apart, roughly."""
 RING = {"type": "point", "size": 260, "strokeWidth": 2, "style": "ink", "filled": False}
 """Around a point that the text speaks of."""
+BELOW, ABOVE = 0.75, 1.3
+"""How far the axis of a loss goes beyond its lowest and highest mean."""
 LOSS_SCALE = {"type": "log", "nice": False, "padding": 10}
 LOSS_AXIS = {"format": "~g", "values": _TICKS}
 
 
-def rates_chart(rows: Rows, unit: str) -> Chart:
+def rates_chart(rows: Rows, unit: str, asked: str = "") -> Chart:
     """Held-out loss over the learning rate, a line for each series with its interval; the lowest point of each ringed.
+
+    An interval that is much longer than the curves are high ends in arrows, and its half is written beside them.
 
     Args:
         rows: series, x (the rate), mean, low, high, seeds; in the order of the legend.
         unit: of the loss.
+        asked: what a guess is asked for, written into the picture; a line's end in it is one.
     """
     lowest: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         if row["series"] not in lowest or row["mean"] < lowest[row["series"]]["mean"]:
             lowest[row["series"]] = row
-    bottom = 0.5 * min((row["mean"] for row in rows), default=1.0)  # an interval that holds zero ends at the axis
-    drawn = [{**row, "low": max(row["low"], bottom)} for row in rows]
-    data = {"points": drawn, "lowest": list(lowest.values())}
+    means = [row["mean"] for row in rows] or [1.0]
+    bottom, top = BELOW * min(means), ABOVE * max(means)
+    drawn = [{**row, "from": max(row["low"], bottom), "to": min(row["high"], top)} for row in rows]
+    data = {"points": drawn, "lowest": list(lowest.values()), "beyond": _beyond(rows, bottom, top), "asked": []}
+    if asked:
+        data["asked"] = [{"says": f"◀  {asked}  ▶"}]
     return Chart(_rates, (unit, *_series(rows)), data)
+
+
+def _beyond(rows: Rows, bottom: float, top: float) -> list[dict[str, Any]]:
+    """The arrows of intervals that end outside, and one word on each."""
+    ends = (("high", top, "▲"), ("low", bottom, "▼"))
+    return [
+        {
+            "x": row["x"],
+            "end": edge,
+            "arrow": arrow,
+            "says": f"± {(row['high'] - row['low']) / 2:.2g}" if end == "high" else "",
+            "series": row["series"],
+        }
+        for row in rows
+        for end, edge, arrow in ends
+        if not bottom <= row[end] <= top
+    ]
 
 
 def _rates(unit: str, *series: str) -> Spec:
@@ -61,10 +86,20 @@ def _rates(unit: str, *series: str) -> Spec:
     y = number("mean", f"held-out loss ({unit})", scale=LOSS_SCALE, axis=LOSS_AXIS)
     told = tells(series="method", x=("learning rate", ".2g"), mean=("held-out loss", ".4g"), low=("95 % from", ".4g"),
                  high=("to", ".4g"), seeds=("seeds", "d"))  # fmt: skip
+    at_end = {"x": x, "y": {**y, "field": "end"}}
+    color = name("series", scale=by_value(_looks(series, SHADES, "color")), sort=None, legend=None)
+    beside = {"type": "text", "align": "right", "dx": -9, "fontSize": 13}
+    hint = {"type": "text", "fontSize": 14, "fontWeight": "bold", "lineBreak": "\n", "baseline": "top"}
     return {
         "description": "Held-out loss over the learning rate, a line for each rank; a ring where it is lowest.",
         "height": HEIGHT,
-        "layer": [*_lines(x, y, told, series), layer("lowest", RING, x=x, y=y, color={"value": "#808080"})],
+        "layer": [
+            *_lines(x, y, told, series, ("from", "to")),
+            layer("lowest", RING, x=x, y=y, color={"value": "#808080"}),
+            layer("beyond", {"type": "text", "fontSize": 15}, **at_end, text=name("arrow"), color=color),
+            layer("beyond", beside, **at_end, text=name("says")),
+            layer("asked", {**hint, "x": {"expr": "width / 2"}, "y": 2}, text=name("says")),
+        ],
         **ONE_LEGEND,
     }
 
@@ -121,14 +156,16 @@ def _counts(*series: str) -> Spec:
     }
 
 
-def _lines(x: Spec, y: Spec, told: list[Spec], series: Sequence[str]) -> list[Spec]:
+def _lines(
+    x: Spec, y: Spec, told: list[Spec], series: Sequence[str], ends: tuple[str, str] = ("low", "high")
+) -> list[Spec]:
     """A line, a mark for each point and its interval; the legend of the marks stands above."""
     color = name("series", scale=by_value(_looks(series, SHADES, "color")), sort=None, legend=LEGEND)
     plain = {**color, "legend": None}
     dash = name("series", scale=by_value(_looks(series, DASHES, "dash")), sort=None, legend=None)
     shape = name("series", scale=by_value(_looks(series, SHAPES, "shape")), sort=None, legend=LEGEND)
     faint = faint_unless_picked()
-    whisker = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": plain, "opacity": faint}
+    whisker = {"x": x, "y": {**y, "field": ends[0]}, "y2": {"field": ends[1]}, "color": plain, "opacity": faint}
     line = {"x": x, "y": y, "color": plain, "strokeDash": dash, "opacity": faint}
     mark = {"x": x, "y": y, "color": color, "shape": shape, "opacity": faint, "tooltip": told}
     return [

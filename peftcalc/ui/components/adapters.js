@@ -151,8 +151,8 @@ const FURTHEST = 0.86;
 const NEAR = 0.04;
 const COMPASS = 0.93;
 const PANELS = [
-  { method: "lora", title: "LoRA adds ΔW", climb: "One push sets both at once" },
-  { method: "dora", title: "DoRA turns, then sets the length", climb: "A compass, then a stride" },
+  { method: "lora", title: "LoRA pushes the tip", says: "One push sets both at once: drag the ring" },
+  { method: "dora", title: "DoRA turns, then sets the length", says: "A compass, then a stride: drag either" },
 ];
 
 export class Arrow {
@@ -165,7 +165,7 @@ export class Arrow {
 
   constructor(frame) {
     this.frame = frame;
-    this.figures = [figure("ΔM, change of length"), figure("ΔD, 1 − cos of the turn"), figure("‖ΔW‖, what LoRA adds")];
+    this.figures = [figure("change of length, ΔM"), figure("change of direction, ΔD"), figure("length of LoRA's push")];
     this.climbing = button("As a climb", () => { this.climb = this.climb ? 0 : 1; frame.relay(); frame.release(); });
     frame.bar.append(...this.figures.map(one => one.box), this.climbing);
   }
@@ -219,7 +219,7 @@ export class Arrow {
   layout(width) {
     const { projector } = this.frame, gap = 24, title = projector ? 58 : 50;
     const across = width >= 760 ? 3 : width >= 520 ? 2 : 1;
-    const side = Math.floor(Math.min(across === 1 ? 310 : 340, (width - (across - 1) * gap) / across)), low = across === 1 ? 210 : side;
+    const side = Math.floor(Math.min(across === 1 ? 310 : 312, (width - (across - 1) * gap) / across)), low = across === 1 ? 210 : side;
     const at = [0, 1, 2].map(k => [(k % across) * (side + gap), Math.floor(k / across) * (side + title + 12)]);
     const height = at[2][1] + low + title + 4;
     this.side = side;
@@ -234,12 +234,12 @@ export class Arrow {
   X(v) { return this.side / 2 + (v * this.side) / 2 / this.reach; }
   Y(v) { return this.side / 2 - (v * this.side) / 2 / this.reach; }
 
-  panel({ method, title, climb }, which, x, y, head) {
+  panel({ method, title, says }, which, x, y, head) {
     const { side } = this, color = `var(--x-${method})`, middle = side / 2;
     const field = s("g", { style: `--mine:${color}`, transform: `translate(${x},${y + head})` });
     this.drawing.append(
       s("text", { class: "title left", x, y: y + 12 }, title),
-      s("text", { class: "small left quiet", x, y: y + 34 }, this.climb ? climb : which ? "W′ = m · (W + sBA) / ‖W + sBA‖" : "W′ = W + sBA; drag the ring"), field);
+      s("text", { class: "small left quiet", x, y: y + 34 }, says), field);
     field.append(s("rect", { class: "axis", width: side, height: side, rx: 8 }));
     if (this.climb) field.append(this.mountain());
     else field.append(s("path", { class: "axis", d: `M${middle},6V${side - 6}M6,${middle}H${side - 6}` }));
@@ -256,7 +256,7 @@ export class Arrow {
     part.before = arrow(field, "var(--frozen)");
     part.after = arrow(field, "var(--ink)");
     part.step = arrow(field, color);
-    part.names = ["W", "W′", ...(which ? ["turn", "direction", "length m"] : ["ΔW"])].map(text => s("text", { class: "halo" }, text));
+    part.names = ["before", "after", ...(which ? ["turn", "direction", "length"] : ["push"])].map(text => s("text", { class: "halo" }, text));
     field.append(...part.names);
     if (which) part.dial = this.handle(part, "Direction of W prime, the compass", true);
     part.handle = this.handle(part, which ? "Tip of W prime, as DoRA moves it" : "Tip of W prime, as LoRA moves it", false);
@@ -295,7 +295,7 @@ export class Arrow {
   plane(x, y, height) {
     const top = Math.max(this.m0, this.reach * FURTHEST - this.m0), ys = Array.from({ length: 9 }, (_, k) => (k + 1) * (top > 4 ? 2 : 0.5)).filter(v => v <= top);
     const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
-      { title: "How much, and which way", across: ["ΔD", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["ΔM; dots: where the tip has been", 0, top, ys] });
+      { title: "How much of each", across: ["change of direction", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["change of length; dots: its trail", 0, top, ys] });
     const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
     right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
     right.name(0.8 * top, 0.56, 0);
@@ -347,10 +347,10 @@ export class Arrow {
       dress(text, { x: this.X(x) - (away * dy) / length, y: this.Y(y) - (away * dx) / length });
     };
     const half = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], between = [tip[0] - from[0], tip[1] - from[1]];
-    beside(names[0], half([0, 0], start), start, -15 * side);
-    beside(names[1], half([0, 0], tip), tip, 16 * side);
+    beside(names[0], half([0, 0], start), start, -18 * side);
+    beside(names[1], half([0, 0], tip), tip, 26 * side);
     names[2].style.display = (which ? Math.abs(this.turn) > 14 : norm(between) > 0.12 * this.reach) ? "" : "none";
-    if (!which) return beside(names[2], half(from, tip), between, -18 * side);
+    if (!which) return beside(names[2], half(from, tip), between, -24 * side);
     const angle = this.a0 + (this.turn * DEGREE) / 3, out = this.m0 + (this.reach * 40) / this.side;
     beside(names[2], [out * Math.cos(angle), out * Math.sin(angle)], [1, 0], 0);
     beside(names[3], this.rim(0.86), tip, 40 * side);
@@ -360,7 +360,7 @@ export class Arrow {
   get sentence() {
     const { start, tip } = this, m = norm(tip), pair = ([x, y]) => `(${num(x, 2)}, ${num(y, 2)})`;
     const moved = `turned ${num(this.turn, 0)}°, ${num(m / this.m0)} times as long`;
-    if (!this.climb) return `${pair(start)} + ${pair([tip[0] - start[0], tip[1] - start[1]])} = ${pair(tip)} = ${num(m, 3)} · ${pair([tip[0] / m, tip[1] / m])}: ${moved}.`;
+    if (!this.climb) return `Now ${moved}: ${pair(start)} + ${pair([tip[0] - start[0], tip[1] - start[1]])} = ${pair(tip)} = ${num(m, 3)} · ${pair([tip[0] / m, tip[1] / m])}.`;
     const far = Math.hypot(tip[0] - this.summit[0], tip[1] - this.summit[1]);
     if (far <= NEAR * this.reach) return `At the summit: ${moved}. One push got there too, but it had to change which way and how far together.`;
     return `Which way: turned ${num(this.turn, 0)}°. How far: ${num(m / this.m0)} times the planned way. Still ${num(far)} from the summit.`;

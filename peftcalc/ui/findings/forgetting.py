@@ -45,6 +45,8 @@ def forgetting() -> None:
     with result:
         if guessed:
             frame.badge(NAME)
+        else:
+            frame.until(NAME)
         rows = _points(guessed)
         told = "; ".join(
             f"{row['series']} at {row['rate']:g}: new {row['new']:.2g}, old {row['old']:.2g}"

@@ -10,7 +10,8 @@ import streamlit as st
 from peftcalc.lab.findings.claims import CLAIMS
 from peftcalc.lab.findings.stored import stored_finding, stored_findings
 from peftcalc.plots.chart import Chart
-from peftcalc.ui import page, show
+from peftcalc.ui import cards, page, show
+from peftcalc.ui.lessons.findings.waits import DRAWN
 
 LOOKS: dict[str, tuple[Literal["green", "orange", "gray"], str]] = {
     "reproduces": ("green", ":material/check_circle:"),
@@ -23,14 +24,17 @@ LOOKS: dict[str, tuple[Literal["green", "orange", "gray"], str]] = {
 def claimed(name: str, guessed: bool) -> None:
     """The question; once it is guessed what was published beside what came, either of which gives the answer away."""
     claim = CLAIMS[name]
-    st.markdown(f"**{claim.question}**")
     if guessed:
-        st.markdown(
-            f"**Published:** {claim.published} :small[({claim.source})]\n\n"
-            f"**Here:** {claim.sentence} :small[(On {claim.model}.)]"
-        )
+        boxes = cards.said("Published", claim.published, claim.source)
+        boxes += cards.said("Here", claim.sentence, f"On {claim.model}.")
     else:
-        st.caption("Guess first: then what was published, and what came here, stand in this place.")
+        boxes = cards.waits("Published") + cards.waits("Here")
+    cards.draw(f'<p class="claim">{cards.words(claim.question)}</p>{boxes}')
+
+
+def until(name: str) -> None:
+    """Before the guess, above the picture: what it shows already, and what comes."""
+    cards.draw(cards.now_and_then(*DRAWN[name]))
 
 
 def there(name: str) -> bool:

@@ -53,6 +53,8 @@ def intruders() -> None:
     with result:
         if guessed:
             frame.badge(NAME)
+        else:
+            frame.until(NAME)
         live.watch(SLOT, functools.partial(_look, matrix))
         if live.current(SLOT) is None:
             _spectra(stored_lesson(STORED).records, matrix, guessed, INTRUDER_RANK)
@@ -90,8 +92,7 @@ def _spectra(records: Records, matrix: str, guessed: bool, rank: int) -> None:
                 st.caption(f"{label}: it begins.")
             else:
                 _one(label, latest[name], highest)
-    after = "" if guessed else " LoRA's opens with your guess."
-    st.caption(f"The tick on a bar: before training.{after}")
+    st.caption("The tick on a bar: before training.")
 
 
 def _one(label: str, record: Mapping[str, Any], highest: float) -> None:

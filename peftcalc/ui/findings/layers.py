@@ -46,12 +46,12 @@ def layers() -> None:
                 f"{signed(all_against_mlp())}."
             )
         else:
+            frame.until(NAME)
             rows = _numbers()
             told = "; ".join(f"{row['name']} {row['mean']:,.0f}" for row in rows)
             show.chart(
                 intervals_chart(rows, "trained numbers", "", 60, from_zero=True), f"Trained numbers by layers: {told}."
             )
-            st.caption("As many trained numbers for each, nearly. What they reach opens with your guess.")
     if guessed:
         frame.runs(NAME, CODE)
 

@@ -18,6 +18,7 @@ from peftcalc.ui.lessons.findings.rates import RATE_RANKS, RATES
 NAME, LARGE = "learning-rate", "smollm2-learning-rate"
 LIVE_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 UNIT = "cross-entropy"
+ASKED = "Where is rank 1's best rate,\nand where is rank 64's?"
 CODE = """\
 import peftcalc as pc
 from peftcalc.lab.sweeps.maps import rate_map
@@ -59,7 +60,8 @@ def _stored(guessed: bool) -> tuple[Point, ...]:
 
 
 def _draw(found: Sequence[Point]) -> None:
-    show.chart(rates_chart(found, UNIT), f"Held-out loss over the learning rate: {_told(found)}.")
+    asked = "" if any(one["series"] != FULL for one in found) else ASKED
+    show.chart(rates_chart(found, UNIT, asked), f"Held-out loss over the learning rate: {_told(found)}.")
 
 
 def _told(found: Sequence[Point]) -> str:

@@ -122,6 +122,8 @@ def section(
         if live.current(claim.slot) is None:
             if guessed:
                 frame.badge(name)
+            else:
+                frame.until(name)
             draw(stored(guessed))
     return guessed
 

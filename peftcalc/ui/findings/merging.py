@@ -49,6 +49,7 @@ def merging() -> None:
             frame.badge(NAME)
             _costs(NAME, _formats())
         else:
+            frame.until(NAME)
             _known()
     if guessed:
         _by_layer()

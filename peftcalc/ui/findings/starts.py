@@ -41,15 +41,14 @@ def starts() -> None:
     with result:
         if guessed:
             frame.badge(NAME)
+        else:
+            frame.until(NAME)
         rows = _rows(guessed)
         told = "; ".join(f"{row['name']} {row['kind']} {row['mean']:+.3f}" for row in rows)
         axis = f"loss minus {plain_name()}'s, each at its best rate"
         show.chart(intervals_chart(rows, axis, f"as {plain_name()}", 30), f"Difference to {plain_name()}: {told}.")
-        st.caption(
-            "Left of the line is better. Paired within each seed."
-            if guessed
-            else "LoRA-FA, whose A is frozen, is shown; the others open with your guess."
-        )
+        if guessed:
+            st.caption("Left of the line is better. Paired within each seed.")
     if guessed:
         _loftq()
         frame.runs(NAME, CODE, (NAME, "loftq"))

@@ -88,17 +88,17 @@ def _fall(task: str, low: int, high: int) -> float:
 KNOWN = Lesson(
     notebook="03_finetune",
     presets=(
-        Preset("Four equal directions", {"k": 4, "spectrum": "equal"}),
+        Preset("Four equal parts", {"k": 4, "spectrum": "equal"}),
         Preset("Eight that decay", {"k": 8, "spectrum": "decaying"}),
         Preset("A single direction", {"k": 1, "spectrum": "equal"}),
     ),
     prediction=Prediction(
-        "The teacher's update has four equally strong directions. How much error must an adapter of rank 3 leave?",
+        "Four equally strong parts are to be learned, and a LoRA of rank 3 has room for three. How much must it miss?",
         ("None: three are nearly four", "A quarter", "Three quarters"),
         lambda: {0.0: "None: three are nearly four", 0.25: "A quarter", 0.75: "Three quarters"}[
             float(known_floor(4)[3])
         ],
-        "One of four equal directions is out of its reach, and with it a quarter of the squared error, "
+        "One of four equal parts is out of its reach, and with it a quarter of the squared error, "
         "whatever the learning rate. At rank 4 the error falls to nothing.",
         {"k": 4, "spectrum": "equal"},
     ),

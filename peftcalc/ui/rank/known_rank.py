@@ -12,29 +12,29 @@ from peftcalc.geometry.rank_bound import SPECTRA, known_floor
 from peftcalc.jobs.job import Job
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.plots import rank as plots
-from peftcalc.ui import live, page, show, state
+from peftcalc.ui import cards, live, page, show, state
 from peftcalc.ui.components.product import product
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons import predict
 from peftcalc.ui.lessons import rank as data
 from peftcalc.ui.lessons.rank import KNOWN
+from peftcalc.ui.rank import parts
+from peftcalc.ui.rank.parts import SIZE
 
 SLOT = "rank"
-SIZE = 16
-"""Rows and columns of the update that is drawn as a product."""
 
 
 @lessons.taught(KNOWN, "known")
 def known_rank() -> None:
     controls, result = page.controls_and_result("known")
     with controls:
-        st.caption(
-            "A **teacher** is a matrix made to be learned. A **singular value** is how strongly a matrix acts along "
-            "one of its directions; its square is that direction's energy."
-        )
-        teacher_rank = state.slider("Rank of the teacher's update", data.TEACHER_RANKS, "k", 4)
-        spectrum = state.choice("Its singular values", SPECTRA, "spectrum", "equal")
+        teacher_rank = state.slider("Parts of the change to be learned: its rank", data.TEACHER_RANKS, "k", 4)
+        spectrum = state.choice("Their strength (singular values)", SPECTRA, "spectrum", "equal")
         live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
+        st.caption(
+            "A part is a direction in which the matrix acts, its **singular value** how strongly; the square of that "
+            "is the part's **energy**, in percent below it. Whoever shows the change is the **teacher**."
+        )
     with result:
         guessed = lessons.show_prediction(KNOWN, "known")
         live.watch(SLOT, _look)
@@ -51,16 +51,17 @@ def known_rank() -> None:
 
 
 def _asked_for(teacher_rank: int, spectrum: str) -> None:
-    """Before the guess: what the teacher asks for, and nothing that was learned."""
-    shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank].tolist()
-    rows = [{"direction": place, "share": share} for place, share in enumerate(shares, 1)]
-    told = ", ".join(f"{share:.0%}" for share in shares)
-    strong = "of equal strength" if spectrum == "equal" else "each weaker than the one before"
-    many = f"{teacher_rank} directions, {strong}" if teacher_rank > 1 else "one direction"
-    st.markdown(f"**What is to be learned:** a change with {many}")
-    show.chart(plots.directions_chart(rows), f"Energy of the teacher's update by direction: {told}.")
-    st.caption("Guess first: then the error that each rank leaves is drawn here.")
-    page.badge("exact")
+    """Before the guess: what is to be learned as the sum of its parts, and an empty place for each rank's answer."""
+    asked = KNOWN.prediction is not None and KNOWN.prediction.parameters == {"k": teacher_rank, "spectrum": spectrum}
+    many = f"one matrix, the sum of {teacher_rank} parts" if teacher_rank > 1 else "one matrix of a single part"
+    strong = "" if teacher_rank == 1 else " of equal strength" if spectrum == "equal" else ", each weaker than the last"
+    waiting = "how much of it each rank must miss, and what LoRA, trained, missed"
+    cards.draw(
+        cards.line("What is to be learned:", f"{many}{strong}")
+        + parts.as_a_sum(teacher_rank, spectrum, page.theme_name(), asked)
+        + cards.line("? With your guess:", waiting, "ahead")
+        + parts.places(asked)
+    )
 
 
 def _stored(teacher_rank: int, spectrum: str) -> None:
