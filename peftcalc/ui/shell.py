@@ -9,9 +9,14 @@ from urllib.parse import quote
 import streamlit as st
 
 from peftcalc.ui import page
+from peftcalc.ui.components.mount import lead
 from peftcalc.ui.lessons.words import WORDS
+from peftcalc.ui.pages import PAGES, as_page, entry_at
+from peftcalc.ui.state import PERSONAL
 
 FOLDER = Path(__file__).parent
+KEPT = (page.PROJECTOR, *PERSONAL)
+"""What of the address goes along to another page."""
 
 
 def frame() -> None:
@@ -19,9 +24,14 @@ def frame() -> None:
     st.set_page_config(page_icon=_icon(), layout="wide")
 
 
-def dress(tab: str) -> None:
-    """Before the page runs: what the browser's tab says, the words, the projector's switch, the style."""
-    st.set_page_config(page_title=tab)
+def dress(path: str) -> None:
+    """Before the page at this address runs: what the browser's tab says, the pages, the words, the projector's switch,
+    the style."""
+    st.set_page_config(page_title=entry_at(path).tab)
+    to = lead([(entry.path, entry.title) for entry in PAGES], path)
+    if to in {entry.path for entry in PAGES}:
+        kept = {key: st.query_params.get_all(key) for key in KEPT if key in st.query_params}
+        st.switch_page(as_page(entry_at(str(to))), query_params=kept)
     with st.popover("Words", type="tertiary", key="words"):
         st.markdown(_words())
     st.toggle("Projector", key=page.PROJECTOR, bind="query-params", help="Larger type for a room, less on the page")

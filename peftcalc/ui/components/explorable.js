@@ -1,5 +1,5 @@
 // Called on every run of the script and every change of theme.
-import { Frame } from "./shell.js";
+import { Frame, h } from "./shell.js";
 
 const VIEWS = {
   product: async () => (await import("./product.js")).Product,
@@ -23,9 +23,25 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
+/** The app's pages; a plain press asks the server for one, and loads nothing anew. */
+function lead(place, { pages, at, projector }, go) {
+  const line = h("nav", { popover: true, id: "pages", "aria-label": "Pages" }, pages.map(([path, title]) =>
+    h("a", { href: `./${path}`, "data-at": path, "aria-current": path === at && "page" }, title)));
+  line.onclick = event => {
+    const path = event.target.dataset.at;
+    if (path === undefined || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(path);
+  };
+  const shown = h("div", { class: `x-lead${projector ? " projector" : ""}` }, h("button", { popovertarget: "pages" }, "Pages"), line);
+  place.querySelector(".x-lead")?.remove();
+  place.append(shown);
+}
+
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   const given = data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data;
   let frame = frames.get(parentElement);
+  if (given.pages) return void lead(parentElement, given, path => setTriggerValue("to", path));
   if (given.land) {
     if (!frame) frames.set(parentElement, {}), land(given.land);
     return;
