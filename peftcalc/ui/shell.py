@@ -15,8 +15,8 @@ from peftcalc.ui.pages import PAGES, as_page, entry_at
 from peftcalc.ui.state import PERSONAL
 
 FOLDER = Path(__file__).parent
-KEPT = (page.PROJECTOR, *PERSONAL)
-"""What of the address goes along to another page."""
+_TURNED = "_turned"
+"""Whether the page has just been turned: the address of the new one does not say yet that the projector is on."""
 
 
 def frame() -> None:
@@ -30,8 +30,11 @@ def dress(path: str) -> None:
     st.set_page_config(page_title=entry_at(path).tab)
     to = lead([(entry.path, entry.title) for entry in PAGES], path)
     if to in {entry.path for entry in PAGES}:
-        kept = {key: st.query_params.get_all(key) for key in KEPT if key in st.query_params}
-        st.switch_page(as_page(entry_at(str(to))), query_params=kept)
+        st.session_state[_TURNED] = True
+        seat = {key: st.query_params[key] for key in PERSONAL if key in st.query_params}
+        st.switch_page(as_page(entry_at(str(to))), query_params=seat)
+    if st.session_state.pop(_TURNED, False) and page.projector():
+        st.session_state[page.PROJECTOR] = True
     with st.popover("Words", type="tertiary", key="words"):
         st.markdown(_words())
     st.toggle("Projector", key=page.PROJECTOR, bind="query-params", help="Larger type for a room, less on the page")
