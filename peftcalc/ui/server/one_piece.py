@@ -5,7 +5,8 @@
 A script tells of every element as it draws it, and Streamlit's server passes on every few milliseconds what there is.
 Whenever something arrives, Streamlit's front end goes through all elements of the page, a few hundred components, which
 takes it as long as the script took: a move whose answer came in four pieces was drawn four times. So what a fragment's
-run says is held until it has ended, and while it has not, for `HELD_SECONDS` at most. A run of the whole page is not
+run says is held until the server rests, which it says right after the run's end; while it does not, for `HELD_SECONDS`
+at most. A run of the whole page is not
 held: who opens a page sees its first elements at once.
 
 What was held is written to the network as one: a browser that is given thirty messages one by one begins to draw after
@@ -58,7 +59,7 @@ class _Gate:
             kind, in_fragment = _told(event.get("bytes"))
             if kind == "new_session":
                 self._holds = in_fragment
-            elif kind == "script_finished" or event["type"] != "websocket.send":
+            elif kind == "rest" or event["type"] != "websocket.send":
                 self._holds = False
             self._held.append(event)
             if not self._holds:
@@ -101,9 +102,12 @@ def _as_one(send: Send) -> Iterator[None]:
 
 
 def _told(message: bytes | None) -> tuple[str | None, bool]:
-    """The kind of a message of Streamlit's, and whether it is of a fragment's run."""
+    """The kind of a message of Streamlit's, "rest" for that of a server that is through, and whether it is of a
+    fragment's run."""
     if message is None or len(message) > LARGEST_OF_INTEREST:
         return None, False
     read = ForwardMsg.FromString(message)
     kind = read.WhichOneof("type")
+    if kind == "session_status_changed" and not read.session_status_changed.script_is_running:
+        kind = "rest"
     return kind, bool(read.metadata.run.fragment_ids)
