@@ -1,5 +1,5 @@
 // Called on every run of the script and every change of theme.
-import { Frame, h } from "./shell.js";
+import { Frame, h, through } from "./shell.js";
 
 const VIEWS = {
   product: async () => (await import("./product.js")).Product,
@@ -23,19 +23,12 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
-/** The app's pages; a plain press asks the server for one, and loads nothing anew. */
-function lead(place, { pages, at, projector }, go) {
+/** The app's pages. */
+function lead(place, { pages, at }, go) {
   const line = h("nav", { popover: true, id: "pages", "aria-label": "Pages" }, pages.map(([path, title]) =>
-    h("a", { href: `./${path}`, "data-at": path, "aria-current": path === at && "page" }, title)));
-  line.onclick = event => {
-    const path = event.target.dataset.at;
-    if (path === undefined || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    go(path);
-  };
-  const shown = h("div", { class: `x-lead${projector ? " projector" : ""}` }, h("button", { popovertarget: "pages" }, "Pages"), line);
+    through(h("a", { href: `./${path}`, "aria-current": path === at && "page" }, title), () => go(path))));
   place.querySelector(".x-lead")?.remove();
-  place.append(shown);
+  place.append(h("div", { class: "x-lead" }, h("button", { popovertarget: "pages" }, "Pages"), line));
 }
 
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {

@@ -89,7 +89,7 @@ def lead(pages: Sequence[tuple[str, str]], at: str) -> str | None:
         pages: addresses and names, in order.
         at: the address of the page that is open.
     """
-    data = _json({"pages": pages, "at": at, "projector": page.projector()})
+    data = _json({"pages": pages, "at": at})
     return _component()(key="pages", data=data.encode(), on_to_change=_heard).get("to")
 
 
