@@ -19,7 +19,7 @@ from peftcalc.ui import model_choice, page, show, state, take_away
 from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
-from peftcalc.ui.pages import entry_at, link_to
+from peftcalc.ui.pages import entry_at
 
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCHES = (1, 2, 4, 8, 16)
@@ -90,24 +90,20 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
 
 def the_reasons(advice: Advice) -> None:
     st.markdown("##### Why")
-    for reason in advice.reasons:
-        label = f"**{reason.question}** {reason.answer}"
-        opened = st.expander(label, type="compact", key=f"reason-{reason.question}", on_change="rerun")
-        if opened.open:
-            with opened:
-                _evidence(reason)
+    show.unfolding((reason.question, reason.answer, _evidence(reason)) for reason in advice.reasons)
     _the_other_methods(advice)
 
 
-def _evidence(reason: Reason) -> None:
-    """Drawn when it is opened."""
-    st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
+def _evidence(reason: Reason) -> str:
+    """What stands behind a reason, in Markdown."""
+    parts = [reason.evidence, f"*{reason.kind.capitalize()}*: {reason.source}"]
     if reason.rows:
-        st.markdown(_as_markdown(reason.rows))
+        parts.append(_as_markdown(reason.rows))
     if reason.finding in CLAIMS:
-        claim = CLAIMS[reason.finding]
-        st.markdown(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
-        link_to("findings", "See it: Findings", {"section": reason.finding.replace("-", " ")})
+        claim, section = CLAIMS[reason.finding], reason.finding.replace("-", "+")
+        parts.append(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
+        parts.append(f"[See it: Findings](./findings?section={section})")
+    return "\n\n".join(parts)
 
 
 def _as_markdown(rows: Sequence[Mapping[str, object]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,6 +111,23 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
     if place.open:
         with place:
             draw()
+
+
+def unfolding(lines: Iterable[tuple[str, str, str]]) -> None:
+    """Lines that open in the browser alone, for words that are at hand: one element, however many lines.
+
+    Streamlit's front end goes through some thirty components for each of its own boxes whenever anything moves.
+
+    Args:
+        lines: a strong beginning, the rest of the line, and in Markdown what stands behind it. No HTML in any of them
+            is taken for such.
+    """
+    parts = (
+        f"<details><summary><b>{html.escape(strong)}</b> {html.escape(rest)}</summary>\n\n"
+        f"{behind.replace('<', '&lt;')}\n\n</details>"
+        for strong, rest, behind in lines
+    )
+    st.markdown("\n\n".join(parts), unsafe_allow_html=True)
 
 
 def table(rows: pd.DataFrame | Rows, name: str, alt: str = "", hide_index: bool = True, **columns: str) -> None:
