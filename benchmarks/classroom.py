@@ -233,7 +233,7 @@ def main() -> None:
             crowd(f"the app, {number + 1}", url, server, cast, asked.seconds, floor)
         models = random.Random(1)
         for page in seen:
-            places = ("", *[DRAWERS[page]] * (page in DRAWERS))
+            places = ("", DRAWERS[page]) if page in DRAWERS else ("",)
             rows += [asyncio.run(alone(url, server, page, asked.moves, models, drawer)) for drawer in places]
         memory = memory_bytes(server)
     alone_table(rows)

@@ -237,10 +237,8 @@ def main() -> None:
 
 
 def report(rows: list[Moves], bare: Moves) -> None:
-    print(
-        "| page | control | moves | hand to settled, median ms | highest | × bare | processor ms | × bare | passes | drawn |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    heads = ("page", "control", "moves", "hand to settled, median ms", "highest", "× bare", "processor ms", "× bare")
+    print("|", " | ".join((*heads, "passes", "drawn")), "|\n" + "|---" * 10 + "|")
     floor = statistics.median(bare.settled)
     for row in rows:
         middle = statistics.median(row.settled)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import html
+import re
 
 import pandas as pd
 import streamlit as st
@@ -95,21 +96,17 @@ def the_reasons(advice: Advice) -> None:
 
 
 def _evidence(reason: Reason) -> str:
-    """What stands behind a reason, in Markdown."""
-    parts = [reason.evidence, f"*{reason.kind.capitalize()}*: {reason.source}"]
+    """What stands behind a reason, as HTML."""
+    words = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(reason.evidence))
+    parts = [f"<p>{words}</p><p><i>{reason.kind.capitalize()}</i>: {html.escape(reason.source)}</p>"]
     if reason.rows:
-        parts.append(_as_markdown(reason.rows))
+        parts.append(show.rows_as_html(reason.rows))
     if reason.finding in CLAIMS:
         claim, section = CLAIMS[reason.finding], reason.finding.replace("-", "+")
-        parts.append(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
-        parts.append(f"[See it: Findings](./findings?section={section})")
-    return "\n\n".join(parts)
-
-
-def _as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """A published table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        tried = f"<b>Tried again on small models: {claim.badge} here.</b> {html.escape(claim.sentence)}"
+        link = f'<a href="./findings?section={section}" target="_blank">See it: Findings</a>'
+        parts.append(f"<p>{tried} {link}</p>")
+    return "".join(parts)
 
 
 def _the_other_methods(advice: Advice) -> None:

@@ -11,15 +11,15 @@ from moves_in_browser import IN_PICTURE, KINDS, leanest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MOST = {
     "parameters": 600,
-    "memory": 900,
-    "choose": 900,
+    "memory": 1_050,
+    "choose": 1_000,
     "rank": 950,
-    "dora": 900,
-    "quantization?section=sixty-four+weights": 900,
-    "findings": 850,
+    "dora": 700,
+    "quantization": 750,
+    "findings": 900,
 }
-"""Components drawn in a move, by page; with Streamlit's own navigation and an answer in pieces they were 1,700 to 4,200,
-and on a bare page with a slider and a chart they are 330 to 400."""
+"""Components drawn in a move, by page. With Streamlit's own navigation and an answer in pieces they were 1,700 to
+4,200; on a bare page with a slider and a chart they are 330 to 400."""
 
 
 @pytest.mark.parametrize("link", MOST)
