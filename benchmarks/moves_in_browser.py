@@ -8,7 +8,7 @@ picture: a slider of its own, or a handle that is dragged. Such a picture has fo
 server when the hand lets go: its row is what comes after that. A switch between the page's sections is no move. Train's
 sliders stand in a drawer, which is opened first.
 
-The page is settled when its script has ended and nothing of its main area has changed any more for 400 ms, which are
+The page is settled when its script has ended and nothing of its main area or an open drawer has changed any more for 400 ms, which are
 not counted: so the drawing of charts is in it, where it changes elements. The first two moves of a control are not
 counted; the later ones go to values that were seen before. The bare page has a slider and a chart. The processor time
 is that of the browser's processes that hold pages, all their threads, and does not depend on who else uses the machine
@@ -117,7 +117,8 @@ HAND_TO_SETTLED = """([control, event, quiet, patience]) => new Promise(resolve 
   const changed = () => { last = performance.now(); };
   const watch = {attributes: true, childList: true, characterData: true, subtree: true};
   const shadows = [...main.querySelectorAll('*')].flatMap(({shadowRoot}) => shadowRoot ?? []);
-  const watched = [[app, {attributes: true}], ...[main, ...shadows].map(node => [node, watch])];
+  const drawers = document.querySelectorAll('[data-testid=stPopoverBody]');
+  const watched = [[app, {attributes: true}], ...[main, ...drawers, ...shadows].map(node => [node, watch])];
   const observers = watched.map(([node, what]) => {
     const observer = new MutationObserver(changed);
     observer.observe(node, what);
