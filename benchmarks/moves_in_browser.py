@@ -8,11 +8,11 @@ picture: a slider of its own, or a handle that is dragged. Such a picture has fo
 server when the hand lets go: its row is what comes after that. A switch between the page's sections is no move. Train's
 sliders stand in a drawer, which is opened first.
 
-The page is settled when its script has ended and nothing of its main area or an open drawer has changed any more for 400 ms, which are
-not counted: so the drawing of charts is in it, where it changes elements. The first two moves of a control are not
-counted; the later ones go to values that were seen before. The bare page has a slider and a chart. The processor time
-is that of the browser's processes that hold pages, all their threads, and does not depend on who else uses the machine
-as the seconds do. Nor do the passes of the front end over the page in a move, and the components that it draws in them
+The page is settled when the server has said that it rests, and nothing of the main area or of an open drawer has
+changed any more for 400 ms, which are not counted: so the drawing of charts is in it, where it changes elements. The
+first two moves of a control are not counted; the later ones go to values that were seen before. The bare page has a
+slider and a chart. The processor time is that of the browser's processes that hold pages, all their threads, and does
+not depend on who else uses the machine as the seconds do. Nor do the passes of the front end over the page in a move, and the components that it draws in them
 (`passes.py`): of further moves, those of the leanest, since a busy machine splits an answer.
 """
 
@@ -107,6 +107,15 @@ IN_DRAWER = (
     Kind("slider in a drawer", "[data-testid=stPopoverBody] [data-testid=stSlider] input[type=range]", _arrow),
 )
 
+RESTED = """{
+  const listen = WebSocket.prototype.addEventListener;
+  WebSocket.prototype.addEventListener = function (kind, ...more) {
+    const note = ({data}) => { if (data.byteLength <= 2) window.rested = performance.now(); };
+    if (kind === 'message') listen.call(this, kind, note);
+    return listen.call(this, kind, ...more);
+  };
+}"""
+"""Before the page's own scripts: when the server last said that nothing runs, in a message of two bytes."""
 HAND_TO_SETTLED = """([control, event, quiet, patience]) => new Promise(resolve => {
   const app = document.querySelector('[data-testid=stApp]');
   const main = document.querySelector('[data-testid=stMain]');
@@ -126,7 +135,8 @@ HAND_TO_SETTLED = """([control, event, quiet, patience]) => new Promise(resolve 
   });
   const timer = setInterval(() => {
     const now = performance.now();
-    if (began === undefined || (running() && now - began < patience) || now - last < quiet) return;
+    const answered = window.rested > began && !running();
+    if (began === undefined || (!answered && now - began < patience) || now - last < quiet) return;
     clearInterval(timer);
     observers.forEach(observer => observer.disconnect());
     resolve(now - began < patience ? last - began : null);
@@ -151,6 +161,7 @@ def moves(browser: Any, name: str, url: str, repeats: int, kinds: tuple[Kind, ..
     """A page's moves, in this drawer of it; none where nothing of these kinds is on the screen."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.add_init_script(SCRIPT)
+    page.add_init_script(RESTED)
     page.goto(url, timeout=120_000)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
     page.wait_for_selector(f"{MAIN} h1", timeout=120_000)

@@ -26,6 +26,7 @@ MOST = {
 def test_the_front_end_goes_through_a_page_once_a_move(browser, app_url, link):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.add_init_script(passes.SCRIPT)
+    page.add_init_script(moves_in_browser.RESTED)
     try:
         page.goto(f"{app_url}/{link}", timeout=visit.TIMEOUT)
         visit.Visit(page).settle()
