@@ -12,8 +12,9 @@ The page is settled when the server has said that it rests, and nothing of the m
 changed any more for 400 ms, which are not counted: so the drawing of charts is in it, where it changes elements. The
 first two moves of a control are not counted; the later ones go to values that were seen before. The bare page has a
 slider and a chart. The processor time is that of the browser's processes that hold pages, all their threads, and does
-not depend on who else uses the machine as the seconds do. Nor do the passes of the front end over the page in a move, and the components that it draws in them
-(`passes.py`): of further moves, those of the leanest, since a busy machine splits an answer.
+not depend on who else uses the machine as the seconds do. Nor do the passes of the front end over the page in a move,
+and the components that it draws in them (`passes.py`): of further moves, those of the leanest, since a busy machine
+splits an answer.
 """
 
 from __future__ import annotations
