@@ -45,6 +45,8 @@ st.vega_lite_chart({"values": values}, {"mark": "line", "encoding": axes})
 """
 LARGE_MODEL = "meta-llama/Llama-3.1-405B"
 TRAINERS, LEAVERS = 6, 2
+DRAWERS = {"train": "Settings"}
+"""Where a page's sliders stand behind a button, which its second row opens first."""
 RESTS = 0.05
 """Processor seconds a second below which the server does nothing."""
 
@@ -113,11 +115,13 @@ class Alone:
     """To a model of the menu that nobody had chosen."""
 
 
-async def alone(url: str, server: int, page: str, moves: int, models: random.Random) -> Alone:
-    """One visitor on one page, moving its controls in turn."""
-    found, chance = Alone(page or "home"), random.Random(0)
+async def alone(url: str, server: int, page: str, moves: int, models: random.Random, drawer: str = "") -> Alone:
+    """One visitor on one page, moving its controls in turn, or those of a drawer."""
+    found, chance = Alone(f"{page}, {drawer}" if drawer else page or "home"), random.Random(0)
     async with Visitor(url, page=page) as visitor:
         await visitor.open()
+        if drawer:
+            await visitor.pull(drawer)
         for _ in range(min(moves, 6)):
             menu = next((c for c in visitor.controls("selectbox") if c.label == "Model"), None)
             if menu is not None:
@@ -228,7 +232,9 @@ def main() -> None:
         for number in range(asked.rounds):
             crowd(f"the app, {number + 1}", url, server, cast, asked.seconds, floor)
         models = random.Random(1)
-        rows += [asyncio.run(alone(url, server, page, asked.moves, models)) for page in seen]
+        for page in seen:
+            places = ("", DRAWERS[page]) if page in DRAWERS else ("",)
+            rows += [asyncio.run(alone(url, server, page, asked.moves, models, drawer)) for drawer in places]
         memory = memory_bytes(server)
     alone_table(rows)
     print(f"\nAt the end the server holds {memory[0] / 1e6:.0f} MB and its workers {memory[1] / 1e6:.0f} MB.")

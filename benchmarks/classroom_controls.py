@@ -16,6 +16,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 KINDS = ("slider", "number_input", "selectbox", "button_group", "bidi_component")
 MAIN_KINDS = (("slider", "number_input"), ("button_group",), ("bidi_component",), ("selectbox",))
 """Which of its controls a visitor of a page moves: the first of these that the page has."""
+SECTIONS = "-section"
+"""How the id of the switch between a page's sections ends: who presses it opens something else."""
 HANDS = {
     "arrow": [{"x": 0.1 * step, "y": 1.5} for step in range(1, 21)],
     "bits": [{"x": str(0.3 * step)} for step in range(1, 21)],
@@ -81,7 +83,7 @@ def control_of(held: Held, sent: Mapping[str, WidgetState]) -> Control | None:
     if kind not in KINDS:
         return None
     own = getattr(held.element, kind)
-    if getattr(own, "disabled", False) or own.form_id:
+    if getattr(own, "disabled", False) or own.form_id or own.id.endswith(SECTIONS):
         return None
     first, values = _STATES[kind](own)
     label = getattr(own, "label", kind)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import html
+import re
 
 import pandas as pd
 import streamlit as st
@@ -19,7 +20,7 @@ from peftcalc.ui import cards, model_choice, page, show, state, take_away
 from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.choose import CHOOSE
-from peftcalc.ui.pages import entry_at, link_to
+from peftcalc.ui.pages import entry_at
 
 SENTENCE = (
     "Say which model, which graphics card and what matters to you: here is the method to train with, its code, and why."
@@ -105,30 +106,22 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
 
 def the_reasons(advice: Advice) -> None:
     st.markdown("##### Why")
-    for reason in advice.reasons:
-        label = f"**{reason.question}** {reason.answer}"
-        opened = st.expander(label, type="compact", key=f"reason-{reason.question}", on_change="rerun")
-        if opened.open:
-            with opened:
-                _evidence(reason)
+    show.unfolding((reason.question, reason.answer, _evidence(reason)) for reason in advice.reasons)
     _the_other_methods(advice)
 
 
-def _evidence(reason: Reason) -> None:
-    """Drawn when it is opened."""
-    st.markdown(f"{reason.evidence}\n\n*{reason.kind.capitalize()}*: {reason.source}")
+def _evidence(reason: Reason) -> str:
+    """What stands behind a reason, as HTML."""
+    words = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(reason.evidence))
+    parts = [f"<p>{words}</p><p><i>{reason.kind.capitalize()}</i>: {html.escape(reason.source)}</p>"]
     if reason.rows:
-        st.markdown(_as_markdown(reason.rows))
+        parts.append(show.rows_as_html(reason.rows))
     if reason.finding in CLAIMS:
-        claim = CLAIMS[reason.finding]
-        st.markdown(f"**Tried again on small models: {claim.badge} here.** {claim.sentence}")
-        link_to("findings", "See it: Findings", {"section": reason.finding.replace("-", " ")})
-
-
-def _as_markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """A published table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        claim, section = CLAIMS[reason.finding], reason.finding.replace("-", "+")
+        tried = f"<b>Tried again on small models: {claim.badge} here.</b> {html.escape(claim.sentence)}"
+        link = f'<a href="./findings?section={section}" target="_blank">See it: Findings</a>'
+        parts.append(f"<p>{tried} {link}</p>")
+    return "".join(parts)
 
 
 def _the_other_methods(advice: Advice) -> None:

@@ -6,11 +6,11 @@ import streamlit as st
 
 from peftcalc.ui import shell, state
 from peftcalc.ui.classroom import follow
-from peftcalc.ui.pages import PAGES, as_page, entry_at
+from peftcalc.ui.pages import PAGES, as_page
 
 shell.frame()
-page = st.navigation([as_page(entry) for entry in PAGES], position="top")
-shell.dress(entry_at(page.url_path).tab)
+page = st.navigation([as_page(entry) for entry in PAGES], position="hidden")
+shell.dress(page.url_path)
 state.arrive(page.url_path)
 follow.frame(page.url_path)
 page.run()

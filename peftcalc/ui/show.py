@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,6 +111,27 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
     if place.open:
         with place:
             draw()
+
+
+def unfolding(lines: Iterable[tuple[str, str, str]]) -> None:
+    """Lines that open in the browser alone, for words that are at hand: one element, however many lines.
+
+    Streamlit's front end goes through some thirty components for each of its own boxes whenever anything moves, and
+    reading so much Markdown takes it as long as all the rest of a page.
+
+    Args:
+        lines: a strong beginning and the rest of the line, as texts; and as HTML what stands behind it.
+    """
+    line = "<details><summary><b>{}</b> {}</summary>{}</details>"
+    parts = (line.format(html.escape(strong), html.escape(rest), behind) for strong, rest, behind in lines)
+    st.html(f'<div class="unfolding">{"".join(parts)}</div>')
+
+
+def rows_as_html(rows: Rows) -> str:
+    """A small table that is only read, with the names of its first row's columns."""
+    cells = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
+    lines = ("".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) for row in rows)
+    return f"<table><tr>{cells}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def table(rows: pd.DataFrame | Rows, name: str, alt: str = "", hide_index: bool = True, **columns: str) -> None:

@@ -67,7 +67,9 @@ def test_what_cannot_be_moved_is_no_control() -> None:
     component.bidi_component.id = "c"
     fixed = slider(min=1, max=9, step=1, default=[5.0], disabled=True)
     single = slider(min=1, max=1, step=1, default=[1.0])
-    assert [control_of(Held(element, "", "r"), {}) for element in (text, component, fixed, single)] == [None] * 4
+    sections = slider(id="hash-section", min=1, max=2, step=1, default=[1.0])
+    every = (text, component, fixed, single, sections)
+    assert [control_of(Held(element, "", "r"), {}) for element in every] == [None] * 5
 
 
 def test_a_picture_tells_what_a_hand_has_left_behind_and_a_row_of_buttons_its_other_choice() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
+import uvicorn
+import websockets
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from peftcalc.ui.server import one_piece
+from peftcalc.ui.server import front, one_piece
 from peftcalc.ui.server.one_piece import OnePiece
 
 Event = dict[str, Any]
@@ -29,6 +33,12 @@ def drawn(text: str = "4 bits") -> Event:
 
 def ended() -> Event:
     return sent(ForwardMsg(script_finished=ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY))
+
+
+def at_rest(running: bool = False) -> Event:
+    message = ForwardMsg()
+    message.session_status_changed.script_is_running = running
+    return sent(message)
 
 
 def sent(message: ForwardMsg) -> Event:
@@ -59,9 +69,19 @@ def through_the_gate(events: list[Event], rest: int = 0) -> list[int]:
     return counts
 
 
-def test_a_fragments_answer_is_held_until_its_run_has_ended() -> None:
-    run = [began("f"), drawn(), drawn("x" * one_piece.LARGEST_OF_INTEREST), ended(), drawn()]
-    assert through_the_gate(run) == [0, 0, 0, 4, 5]
+def test_a_fragments_answer_is_held_until_the_server_rests() -> None:
+    large = drawn("x" * one_piece.LARGEST_OF_INTEREST)
+    run = [began("f"), at_rest(running=True), drawn(), large, ended(), at_rest(), drawn()]
+    assert through_the_gate(run) == [0, 0, 0, 0, 0, 6, 7]
+
+
+def test_a_run_that_follows_at_once_goes_out_with_the_one_before() -> None:
+    assert through_the_gate([began("f"), drawn(), ended(), began("f"), drawn(), ended(), at_rest()])[-2:] == [0, 7]
+
+
+def test_the_last_message_is_what_the_front_end_waits_for() -> None:
+    assert len(at_rest()["bytes"]) <= 2 < len(ended()["bytes"]) + len(began("f")["bytes"])
+    assert "byteLength <= 2" in front.TOGETHER
 
 
 def test_the_whole_page_goes_out_as_it_comes_even_after_a_fragment_that_never_ended() -> None:
@@ -91,3 +111,48 @@ def test_other_requests_are_passed_on() -> None:
 
     asyncio.run(OnePiece(server)({"type": "http"}, None, send))  # type: ignore[arg-type]
     assert heard == ["as it is"]
+
+
+MESSAGES = 30
+
+
+def test_what_was_held_goes_over_the_network_in_one_packet() -> None:
+    """Counted by the system at the other end of a real server's connection."""
+    if not hasattr(socket, "TCP_CORK"):
+        pytest.skip("needs Linux, which can hold a packet back")
+    packets = asyncio.run(packets_of([began("f"), *[drawn()] * MESSAGES, ended(), at_rest()]))
+    assert packets == 1
+
+
+async def packets_of(events: list[Event]) -> int:
+    """Segments with data in which a client is given these messages."""
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        for event in events:
+            await send(event)
+        await receive()
+
+    config = uvicorn.Config(OnePiece(server), port=0, lifespan="off", log_level="error", ws="websockets-sansio")
+    running = uvicorn.Server(config)
+    task = asyncio.create_task(running.serve())
+    while not running.started:
+        await asyncio.sleep(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    async with websockets.connect(f"ws://127.0.0.1:{port}", compression=None) as client:
+        before = segments(client)
+        await client.send(b"go")
+        for _ in events:
+            await client.recv()
+        after = segments(client)
+    running.should_exit = True
+    await task
+    return after - before
+
+
+def segments(client: Any) -> int:
+    """`tcpi_data_segs_in` of Linux's `struct tcp_info`."""
+    told = client.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+    return int(struct.unpack_from("I", told, 152)[0])

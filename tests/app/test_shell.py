@@ -165,7 +165,7 @@ def test_a_link_is_answered_with_the_pages_title_and_where_the_server_is():
     assert "<title>Train · peftcalc</title>" in text
     assert "<title>Streamlit</title>" not in text
     assert text.index("MAIN_PAGE_BASE_URL") < text.index('<script type="module"')
-    assert {route.path for route in front.routes()} == {f"/{entry.path}" for entry in PAGES if entry.path}
+    assert {route.path for route in front.routes()} == {f"/{entry.path}" for entry in PAGES}
 
 
 def test_the_style_follows_theme_and_projector():

@@ -105,7 +105,7 @@ def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_ur
     page = opened.page
     try:
         for name in ("Memory", "Choose"):
-            page.locator("header a", has_text=name).click()
+            page.locator("nav a", has_text=name).click()
             page.wait_for_url(f"**/{name.lower()}*")
             page.wait_for_function(
                 "() => document.querySelector('.st-key-model input')?.value === 'openai-community/gpt2'",

@@ -36,7 +36,13 @@ class StoredFinding:
 
 def stored_findings() -> list[str]:
     """The names of what is stored."""
-    return sorted(file.name.removesuffix(".json.gz") for file in FOLDER.glob("*.json.gz"))
+    return list(_names())
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[str, ...]:
+    """The folder is looked through once: what is stored comes with the package, and every claim asks for it."""
+    return tuple(sorted(file.name.removesuffix(".json.gz") for file in FOLDER.glob("*.json.gz")))
 
 
 @lru_cache(maxsize=32)

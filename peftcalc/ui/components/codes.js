@@ -241,7 +241,6 @@ export class Codes {
     this.told.textContent = `${found.size} of ${this.grid.length} levels used`;
   }
 
-
   get sentence() {
     const { size } = this, i = this.outermost(), b = Math.floor(i / size), from = b * size, scale = this.now.scales[b];
     const others = [...Array(size).keys()].map(k => k + from).filter(k => k !== i), zero = others.filter(k => this.now.back[k] === 0 && this.x[k] !== 0).length;
@@ -251,8 +250,6 @@ export class Codes {
     return `Weight ${i + 1} (${num(this.x[i])}) sets the scale of ${whose}: first level ${num(step, 3)}, and ${zero} of the other ${others.length} become zero.${rest}`;
   }
 }
-
-// ---- the steps, a row each: `quant.steps` ----
 
 const bits = (value, width) => (value & (2 ** width - 1)).toString(2).padStart(width, "0");
 
@@ -334,7 +331,6 @@ class Rail {
   }
 }
 
-// ---- one number in every format; a click turns a bit over ----
 const WRITTEN = { float32: "float32", bfloat16: "bfloat16", float16: "float16", float8_e4m3fn: "fp8 E4M3", float8_e5m2: "fp8 E5M2", int8: "int8", int4: "int4" };
 const ABSMAXES = [0.5, 1, 2, 3, 5, 10, 100];
 const WORDS = { inf: Infinity, "+inf": Infinity, infinity: Infinity, "-inf": -Infinity, nan: NaN };
@@ -471,7 +467,6 @@ export class Bits {
       if (!this.wide) value.setAttribute("x", error.getAttribute("x") - 8 - (this.frame.projector ? 7.8 : 6.4) * lost.length);
     }
   }
-
 
   get sentence() {
     if (this.at && this.holds(this.at.format)) return this.worked(this.at);

@@ -8,8 +8,6 @@ export function roundEven(x) {
   return part < 0.5 ? low : part > 0.5 ? low + 1 : low % 2 === 0 ? low : low + 1;
 }
 
-// ---- `geometry` ----
-
 export function product(B, A, n, r, m, s = 1) {
   const out = new Float64Array(n * m);
   for (let i = 0; i < n; i++) {
@@ -94,8 +92,6 @@ function triangle(columns) {
   });
   return R;
 }
-
-// ---- `quant` ----
 
 export const NF4 = Float32Array.of(
   -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -188,8 +184,6 @@ export function quantizationError(x, back) {
   return { rmse: Math.sqrt(squares / x.length), maxAbs: most };
 }
 
-// ---- `quant.precision` ----
-
 const layout = (exponent, fraction, infinity = true) => ({
   exponent, fraction, infinity, bits: 1 + exponent + fraction, bias: 2 ** (exponent - 1) - 1,
   special: infinity ? (2 ** exponent - 1) * 2 ** fraction : 2 ** (exponent + fraction) - 1,
@@ -242,8 +236,6 @@ export function random(seed) {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }
-
-// ---- `ui.story.tiny_run` ----
 
 export function tinyTask(target, n, m, samples, noise, seed) {
   if (!samples) return { samples: m, X: Float64Array.from({ length: m * m }, (_, k) => Number(k % (m + 1) === 0)), Y: transposed(target, n, m) };

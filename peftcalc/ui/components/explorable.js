@@ -1,5 +1,5 @@
 // Called on every run of the script and every change of theme.
-import { Frame } from "./shell.js";
+import { Frame, h, through } from "./shell.js";
 
 const VIEWS = {
   product: async () => (await import("./product.js")).Product,
@@ -23,9 +23,18 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
+/** The app's pages. */
+function lead(place, { pages, at }, go) {
+  const line = h("nav", { popover: true, id: "pages", "aria-label": "Pages" }, pages.map(([path, title]) =>
+    through(h("a", { href: `./${path}`, "aria-current": path === at && "page" }, title), () => go(path))));
+  place.querySelector(".x-lead")?.remove();
+  place.append(h("div", { class: "x-lead" }, h("button", { popovertarget: "pages" }, "Pages"), line));
+}
+
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   const given = data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data;
   let frame = frames.get(parentElement);
+  if (given.pages) return void lead(parentElement, given, path => setTriggerValue("to", path));
   if (given.land) {
     if (!frame) frames.set(parentElement, {}), land(given.land);
     return;

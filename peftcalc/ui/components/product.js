@@ -157,7 +157,6 @@ export class Product {
   }
 }
 
-// ---- in the story, one idea at a time ----
 const LOUDEST = 2; // targets that the deepest colour stands for
 const SHOWS = { strips: [], rank: ["rank"], alpha: ["alpha"], dropout: ["dropout"] };
 

@@ -26,7 +26,6 @@ export const ADAPTERS = ["lora", "dora", "qlora", "qdora"];
 
 export const top = values => { let most = 1e-9; for (const v of values) most = Math.max(most, Math.abs(v)); return most; };
 
-// ---- checks of what comes from outside ----
 const shown = value => String(JSON.stringify(value)).slice(0, 60);
 
 export function number(name, value, low = -1e9, high = 1e9) {
@@ -73,7 +72,6 @@ export function color(name, value) {
   return value;
 }
 
-// ---- the visual language ----
 export function signed(value, top) {
   const depth = top > 0 ? Math.min(1, Math.abs(value) / top) : 0;
   return `color-mix(in srgb, var(--x-${value < 0 ? "below" : "above"}) ${Math.round(72 * depth)}%, var(--ground))`;
@@ -279,6 +277,15 @@ export function press(element, act) {
   element.addEventListener("keydown", event => { if (" Enter".includes(event.key)) { event.preventDefault(); act(); } });
 }
 
+/** A link that is followed without loading anything anew, unless a new tab is asked for. */
+export function through(link, act) {
+  link.addEventListener("click", event => {
+    if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || act(event) === false) return;
+    event.preventDefault();
+  });
+  return link;
+}
+
 /** Pointer or focus on an element, and off it. */
 export function pointed(element, look) {
   for (const [on, off] of [["pointerenter", "pointerleave"], ["focus", "blur"]]) {
@@ -372,7 +379,6 @@ export function roving(element, row, column, at, plain = false) {
   });
 }
 
-// ---- the frame: what Streamlit says and hears, undo, what is read out, drawing once a frame ----
 const KEPT = 64;
 
 const packed = state => JSON.stringify(state, (_, value) => (typeof value === "number" ? Number(value.toFixed(6)) : value));
@@ -474,8 +480,6 @@ export class Frame {
     }
   }
 
-  // ---- to the server: one message when a hand lets go ----
-
   release() {
     const now = packed(this.view.state);
     this.draw();
@@ -569,7 +573,6 @@ export class Frame {
   }
 }
 
-// ---- a picture leaves the page, with colours and fonts written out ----
 const PAINT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "fill-opacity",
   "paint-order", "stroke-linejoin", "font-size", "font-weight", "font-family", "text-anchor", "dominant-baseline", "font-variant-numeric", "display", "overflow"];
 

@@ -1,5 +1,5 @@
 // The story: scenes, each a picture in a frame of its own.
-import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, sheet, text, top, whole } from "./shell.js";
+import { button, checked, choice, count, draggable, dress, figure, Frame, h, matrix, menu, num, number, numbers, oneOf, over, pixels, plate, press, s, sheet, text, through, top, whole } from "./shell.js";
 
 const OWN = { whole: () => Whole, strips: async () => (await import("./product.js")).Strips, memory: () => Memory, swap: () => Swap };
 const WIDE = 860;
@@ -47,10 +47,8 @@ export class Story {
     place.picture.addEventListener("keydown", event => { if (event.ctrlKey || event.metaKey) event.stopPropagation(); });
     place.which = scene.faces.length > 1 ? choice("Picture", scene.faces.map(({ name }, k) => [k, name]), value => { this.turnTo(place, value); this.frame.release(); }) : null;
     place.ask = h("fieldset", { class: "x-ask" });
-    const door = h("a", { class: "x-door", href: scene.door.href }, scene.door.label, " →");
-    door.addEventListener("click", event => {
-      if (!this.frame.leave || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
+    const door = through(h("a", { class: "x-door", href: scene.door.href }, scene.door.label, " →"), () => {
+      if (!this.frame.leave) return false;
       const { model, card } = place.faces[place.face].frame?.view?.state ?? {};
       this.frame.leave({ scene: this.at + 1, model: model ?? null, card: card ?? null });
     });
