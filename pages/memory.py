@@ -17,8 +17,8 @@ from peftcalc.ui.memory import answer, cards, evidence, serving, setup, step
 from peftcalc.ui.pages import entry_at
 
 IN_WORDS = (
-    "LoRA trains small matrices beside a frozen model; DoRA also a length for each row; Q keeps the frozen model in "
-    "four bits."
+    "Full trains the whole model; LoRA freezes it and trains small matrices beside it; DoRA also a length for each "
+    "row; Q keeps the frozen model in four bits."
 )
 
 
