@@ -58,8 +58,9 @@ CARD_NAME: Spec = {
 }
 """The line of what a card leaves, and its name above."""
 _LINES = "split(datum.label, '\\n')"
-_TOLD = (("✓", "#168f74"), ("≈", "#b37f00"), ("✗", "#d9483b"))
-_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in _TOLD]
+TOLD_COLORS = {"✓": "#168f74", "≈": "#b37f00", "✗": "#d9483b"}
+"""Of a verdict's mark and words."""
+_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in TOLD_COLORS.items()]
 BAR_NAMES: Spec = {
     "labelFontSize": 13,
     "labelLimit": 220,

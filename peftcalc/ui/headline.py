@@ -15,8 +15,8 @@ def show(line: str) -> None:
     st.html(f'<p class="headline">{line}</p>')
 
 
-def names(methods: Sequence[str]) -> str:
-    """Methods as a sentence lists them, each in its colour.
+def names(methods: Sequence[str], color: str = "") -> str:
+    """Methods as a sentence lists them, each in its own colour, or all in one.
 
     >>> names(["lora"])
     '<b style="color:#2f7ed8">LoRA</b>'
@@ -24,6 +24,9 @@ def names(methods: Sequence[str]) -> str:
     'All five'
     """
     if len(methods) == len(METHODS):
-        return "All five"
-    *first, last = (f'<b style="color:{METHOD_STYLES[name].color}">{METHODS[name].label}</b>' for name in methods)
+        return f'<b style="color:{color}">All five</b>' if color else "All five"
+    colors = [color or METHOD_STYLES[name].color for name in methods]
+    *first, last = (
+        f'<b style="color:{color}">{METHODS[name].label}</b>' for name, color in zip(methods, colors, strict=True)
+    )
     return f"{', '.join(first)} and {last}" if first else last

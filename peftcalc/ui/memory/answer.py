@@ -82,14 +82,16 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
 
 
 def said(card: str, fits: list[Fit]) -> str:
-    """Which methods fit, in one line."""
-    groups = {verdict: [f.method.name for f in fits if f.verdict == verdict] for verdict in plots.MARKS}
-    there, tight, not_there = groups.values()
-    parts = [f"{headline.names(there)} {'fits' if len(there) == 1 else 'fit'}"] if there else []
-    parts += [f"{headline.names(tight)} may just fit"] if tight else []
-    if not_there:
-        parts.append(f"{headline.names(not_there)} {'does' if len(not_there) == 1 else 'do'} not{' fit' * (not parts)}")
-    return f"On {card}: {', '.join(parts)}."
+    """Which methods fit, in one line; in the colours of the verdicts, since the bars have those of their parts."""
+    parts: list[str] = []
+    for verdict, mark in plots.MARKS.items():
+        these = [one.method.name for one in fits if one.verdict == verdict]
+        one = len(these) == 1
+        verb = {"fits": "fits" if one else "fit", "tight": "may just fit"}.get(
+            verdict, f"{'does' if one else 'do'} not{'' if parts else ' fit'}"
+        )
+        parts += [f"{mark} {headline.names(these, plots.TOLD_COLORS[mark])} {verb}"] if these else []
+    return f"On {card}: {', '.join(parts)}.".replace("All five</b> do not fit", "None of the five</b> fits")
 
 
 def _bars(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:

@@ -43,7 +43,7 @@ def said(board: RaceResults) -> str:
         left = [100 * known[name][1] for name in short if math.isfinite(known[name][1])]
         kept = f": {_span(left, '.0f')} % of the error stays" if far and left else ""
         lines.append(f"{names(short)} {'does' if len(short) == 1 else 'do'} not{' learn it' * (not there)}{kept}.")
-    return " ".join(lines) or WATCH
+    return " ".join(lines).replace("All five do not learn", "None of the five learns") or WATCH
 
 
 def _span(values: Iterable[float], form: str = ".2g") -> str:
