@@ -345,7 +345,7 @@ class Panel {
     at = map("D", full ? "trained" : "sum", at, top, side, high);
     words("=", at + sign / 2, top + high / 2, "sign");
     at += sign;
-    under("W′, now", seen?.gain ? "rows of length m" : "");
+    under("W′, now", seen?.gain ? "of length m" : "");
     at = map("S", "sum", at, top, side, high);
     if (seen?.gain) { words("m", at + 12.5, top - 12, "small"); map("m", "trained", at + 9, top, 7, high); }
     const lower = top + high + 44, half = Math.round(width * 0.4);
