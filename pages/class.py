@@ -8,10 +8,12 @@ import streamlit as st
 
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui import page, sections
-from peftcalc.ui.classroom import here, student, teacher
+from peftcalc.ui.classroom import drawing, here, student, teacher
 from peftcalc.ui.classroom.board import board
 from peftcalc.ui.classroom.notes import notes
 from peftcalc.ui.pages import entry_at
+
+COMMAND = "python -m peftcalc app --classroom"
 
 
 def main() -> None:
@@ -44,18 +46,18 @@ def without_a_classroom() -> None:
 
 
 def begin() -> None:
-    """For the teacher and for the learner, what to do now."""
-    st.markdown("**You teach:** start the app with a classroom, on your machine, in the network of your class:")
-    st.code("python -m peftcalc app --classroom", language="bash")
-    st.markdown("**You learn:** open the link that your teacher shows. No class is held on this server now.")
-    st.markdown(
-        "The command prints the link to join by, its QR code and the teacher's key. Everybody predicts, each trains "
-        "one part of one experiment, and all look at the same board. The class lasts a day; nobody needs an account, "
-        "a nickname is optional, and answers are counted without names."
-    )
-    with st.container(horizontal=True, gap="medium"):
-        sections.door("How a board looks", "an example board")
+    """How a class goes, and for the teacher and for the learner what to do now."""
+    st.html(drawing.steps(page.theme_name()))
+    with st.container(key="class-command"):
+        st.code(COMMAND, language="bash")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        sections.door("See an example board", "an example board", look="primary")
         sections.door("What a teacher says", "notes")
+    st.markdown(
+        "**You learn?** Open the link that your teacher shows; no class is held on this server now. **You teach?** "
+        "The command, run in the network of your class, prints that link, its QR code and your key. A class lasts a "
+        "day; nobody needs an account, and answers are counted without names."
+    )
 
 
 main()

@@ -16,12 +16,17 @@ from peftcalc.ui.lessons.memory import MEMORY
 from peftcalc.ui.memory import answer, cards, evidence, serving, setup, step
 from peftcalc.ui.pages import entry_at
 
+IN_WORDS = (
+    "Full trains the whole model; LoRA freezes it and trains small matrices beside it; DoRA also a length for each "
+    "row; Q keeps the frozen model in four bits."
+)
+
 
 def main() -> None:
-    page.open_page(entry_at("memory").question, "Bytes of one training step at its peak, and hours for your data.")
-    lessons.show_presets(MEMORY, "memory")
+    page.open_page(entry_at("memory").question, IN_WORDS)
     with page.errors_as_sentences():
         the_picture(setup.choose_basis())
+    lessons.show_presets(MEMORY, "memory")
     lessons.show_try_this(MEMORY, "memory")
     state.link_notes()
 

@@ -7,12 +7,12 @@ import streamlit as st
 from peftcalc import units
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.lab.tasks.task import Task
-from peftcalc.ui import live, page, sections, show, state
+from peftcalc.ui import headline, live, page, sections, show, state
 from peftcalc.ui.history import shown
 from peftcalc.ui.lessons import lesson as lessons
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.pages import entry_at
-from peftcalc.ui.train import buttons, controls, playground, results, sweep
+from peftcalc.ui.train import buttons, controls, playground, results, sweep, verdict
 
 WHY = {
     "magnitude": "This task is made for DoRA: only the lengths of the rows are wrong. DoRA sets 64 lengths and is "
@@ -20,7 +20,7 @@ WHY = {
     "little, which rank 4 cannot turn back. On real data (City names, Handwritten digits) they end closer together.",
     "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
-WIDTHS = (2.75, 4.1, 2.2, 1.35)
+WIDTHS = (3.3, 3.1, 2.6, 1.4)
 """Of the row of controls: the buttons, what to watch, the task, and the drawer of what else can be chosen."""
 PARTS = ("one race", "a sweep")
 
@@ -43,6 +43,9 @@ def main() -> None:
 
 
 def one_race() -> None:
+    job = live.current(buttons.SLOT)
+    learning = job is not None and job.alive
+    headline.show(verdict.WATCH if learning else verdict.said(playground.own_board() or playground.stand_in().board))
     st.fragment(the_controls)()
     shown.note()
     playground.show()

@@ -49,11 +49,18 @@ VERDICT_COLORS = {"fits": "#168f74", "tight": "#e0a100", "does not fit": "#d9483
 
 
 CARD_LINE: Spec = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2, "color": VERDICT_COLORS["does not fit"]}
-CARD_NAME: Spec = {"type": "text", "baseline": "bottom", "fontSize": 13, "color": VERDICT_COLORS["does not fit"]}
+CARD_NAME: Spec = {
+    "type": "text",
+    "baseline": "bottom",
+    "fontSize": 14,
+    "fontWeight": 600,
+    "color": VERDICT_COLORS["does not fit"],
+}
 """The line of what a card leaves, and its name above."""
 _LINES = "split(datum.label, '\\n')"
-_TOLD = (("✓", "#168f74"), ("≈", "#b37f00"), ("✗", "#d9483b"))
-_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in _TOLD]
+TOLD_COLORS = {"✓": "#168f74", "≈": "#b37f00", "✗": "#d9483b"}
+"""Of a verdict's mark and words."""
+_VERDICTS = [{"test": f"indexof(datum.value, '{mark}') >= 0", "value": color} for mark, color in TOLD_COLORS.items()]
 BAR_NAMES: Spec = {
     "labelFontSize": 13,
     "labelLimit": 220,
@@ -103,13 +110,14 @@ def bars_chart(
     named = {label: "\n".join(filter(None, (text, (below or {}).get(label)))) for label, text in named.items()}
     told = {label: {"named": text, "trains": TRAINS.get(label)} for label, text in named.items()}
     rows = [{**row, **told[row["bar"]]} for row in _breakdown_rows(breakdowns)]
-    card_line = [] if usable is None else [{"gib": (usable - reserve) / GIB, "card": card}]
+    room = ((usable or 0) - reserve) / GIB
+    card_line = [] if usable is None else [{"gib": room, "card": card, "room": f"{card}: {room:.1f} GiB"}]
     return Chart(_bars, (usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 
 def _bars(with_card: bool, two_lines: bool) -> Spec:
     told = {"bar": "method", "trains": "trains", "part": "what", "text": "size", "bytes": ("bytes", ",")}
-    x = number("gib", "GiB allocated at the peak")
+    x = number("gib", "GPU memory at the peak, GiB")
     encoding = {
         "x": {**x, "stack": "zero"},
         "y": name("named", sort=None, axis=BAR_NAMES if two_lines else ONE_LINE),
@@ -120,7 +128,7 @@ def _bars(with_card: bool, two_lines: bool) -> Spec:
     shown = tells(card="card", gib=("GiB it leaves for the step", ".2f"))
     card = [
         layer("card", CARD_LINE, x=x, tooltip=shown),
-        layer("card", CARD_NAME, x=x, y={"value": -4}, text=name("card"), tooltip=shown),
+        layer("card", CARD_NAME, x=x, y={"value": -4}, text=name("room"), tooltip=shown),
     ]
     return {
         "description": "Bytes at the peak of a training step, a stacked bar for each method.",

@@ -9,6 +9,7 @@ from its own controls, or is given by `functools.partial`. Tabs within a section
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -68,6 +69,6 @@ def _section(draw: Callable[[], None]) -> None:
     state.link_notes()
 
 
-def door(label: str, section: str, key: str = KEY) -> None:
+def door(label: str, section: str, key: str = KEY, look: Literal["primary", "tertiary"] = "tertiary") -> None:
     """A button that opens another section of this page; inside a section it needs the whole page to run again."""
-    st.button(label, on_click=state.set_controls, args=({key: section},), type="tertiary", key=f"door-{key}-{section}")
+    st.button(label, on_click=state.set_controls, args=({key: section},), type=look, key=f"door-{key}-{section}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from peftcalc import LoRA, QLoRA, estimate_serving, estimate_speed, run_cost, units
 from peftcalc.evidence.rows import evidence_rows
+from peftcalc.memory.fit import fit
+from peftcalc.methods import METHODS, make_method
 from peftcalc.ui import show
+from peftcalc.ui.memory.answer import said
 
 PAGE = str(Path(__file__).parents[2] / "pages" / "memory.py")
 LLAMA = "meta-llama/Llama-3.1-8B"
@@ -31,6 +35,19 @@ def charts(monkeypatch) -> list:
     drawn: list = []
     monkeypatch.setattr(show, "chart", lambda chart, alt, key=None: drawn.append((chart, alt)))
     return drawn
+
+
+@pytest.mark.parametrize(
+    ("card", "model", "line"),
+    [
+        ("RTX 4090", LLAMA, "On RTX 4090: ✓ LoRA, DoRA, QLoRA and QDoRA fit, ✗ Full does not."),
+        ("T4", LLAMA, "On T4: ≈ QLoRA and QDoRA may just fit, ✗ Full, LoRA and DoRA do not."),
+        ("T4", "meta-llama/Llama-3.1-70B", "On T4: ✗ None of the five fits."),
+    ],
+)
+def test_one_line_says_who_fits(card, model, line):
+    methods = [make_method(name, rank=16, alpha=32) for name in METHODS]
+    assert re.sub(r"<[^>]+>", "", said(card, fit(model, card, methods, 1, 2048, checkpointing=True))) == line
 
 
 def test_the_bars_say_the_verdict_and_the_hours(charts):

@@ -2,6 +2,7 @@
 import { ARROWS, bars, chart, draggable, dress, num, over, pixels, plate, roving, s, sheet, signed, sized, spinnable } from "./shell.js";
 
 const NAMES = { B: "B", A: "A", D: "ΔW", W: "W", S: "W′", T: "target", E: "left over" };
+const MEANS = { W: "W, frozen", D: "ΔW, the change", S: "W′, the sum" };
 const MOST = 12;
 
 class Face {
@@ -29,11 +30,12 @@ class Face {
       write("=", equals, y + (n * low) / 2);
     }
     put("D", "sum", y, low, gap);
-    const end = x - sign - gap;
-    this.bars = beside ? spectrum(this.drawing, end + beside[0], y, Math.min(beside[1], width - end - beside[0] - 4), n * c, view) : null;
     y += n * low + (below ? 24 : 22) + title;
     x = left;
     for (const [name, kind, after] of [["W", "frozen", "+"], ["D2", "sum", "="], ["S", "result"]]) put(name, kind, y, small, below, after);
+    const at = x - sign - below + (beside ? beside[0] : 0);
+    this.bars = beside ? spectrum(this.drawing, at, y, Math.min(beside[1], width - at - 4), n * small, view) : null;
+    view.trained.box.classList.toggle("x-big", Boolean(beside));
     return y + n * small + 10;
   }
 }
@@ -55,7 +57,7 @@ export class Cells extends Face {
 
   part(name, kind, x, y, side) {
     const { view } = this, of = name[0], [rows, columns] = view.size(of), size = side > 30 ? "" : side < 22 ? "tiny" : "small", edit = "AB".includes(name);
-    const label = edit ? `${name}, ${rows} × ${columns}` : name === "W" && this.wide ? "W, frozen" : NAMES[of];
+    const label = edit ? `${name}, ${rows} × ${columns}` : (this.wide && MEANS[of]) || NAMES[of];
     this.drawing.append(plate(kind, x, y, columns * side - 3, rows * side - 3, view.method), s("text", { class: "title", x: x + (columns * side) / 2, y: y - 20 }, label));
     const cells = (this.cells[name] = []), at = (i, j) => (i < 0 || j < 0 || i >= rows || j >= columns ? undefined : cells[i * columns + j].element);
     for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {

@@ -158,7 +158,7 @@ export class Story {
 
 // ---- the first scene ----
 const STEP = 0.03; // of the way that is left
-const KEPT = ["weights", "gradients", "first moments", "second moments"];
+const KEPT = ["weights", "gradients: where to move", "their running mean", "that of their squares"];
 
 class Whole {
   static check(data) {
@@ -194,7 +194,7 @@ class Whole {
     const { n, m } = this, wide = width >= 560, side = Math.floor(Math.min(350, wide ? 0.46 * width : width - 12)), beside = wide ? side + 56 : 0;
     const height = wide ? side + 12 : side + 320, y = wide ? 4 : side + 40, room = width - beside - 8;
     this.drawing = sheet(`A matrix of ${n * m} numbers, all of them trained, and four bars of equal length: what that keeps in memory`, width, height);
-    this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, "In memory while it trains"));
+    this.drawing.append(plate("trained", 6, 6, side, (side * n) / m, "full"), s("text", { class: "title left", x: beside, y: y + 8 }, `In memory while it trains: 4 × ${count(n * m)}`));
     this.kept = KEPT.map((name, k) => {
       const top = y + 40 + k * 62, held = s("g", { class: "x-glide" }), holds = s("text", { class: "right small", x: beside + room, y: top });
       const bar = style => s("rect", { x: beside, y: top + 14, width: room, height: 24, rx: 4, style });
@@ -214,7 +214,7 @@ class Whole {
     this.kept.forEach(({ held, holds }, k) => {
       const on = !k || this.steps;
       held.style.opacity = on ? 1 : 0;
-      holds.textContent = on ? count(n * m) : 0;
+      holds.textContent = on ? count(n * m) : `0 of ${count(n * m)}`;
     });
     this.trained.set(this.steps ? count(n * m) : "0", `trained of ${count(n * m)}`);
   }

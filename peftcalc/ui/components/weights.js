@@ -75,7 +75,7 @@ export class Weights {
   }
 
   receive(data) {
-    Object.assign(this, { run: data.run, methods: [], bases: {}, axisNow: data.log ? "log" : "linear", matrix: "", images: null, shown: data.live ? 0 : MOST });
+    Object.assign(this, { run: data.run, falls: data.log, methods: [], bases: {}, axisNow: data.log ? "log" : "linear", matrix: "", images: null, shown: data.live ? 0 : MOST });
     this.wished = "dora";
     this.step = NEWEST;
     this.detail = 0;
@@ -160,9 +160,9 @@ export class Weights {
     this.deeper.setAttribute("aria-pressed", Boolean(this.detail));
     this.menu();
     const gap = 28, target = Boolean(this.base?.T), some = target || this.methods.some(one => one.samples.length), wide = width >= 900, two = !wide && width >= 640;
-    const third = some ? Math.min(300, Math.max(215, Math.round(width * 0.23))) : 0, rest = width - (some ? third + gap : 0);
-    const first = wide ? Math.round((rest - gap) * 0.46) : two ? Math.round(width * 0.46) : width;
-    const high = this.frame.projector ? 330 : 320;
+    const third = some ? (target ? 152 : Math.min(300, Math.max(215, Math.round(width * 0.23)))) : 0, rest = width - (some ? third + gap : 0);
+    const first = wide ? Math.round((rest - gap) * (target ? 0.43 : 0.46)) : two ? Math.round(width * 0.46) : width;
+    const high = this.frame.projector ? 340 : 350;
     const boxes = wide
       ? [[0, 0, first], [first + gap, 0, rest - first - gap], [rest + gap, 0, third]]
       : two ? [[0, 0, first], [first + gap, 0, width - first - gap], [0, high + 20, width]] : [[0, 0, width], [0, 290, width], [0, 600, width]];
@@ -221,11 +221,12 @@ class Curves {
 
   layout(drawing, x, y, width, height) {
     const { view } = this, { projector } = view.frame, room = projector ? 148 : 118;
-    Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 84 });
+    Object.assign(this, { x: x + 46, y: y + 26, width: width - 46 - room, height: height - 66 });
     this.ground = s("rect", { x: this.x, y: this.y, width: this.width, height: this.height, style: "fill:transparent;cursor:ew-resize;touch-action:pan-y" });
     this.axes = s("g", {});
     this.line = s("line", { style: "stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3", y1: this.y, y2: this.y + this.height });
-    const under = ["step", `loss in ${view.unit}; dots: held out`].map((words, i) => s("text", { class: i ? "small quiet left" : "small quiet", x: i ? x : this.x + this.width / 2, y: this.y + this.height + 32 + 18 * i }, words));
+    const under = s("text", { class: "small quiet left", x, y: this.y + this.height + 32 }, `step; loss in ${view.unit}, dots: held out`);
+    const done = s("text", { class: "small left halo", x: this.x + 8, y: this.y + this.height - 11 }, view.falls ? "↓ learned" : "");
     this.lines = new Map();
     const group = s("g", {}), names = s("g", {});
     for (const one of view.methods) {
@@ -238,7 +239,7 @@ class Curves {
       names.append(label);
       this.lines.set(one.name, { ...made, label, value });
     }
-    drawing.append(s("text", { class: "title left", x, y: y + 8 }, "Loss: how wrong each one still is"), this.axes, ...under, group, this.line, this.ground, names);
+    drawing.append(s("text", { class: "title left", x, y: y + 8 }, "How wrong each one still is"), this.axes, under, done, group, this.line, this.ground, names);
     this.drawn = "";
   }
 
@@ -315,7 +316,7 @@ class Panel {
     const { view } = this, seen = view.seen, full = view.method === "full", r = seen?.r ?? 0, four = view.method.startsWith("q");
     this.key = `${view.method} ${seen?.matrix} ${r}`;
     const strip = full ? 0 : Math.max(7, Math.min(26, 2 * r)), sign = 26;
-    const side = Math.min(146, height / 2, (width - 2 * sign - strip - 30) / 3), rows = seen ? Math.min(1, seen.n / seen.m) : 1;
+    const side = Math.min(170, height / 2, (width - 2 * sign - strip - 30) / 3), rows = seen ? Math.min(1, seen.n / seen.m) : 1;
     const high = side * rows, named = y + 38, top = named + 18 + (full ? 0 : strip + 10);
     this.canvases = {};
     const words = (content, cx, cy, kind = "title") => { const made = s("text", { class: kind, x: cx, y: cy }, content); drawing.append(made); return made; };
@@ -327,10 +328,10 @@ class Panel {
       this.canvases[name] = canvas;
       return left + w;
     };
-    const under = (name, content) => { words(name, at + side / 2, named); if (!view.detail) words(content, at + side / 2, top + high + 18, "small"); };
+    const under = (name, content) => { words(name, at + side / 2, named); if (!view.detail) words(content, at + side / 2, top + high + 20, ""); };
     let at = x + 4;
-    words(`The weights of ${view.current.label}`, x, y + 8, "title left");
-    under("W", four ? "frozen, 4 bits" : full ? "the base" : "frozen base");
+    words(`Inside ${view.current.label}`, x, y + 8, "title left");
+    under("W, the model", full ? "as it was" : four ? "frozen, 4 bits" : "frozen");
     at = map("W", four ? "four" : "frozen", at, top, side, high);
     words("+", at + sign / 2, top + high / 2, "sign");
     at += sign;
@@ -340,19 +341,18 @@ class Panel {
       words("A", at + side + 11, top - strip / 2 - 9, "small");
       map("A", "trained", at, top - strip - 9, side, strip);
     }
-    under("ΔW", full ? "what is trained" : "what B A adds");
+    under("ΔW, its change", full ? "all trained" : "B · A, trained");
     at = map("D", full ? "trained" : "sum", at, top, side, high);
     words("=", at + sign / 2, top + high / 2, "sign");
     at += sign;
-    under("W′", seen?.gain ? "now, of length m" : "the model now");
+    under("W′, now", seen?.gain ? "of length m" : "");
     at = map("S", "sum", at, top, side, high);
     if (seen?.gain) { words("m", at + 12.5, top - 12, "small"); map("m", "trained", at + 9, top, 7, high); }
     const lower = top + high + 44, half = Math.round(width * 0.4);
     if (view.detail) {
       this.bars(drawing, x + 4, lower, half - 24, y + height - 22, words);
       this.plane(drawing, x + half + 34, lower, width - half - 44, y + height - 22, words);
-    } else [...(full ? ["Every number of ΔW is trained."] : ["Trained are two thin strips, B and A: ΔW = s · B A.", "W itself never changes."]), ...(seen?.gain ? ["m, also trained, sets the length of each row."] : [])]
-      .forEach((line, i) => words(line, x, lower + 4 + i * view.frame.small * 1.5, "small left"));
+    }
     this.drawn = null;
     return Object.values(this.canvases);
   }
@@ -446,7 +446,7 @@ class Samples {
   fits() { return this.kind === this.wanted(); }
 
   layout(drawing, x, y, width, height) {
-    const title = { left: "What is left to learn", digits: "What it reads", names: "Names it makes", text: "What it writes" };
+    const title = { left: "Still to learn", digits: "What it reads", names: "Names it makes", text: "What it writes" };
     this.kind = this.wanted();
     this.now = null;
     drawing.append(s("text", { class: "title left", x, y: y + 8 }, title[this.kind] ?? ""));
@@ -458,15 +458,13 @@ class Samples {
   }
 
   teacher(drawing, x, y, width) {
-    const across = width > 300, side = across ? Math.min(200, (width - 20) / 2) : Math.min(128, width - 70);
+    const across = width > 300, side = Math.min(across ? 200 : 152, (width - 20) / (across ? 2 : 1));
     this.canvases = ["before", "now"].map((name, i) => {
-      const left = x + (across ? i * (side + 20) : 0), top = y + 26 + (across ? 0 : i * (side + 10)), says = `${name}: goal − W${i ? "′" : ""}`;
-      const canvas = over(left, top, side, side, { class: "w-left", "aria-label": `Teacher minus W′, ${name}` });
-      const words = across ? [[says, left, top + side + 14]] : [[name, left + side + 10, top + side / 2 - 9], [says.split(": ")[1], left + side + 10, top + side / 2 + 9]];
-      drawing.append(...words.map(([content, tx, ty]) => s("text", { class: "small left", x: tx, y: ty }, content)));
-      return canvas;
+      const left = x + (across ? i * (side + 20) : 0), top = y + 44 + (across ? 0 : i * (side + 22));
+      drawing.append(s("text", { class: "left", x: left, y: top - 11 }, name));
+      return over(left, top, side, side, { class: "w-left", "aria-label": `Goal minus W${i ? "′" : ""}, ${name}` });
     });
-    return { parts: this.canvases, height: across ? side + 60 : 2 * side + 60 };
+    return { parts: this.canvases, height: across ? side + 50 : 2 * side + 70 };
   }
 
   paint() {

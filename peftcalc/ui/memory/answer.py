@@ -17,13 +17,8 @@ from peftcalc.plots import memory as plots
 from peftcalc.speed.estimate import estimate_speed
 from peftcalc.speed.records import SpeedEstimate
 from peftcalc.speed.run import RunCost, run_cost
-from peftcalc.ui import page, show
+from peftcalc.ui import headline, page, show
 from peftcalc.ui.memory.setup import Setup
-
-IN_WORDS = (
-    "LoRA trains small matrices beside a frozen model; DoRA also a length for each row; Q keeps the frozen model in "
-    "four bits."
-)
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,8 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
     """The picture, and folded below it the same as a table, whose largest sizes are solved for when it is opened."""
     timed = times(setup, fits)
     with st.container(key="answer-memory"):
+        headline.show(said(setup.card.name, fits))
         _bars(setup, fits, timed)
-        st.markdown(IN_WORDS)
     _said_of_all(setup, fits, timed)
     table = page.folded("As a table: what it needs, what nvidia-smi will show, the largest batch and sequence", "table")
     if table:
@@ -84,6 +79,19 @@ def draw(setup: Setup, fits: list[Fit]) -> None:
             _table(setup, fits, timed)
     for note in dict.fromkeys(_notes(setup, fits, timed)):
         st.info(page.escape(note), icon=":material/info:")
+
+
+def said(card: str, fits: list[Fit]) -> str:
+    """Which methods fit, in one line; in the colours of the verdicts, since the bars have those of their parts."""
+    parts: list[str] = []
+    for verdict, mark in plots.MARKS.items():
+        these = [one.method.name for one in fits if one.verdict == verdict]
+        one = len(these) == 1
+        verb = {"fits": "fits" if one else "fit", "tight": "may just fit"}.get(
+            verdict, f"{'does' if one else 'do'} not{'' if parts else ' fit'}"
+        )
+        parts += [f"{mark} {headline.names(these, plots.TOLD_COLORS[mark])} {verb}"] if these else []
+    return f"On {card}: {', '.join(parts)}.".replace("All five</b> do not fit", "None of the five</b> fits")
 
 
 def _bars(setup: Setup, fits: list[Fit], timed: dict[str, Timed]) -> None:

@@ -79,9 +79,9 @@ def _pick_parts(data: dict[str, Any]) -> Parts:
 
 SCENES = (
     Scene(
-        "All of it",
-        "A model is matrices of numbers. Full fine-tuning moves every one of them, and keeps three more beside it "
-        "while it does: a gradient, and two running means that the optimizer steers by.",
+        "Usually, all of it moves",
+        "A model is matrices of numbers. Full fine-tuning moves every one, and keeps three more beside each: its "
+        "gradient, which says where to move, and two running means that the optimizer steers by.",
         "How many numbers of Llama-3.1-8B move?",
         ("8 thousand", "8 million", "8 billion"),
         answers.all_of_it,

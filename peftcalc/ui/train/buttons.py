@@ -1,4 +1,4 @@
-"""Play, pause, step and stop: three buttons at the same place, whatever a run is doing."""
+"""Play, pause, step and stop: at the same place whatever a run is doing, stop once there is one."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def row(wish: Wish | None) -> None:
         )
         if job is not None and not job.alive:
             _button("Reset", ":material/restart_alt:", lambda: live.clear(SLOT))
-        else:
-            _button("Stop", ":material/stop:", lambda: job and live.queue().stop(job), disabled=job is None)
+        elif job is not None:
+            _button("Stop", ":material/stop:", lambda: live.queue().stop(job))
 
 
 def _play(job: Job | None, wish: Wish | None) -> None:
@@ -91,19 +91,17 @@ def guide(wish: Wish | None) -> None:
     """What there is to do and to watch, in one sentence, as far as the visitor's run is."""
     job = live.current(SLOT)
     if job is None:
-        st.markdown(f"**Press Train** to see it happen: the **loss** falls and the **weights** move. {_cost(wish)}.")
+        st.markdown(f"Press **Train**: it {_cost(wish)}.")
     elif job.alive:
-        st.markdown("**Watch** the **loss** fall and the **weights** move; click a method to see its weights.")
+        st.markdown("Click a method to see inside it.")
     else:
-        st.markdown(
-            f"**Compare** the methods, **before** and **now**; the rail leads back through the run. {_cost(wish)}."
-        )
+        st.markdown(f"The slider leads back. Again {_cost(wish)}.")
 
 
 def _cost(wish: Wish | None) -> str:
     """About how long it will take."""
     seconds = 0.0 if wish is None else pace.seconds(wish.race)
     if not seconds:
-        return "Time is not known yet"
+        return "takes a time that is not known yet"
     where = " here" if wish is not None and pace.measured(wish.race) else ""
-    return f"It takes about {units.seconds(float(max(1, round(seconds))))}{where}"
+    return f"takes about {units.seconds(float(max(1, round(seconds))))}{where}"

@@ -1,0 +1,57 @@
+"""What a race comes to, in one line: who has learned the task, and who has not."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+
+from peftcalc.lab.race_results import RaceResults
+from peftcalc.lab.tasks.catalogue import TASKS
+from peftcalc.plots.training import falls_far
+from peftcalc.ui.headline import names
+
+LEARNED = 0.01
+"""Of the error of a task that can be learned to the end: the share that may be left."""
+WATCH = "Watch: the loss falls, and the weights move."
+
+
+def said(board: RaceResults) -> str:
+    """The line as HTML, each name in its method's colour; held-out losses, means over seeds.
+
+    >>> from peftcalc.lab.race import Race
+    >>> board = RaceResults(Race(task="magnitude", methods=("lora",)))
+    >>> board.read([{"run": "lora-0", "step": at, "steps": 9, "loss": 1, "validation": 1 - at / 30} for at in (0, 9)])
+    >>> said(board)
+    '<b style="color:#2f7ed8">LoRA</b> does not learn it: 70 % of the error stays.'
+    """
+    losses = {name: (_mean(board, name, "before"), _mean(board, name, "now")) for name in board.race.methods}
+    known = {name: pair for name, pair in losses.items() if not math.isnan(pair[1])}
+    far = falls_far(TASKS[board.race.task].unit)
+    there = [name for name, (before, now) in known.items() if (now <= LEARNED * before if far else now < before)]
+    short = [name for name in known if name not in there]
+    lines = []
+    if there:
+        fall = (
+            ""
+            if far
+            else f": a loss of {_span(known[name][0] for name in there)} falls to "
+            + _span(known[name][1] for name in there)
+        )
+        lines.append(f"{names(there)} learn{'s' * (len(there) == 1)} it{fall}.")
+    if short:
+        left = [100 * known[name][1] for name in short if math.isfinite(known[name][1])]
+        kept = f": {_span(left, '.0f')} % of the error stays" if far and left else ""
+        lines.append(f"{names(short)} {'does' if len(short) == 1 else 'do'} not{' learn it' * (not there)}{kept}.")
+    return " ".join(lines).replace("All five do not learn", "None of the five learns") or WATCH
+
+
+def _span(values: Iterable[float], form: str = ".2g") -> str:
+    """From the lowest to the highest."""
+    low, *_, high = (f"{value:{form}}" for value in sorted([*values] * 2))
+    return low if low == high else f"{low} to {high}"
+
+
+def _mean(board: RaceResults, method: str, what: str) -> float:
+    values = [getattr(track, what) for track in board.of(method)]
+    return statistics.fmean(values) if values else math.nan
