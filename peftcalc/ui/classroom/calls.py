@@ -256,14 +256,14 @@ def alone() -> bool:
     answer that after the new page, in the name of the old one, and the browser would empty the new one for it. So all
     other fragments of the page are forgotten first, which Streamlit then answers no more; what was on its way before
     is answered until this fragment runs next, and that is where this is true. Who was called to go elsewhere is alone
-    from the call on. The fragment itself is forgotten last: its browser asks once more until it has heard to rest.
+    from the call on.
     """
     context, fragment = get_script_run_ctx(), _fragment()
     if context is None or fragment is None:
         return True
     quiet = hushed() or st.session_state.get(_ALONE) == fragment
-    if context.fragment_ids_this_run:
-        context.fragment_storage.clear(frozenset() if quiet else frozenset({fragment}))
+    if not quiet and context.fragment_ids_this_run:
+        context.fragment_storage.clear(frozenset({fragment}))
         st.session_state[_ALONE] = fragment
     context.enqueue(_asks(fragment, REST if quiet else AT_ONCE))
     if quiet:
