@@ -15,6 +15,7 @@ from peftcalc.jobs.job import Job
 from peftcalc.lab.race import Race
 from peftcalc.lab.runs.kept_race import KeepableRace, keepable, race_link, race_results
 from peftcalc.lab.stored_runs import stored_run
+from peftcalc.ui import page
 from peftcalc.ui.classroom import board as board_page
 from peftcalc.ui.classroom import follow, here
 from peftcalc.ui.classroom.lessons import LESSONS
@@ -279,3 +280,28 @@ def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room, monkeyp
     room.ask("cost-0", ["a", "b"])
     page.run()
     assert sent == [{"query_params": {"seat": "a-token"}}] * 2
+
+
+def test_whom_a_teacher_has_sent_the_page_shows_what_the_class_does(room: Room):
+    """It is made thirty times at once, and what leads elsewhere is for later."""
+
+    def opened(**session) -> AppTest:
+        test = AppTest.from_file(str(ROOT / "pages/train.py"), default_timeout=120)
+        for key, value in session.items():
+            test.session_state[key] = value
+        test.run()
+        assert not test.exception
+        return test
+
+    def buttons(test: AppTest) -> set[str]:
+        return {one.label for one in test.button}
+
+    alone, led = opened(), opened(**{page.LED: True})
+    assert {"Train", "Set it up"} <= buttons(alone)
+    assert "Train" in buttons(led)
+    assert "Set it up" not in buttons(led)
+    assert "The comparison" in {one.value for one in alone.subheader}
+    assert not led.subheader, "the class compares on its board"
+    assert len(led.main) < len(alone.main)
+    led.session_state["train-try"] = True
+    assert "Set it up" in buttons(led.run()), "in its box"

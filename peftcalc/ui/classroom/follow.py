@@ -17,7 +17,7 @@ from peftcalc.ui.pages import as_page, entry_at
 CLASS = "class"
 """The address of the classroom's own page."""
 _ORDER, _GOING, _SENT, _CALLED = "_class_order", "_class_going", "_class_sent", "_class_called"
-_PLACED, _DRAWN = "_class_placed", "_class_drawn"
+_PLACED, _DRAWN, _LED = "_class_placed", "_class_drawn", "_class_led"
 
 
 def frame(path: str) -> None:
@@ -26,6 +26,9 @@ def frame(path: str) -> None:
     calls.not_alone()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
+    if sent:
+        st.session_state[_LED] = path
+    st.session_state[page.LED] = path != CLASS and st.session_state.get(_LED) == path
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
