@@ -12,7 +12,7 @@ import pytest
 from peftcalc.jobs.classroom import names
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui.classroom import calls
-from peftcalc.ui.classroom.calls import AGAIN, AT_ONCE, SLOT, SOON, Calls, Follower
+from peftcalc.ui.classroom.calls import AGAIN, SLOT, SOON, Calls, Follower
 from peftcalc.ui.classroom.way import ASKS, MADE, PLACES
 
 
@@ -89,7 +89,7 @@ def test_a_class_that_is_sent_goes_few_at_a_time_and_the_board_before_it(room: R
     room.send("train", {})
     room.turn_to(1)
     assert sent(followed, 10.0) == ["board", *sessions[:PLACES]]
-    assert browsers.heard[-1] == (sessions[PLACES - 1], "look", AT_ONCE)
+    assert browsers.heard[-1] == (sessions[PLACES - 1], "look", SOON)
     assert sent(followed, 10.1) == [], "all places are taken"
     for number, session in enumerate(sessions):
         followed.enter(learner(room, session))
@@ -196,7 +196,7 @@ def test_a_page_is_left_when_nothing_else_of_it_can_ask(monkeypatch: pytest.Monk
     assert not calls.alone()
     assert kept == [frozenset({"look"})]
     assert calls.alone()
-    assert [message.auto_rerun.interval for message in sent] == pytest.approx([AT_ONCE, AT_ONCE, calls.REST])
+    assert [message.auto_rerun.interval for message in sent] == pytest.approx([SOON, SOON, calls.REST])
     calls.not_alone()
     assert not calls.alone(), "another page has parts of its own"
 

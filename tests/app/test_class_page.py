@@ -20,7 +20,7 @@ from peftcalc.ui.classroom import board as board_page
 from peftcalc.ui.classroom import follow, here
 from peftcalc.ui.classroom.lessons import LESSONS
 from peftcalc.ui.classroom.notes import as_html
-from peftcalc.ui.history.keeper import Keeper
+from peftcalc.ui.history.keeper import CHUNK, Keeper
 from peftcalc.ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def test_the_keeper_keeps_a_race_while_it_goes_on_and_tells_the_board_at_its_end
     run = keeper.watch(job, KeepableRace(race), "elm-42", lambda run, results: heard.extend(results))
     job.state = "running"
     job.records += records[:50]
-    for _ in range(8):
+    for _ in range(CHUNK):
         keeper.look()
     history.ask(lambda connection: None).result(WAIT)
     assert history.run(run.id).state == "running"

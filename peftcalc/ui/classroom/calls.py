@@ -5,14 +5,13 @@
 
 A browser asks for a fragment once in so many seconds, as the server has told it last (Streamlit's `auto_rerun`). One
 that follows asks every ten seconds, so that it is known to be there. When what it depends on has changed, the server
-tells it to ask a quarter of a second later, and when it has asked, every ten seconds again. Thirty pages that
+tells it to ask a tenth of a second later, and when it has asked, every ten seconds again. Thirty pages that
 wait cost nothing so. It is the browser that asks, with its own link and controls: a call that comes too late or twice
 does no harm.
 
-Parts of pages are called one after the other and not in a heap. Where what changes leads to another page, as when the
-teacher sends everybody, few are called at a time (`way.Way`), and the next when one of them has arrived: the server
-makes one page in the time of one, and thirty at once in the time of thirty, each of them. Parts come before pages: the
-board and the teacher do not wait for a class that is on its way.
+Parts of pages are called one after the other. Where what changes leads to another page, as when the teacher sends
+everybody, few are called at a time (`way.Way`), and the next when one has arrived: of thirty pages that are made at
+once each takes the time of thirty. Parts come first: board and teacher do not wait for a class on its way.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ from peftcalc.ui.classroom.way import Way
 
 REST, ALONE = 10.0, 1.5
 """Seconds between two looks of a page that is called, and of one that nobody calls."""
-SOON, AT_ONCE = 0.25, 0.1
-"""Seconds after which a browser that is called asks, and again until it is answered; and one that goes elsewhere."""
+SOON = 0.1
+"""Seconds after which a browser that is called asks, and again until it is answered; it is heard once."""
 SLOT = 0.015
 """Seconds between two parts that are called at the same time."""
 ROUND, AGAIN = 0.1, 3.0
@@ -170,7 +169,7 @@ class Calls:
     def due(self, late: Sequence[Follower], now: float) -> list[tuple[float, Follower]]:
         """Who of them is to be called at the time `now` (of `time.monotonic`), and after how many seconds each."""
         found = []
-        free = [one for one in late if now - one.drawn >= one.every and _may(one.called, now)]
+        free = [one for one in late if now - one.drawn >= one.every and now - (one.called or -AGAIN) >= AGAIN]
         for one in sorted(free, key=lambda one: one.hush is not None):  # parts first
             if one.hush is None or self.way.sets_out(one.session, now):
                 one.called = now
@@ -187,15 +186,10 @@ class Calls:
                 del self._followers[one.session, one.fragment]
         if send is None:
             self.arrived(one.session)  # it keeps nobody waiting
-        elif one.hush is None:
-            send(one.fragment, SOON)
-        else:
+            return
+        if one.hush is not None:
             one.quiet = one.hush()
-            send(one.fragment, AT_ONCE)
-
-
-def _may(called: float | None, now: float) -> bool:
-    return called is None or now - called >= AGAIN
+        send(one.fragment, SOON)
 
 
 _calls = Calls()
@@ -265,7 +259,7 @@ def alone() -> bool:
     if not quiet and context.fragment_ids_this_run:
         context.fragment_storage.clear(frozenset({fragment}))
         st.session_state[_ALONE] = fragment
-    context.enqueue(_asks(fragment, REST if quiet else AT_ONCE))
+    context.enqueue(_asks(fragment, REST if quiet else SOON))
     if quiet:
         _calls.way.makes(context.session_id, time.monotonic())
     return quiet
