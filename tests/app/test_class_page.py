@@ -305,3 +305,47 @@ def test_whom_a_teacher_has_sent_the_page_shows_what_the_class_does(room: Room):
     assert len(led.main) < len(alone.main)
     led.session_state["train-try"] = True
     assert "Set it up" in buttons(led.run()), "in its box"
+
+
+def test_a_teacher_who_sends_twice_quickly_sends_everybody_to_the_last_page(room: Room, monkeypatch):
+    held, went, alone = {}, [], [False, True]
+    monkeypatch.setattr(follow.st, "session_state", held)
+    monkeypatch.setattr(here, "token", lambda: "token")
+    monkeypatch.setattr(follow, "_to", went.append)
+    monkeypatch.setattr(follow.calls, "alone", lambda: alone.pop(0))
+    room.join("token")
+    room.send("memory", {"rank": 8})
+    assert follow._go(room, "class"), "on the way"
+    room.send("train", {"alpha": 16}, [{"rank": 1}])
+    follow._go(room, "class")
+    assert went == ["train"]
+    assert held[follow._SENT] == {"alpha": 16, "rank": 1}
+    assert not follow._go(room, "train"), "once"
+
+
+def test_what_leads_a_learner_elsewhere(room: Room):
+    room.join("token")
+    leads = lambda path="train", last=1, called=None: follow._leads(room, path, "token", last, called)  # noqa: E731
+    assert leads() is None
+    room.send("train", {})
+    assert leads() is None, "it has followed"
+    assert leads(last=0) == 1
+    room.ask("which", ("a", "b"))
+    assert leads() == "which"
+    assert leads(path="class") is None
+    assert leads(called="which") is None, "once: a learner may go back"
+    room.answer("token", "a")
+    assert leads() is None
+    room.send("memory", {})
+    assert leads() == 2
+
+
+def test_each_of_two_who_teach_sees_what_the_other_does(room: Room, monkeypatch):
+    followed = []
+    monkeypatch.setattr(here.calls, "follow", lambda depends, every=0.0, leads=False: followed.append(depends))
+    room.begin("cost")
+    assert {"part-next", "send"} <= {one.key for one in open_page(_teacher=True).button}
+    before = [depends() for depends in followed]
+    room.turn_to(1)
+    changed = sum(depends() != seen for depends, seen in zip(followed, before, strict=True))
+    assert changed == 3, "the buttons, what the room sees, and what to say"
