@@ -55,6 +55,8 @@ class Visitor:
         self._asked: list[tuple[str, float]] = []
         """Looks that nobody has answered yet: the fragment, and when it was asked for."""
         self._begun = 0.0
+        self._short: set[str] = set()
+        """Fragments whose run ended early for another, which goes on."""
         self._values: dict[str, WidgetState] = {}
         self._kept: dict[str, ForwardMsg] = {}
         """Large messages by their hash, which the server sends once."""
@@ -183,17 +185,17 @@ class Visitor:
     async def _ask(self, state: ClientState) -> float:
         started = time.monotonic()
         await self._send(state)
+        heard = ended = False
         async with asyncio.timeout(TIMEOUT):
-            while True:
+            while not (heard and ended):
                 ended = self._take(ForwardMsg.FromString(await self.socket.recv()))  # type: ignore[arg-type]
-                if ended and self._begun >= started and self._ran(state.fragment_id):
-                    break
+                heard = heard or (self._begun >= started and self._ran(state.fragment_id))
         self.reruns += 1
         return time.monotonic() - started
 
     def _ran(self, fragment: str) -> bool:
-        """Whether the run that has just ended was of this fragment, or of the whole page."""
-        return not self._run[1] or fragment in self._run[1]
+        """Whether the newest run is of this fragment or of the whole page, or follows one that was cut short for it."""
+        return not self._run[1] or fragment in self._run[1] or fragment in self._short
 
     def _take(self, message: ForwardMsg) -> bool:
         """Take in one message; True when the script has run to its end and no other run follows."""
@@ -245,12 +247,14 @@ class Visitor:
         if finished == "FINISHED_WITH_COMPILE_ERROR":
             self.errors.append(finished)
         if finished == "FINISHED_EARLY_FOR_RERUN":
+            self._short |= self._run[1]
             return False
         run, fragments = self._run
         self.wholes += not fragments
         now, looks = time.monotonic(), [one for one in self._asked if self._ran(one[0]) and one[1] <= self._begun]
         self.answered += [(now - asked, not fragments) for _, asked in looks]
         self._asked = [one for one in self._asked if one not in looks]
+        self._short.clear()
         self.shown = {
             place: held
             for place, held in self.shown.items()

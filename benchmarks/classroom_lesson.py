@@ -132,9 +132,10 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 played.answers += 1
                 await seen.until(lambda: visitor.says("You said"))
             for turn in range(rounds):
+                before = visitor.wholes
                 await seen.until(lambda turn=turn: stage.dealt > turn)
                 await seen.until(
-                    lambda before=visitor.wholes: (
+                    lambda before=before: (
                         visitor.wholes > before and visitor.says("Yours:") and visitor.has("button", "Train")
                     )
                 )
