@@ -123,6 +123,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
             await visitor.write("A nickname", f"Learner {number % 7}", "text_input")
             await visitor.press("Join")
             stage.joined += 1
+            before = visitor.wholes  # what comes next as a whole page is the one to which everybody is sent
             for part in range(GRID + 1):
                 await seen.until(lambda part=part: stage.asked > part)
                 question = LESSON.parts[part].prediction
@@ -130,9 +131,8 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 await seen.until(lambda question=question: visitor.has("button_group", question.question))
                 await visitor.choose(question.question, chance.choice(list(question.options)))
                 played.answers += 1
-                await seen.until(lambda: visitor.says("You said"))
+                await seen.until(lambda: visitor.says("You said") or visitor.wholes > before)
             for turn in range(rounds):
-                before = visitor.wholes
                 await seen.until(lambda turn=turn: stage.dealt > turn)
                 await seen.until(
                     lambda before=before: (
@@ -153,6 +153,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                     await seen.once()
                 played.ended.append(last)
                 stage.done += 1
+                before = visitor.wholes
                 async with Visitor(url, f"section=board&room={ROOM}", "class") as tab:
                     await tab.open()
                     looks = Seen(tab, played)

@@ -101,7 +101,7 @@ def asks(fragment: str, by_timer: bool = True) -> bytes:
     return BackMsg(rerun_script=state).SerializeToString()
 
 
-def over(how: int, *fragments: str) -> ForwardMsg:
+def over(how: ForwardMsg.ScriptFinishedStatus.ValueType, *fragments: str) -> ForwardMsg:
     message = ForwardMsg(script_finished=how)
     message.metadata.run.fragment_ids.extend(fragments)
     return message
