@@ -6,7 +6,8 @@
         seconds = await visitor.move(control, control.another(random))
 
 As a browser does, it tells the server which large messages it still holds, and a control that stands in a fragment
-runs the fragment again and nothing else.
+runs the fragment again and nothing else. A browser's timers do not wait for an answer: `ask` does not either, and
+`answered` has the seconds of each look once `hear` has heard its end.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Visitor:
         fragments: fragments that ask to be run again, with their interval in seconds.
         pages: addresses of the app's pages, once one of them is open.
         errors: exceptions that the page has shown.
+        wholes: how often it was shown a whole page.
     """
 
     def __init__(self, url: str, query: str = "", page: str = "train") -> None:
@@ -47,7 +49,14 @@ class Visitor:
         self.pages: list[str] = []
         self.errors: list[str] = []
         self.page_hash = ""
-        self.reruns = 0
+        self.reruns = self.wholes = 0
+        self.answered: list[tuple[float, bool]] = []
+        """Of each look of a timer how long it took, and whether the whole page came of it."""
+        self._asked: list[tuple[str, float]] = []
+        """Looks that nobody has answered yet: the fragment, and when it was asked for."""
+        self._begun = 0.0
+        self._short: set[str] = set()
+        """Fragments whose run ended early for another, which goes on."""
         self._values: dict[str, WidgetState] = {}
         self._kept: dict[str, ForwardMsg] = {}
         """Large messages by their hash, which the server sends once."""
@@ -90,14 +99,22 @@ class Visitor:
         name, fragment = found
         return await self._rerun(fragment, WidgetState(id=name, bool_value=True))
 
-    async def look(self, fragment: str = "", patience: float = TIMEOUT) -> float:
-        """Run a polling fragment, by default the first, as the browser's timer does; seconds until it is through.
+    async def look(self) -> float:
+        """Run the first polling fragment and wait for it; seconds until it is through."""
+        return await self._rerun(next(iter(self.fragments)), is_auto_rerun=True)
 
-        Raises:
-            TimeoutError: nothing came in `patience` seconds; a fragment that the server has forgotten is not answered.
-        """
-        async with asyncio.timeout(patience):
-            return await self._rerun(fragment or next(iter(self.fragments)), is_auto_rerun=True)
+    async def ask(self, fragment: str) -> None:
+        """Ask for a polling fragment as the browser's timer does, and go on; a look lasts from the first ask that was
+        not answered."""
+        if all(fragment != asked for asked, _ in self._asked):
+            self._asked.append((fragment, time.monotonic()))
+        await self._send(self._state(fragment, [], True))
+
+    def forget(self, patience: float) -> int:
+        """Wait no longer for looks that nobody answers, since the server has forgotten their fragment; how many."""
+        before, now = len(self._asked), time.monotonic()
+        self._asked = [(fragment, asked) for fragment, asked in self._asked if now - asked < patience]
+        return before - len(self._asked)
 
     async def hear(self, seconds: float) -> None:
         """Take in what the server says by itself, for so long: a fragment may be told to ask soon."""
@@ -130,7 +147,8 @@ class Visitor:
 
     def says(self, words: str) -> bool:
         """True when the page shows these words now."""
-        return any(words in str(held.element) for held in self.shown.values())
+        written = words.encode()
+        return any(written in held.written for held in self.shown.values())
 
     @property
     def texts(self) -> list[str]:
@@ -147,26 +165,37 @@ class Visitor:
         changed = {} if state is None else {state.id: state}
         if state is not None and not state.trigger_value:
             self._values[state.id] = state
-        widgets = WidgetStates(widgets=[*{**self._values, **changed}.values()])
-        return await self._ask(
-            ClientState(
-                query_string=self.query,
-                page_script_hash=self.page_hash,
-                fragment_id=fragment,
-                is_auto_rerun=is_auto_rerun,
-                widget_states=widgets,
-            )
+        return await self._ask(self._state(fragment, [*changed.values()], is_auto_rerun))
+
+    def _state(self, fragment: str, changed: list[WidgetState], is_auto_rerun: bool) -> ClientState:
+        """What a browser says when it asks."""
+        values = {**self._values, **{state.id: state for state in changed}}
+        return ClientState(
+            query_string=self.query,
+            page_script_hash=self.page_hash,
+            fragment_id=fragment,
+            is_auto_rerun=is_auto_rerun,
+            widget_states=WidgetStates(widgets=[*values.values()]),
         )
+
+    async def _send(self, state: ClientState) -> None:
+        state.cached_message_hashes.extend(self._kept)
+        await self.socket.send(BackMsg(rerun_script=state).SerializeToString())
 
     async def _ask(self, state: ClientState) -> float:
         started = time.monotonic()
-        state.cached_message_hashes.extend(self._kept)
-        await self.socket.send(BackMsg(rerun_script=state).SerializeToString())
+        await self._send(state)
+        heard = ended = False
         async with asyncio.timeout(TIMEOUT):
-            while not self._take(ForwardMsg.FromString(await self.socket.recv())):  # type: ignore[arg-type]
-                pass
+            while not (heard and ended):
+                ended = self._take(ForwardMsg.FromString(await self.socket.recv()))  # type: ignore[arg-type]
+                heard = heard or (self._begun >= started and self._ran(state.fragment_id))
         self.reruns += 1
         return time.monotonic() - started
+
+    def _ran(self, fragment: str) -> bool:
+        """Whether the newest run is of this fragment or of the whole page, or follows one that was cut short for it."""
+        return not self._run[1] or fragment in self._run[1] or fragment in self._short
 
     def _take(self, message: ForwardMsg) -> bool:
         """Take in one message; True when the script has run to its end and no other run follows."""
@@ -200,7 +229,7 @@ class Visitor:
         return False
 
     def _begin(self, run: str, fragments: Iterable[str]) -> None:
-        self._run = (run, frozenset(fragments))
+        self._run, self._begun = (run, frozenset(fragments)), time.monotonic()
         if not self._run[1]:  # the whole page runs again
             self.fragments.clear()
 
@@ -218,8 +247,14 @@ class Visitor:
         if finished == "FINISHED_WITH_COMPILE_ERROR":
             self.errors.append(finished)
         if finished == "FINISHED_EARLY_FOR_RERUN":
+            self._short |= self._run[1]
             return False
         run, fragments = self._run
+        self.wholes += not fragments
+        now, looks = time.monotonic(), [one for one in self._asked if self._ran(one[0]) and one[1] <= self._begun]
+        self.answered += [(now - asked, not fragments) for _, asked in looks]
+        self._asked = [one for one in self._asked if one not in looks]
+        self._short.clear()
         self.shown = {
             place: held
             for place, held in self.shown.items()

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from streamlit.proto.Element_pb2 import Element
@@ -36,6 +37,11 @@ class Held:
     def is_a(self, kind: str, label: str) -> bool:
         """True for an enabled element of this kind with these words in its label."""
         return self.element.WhichOneof("type") == kind and label in self._own.label and not self._own.disabled
+
+    @cached_property
+    def written(self) -> bytes:
+        """The element as the server has sent it."""
+        return self.element.SerializeToString()
 
     @property
     def set_by_server(self) -> str:

@@ -1,9 +1,11 @@
 """A lesson that thirty play on one server: predictions, a grid that is dealt out, and the board that all look at.
 
 `python benchmarks/classroom.py --lesson`. A teacher with the key, learners with a seat each, and a projector that shows
-the board speak Streamlit's protocol; every one of them looks at each polling part of its page as often as a browser
-would. Learners answer each prediction, go where they are sent, press Train with the part of the grid that they were
-given, and then look at the board. The grid is dealt out again each round.
+the board speak Streamlit's protocol; every one of them asks for each polling part of its page when a browser's timer
+would, whether or not the last one was answered. Learners answer each prediction, go where they are sent, press Train
+with the part of the grid that they were given as soon as they are there, and then look at the board. The grid is dealt
+out again each round. A look is timed from the ask to the end of its answer, which may be a whole page; since a server
+could have a class wait by calling it late, the time from the teacher's press until everybody is there is told too.
 
 How late the board is counts from the last moment at which a learner's own page had still shown its run going on: it is
 at least as long as in truth.
@@ -49,6 +51,12 @@ class Played:
     """What happened; times in seconds."""
 
     looks: list[float] = field(default_factory=list)
+    pages: list[float] = field(default_factory=list)
+    """Those of the looks of which a whole page came."""
+    sent: list[float] = field(default_factory=list)
+    """When the teacher pressed, each time the grid was dealt out, and …"""
+    there: list[float] = field(default_factory=list)
+    """… when the last learner had the page, if all had it."""
     polls: tuple[int, float] = (0, 0.0)
     """Looks of those who wait, and the server's processor time for them."""
     started: int = 0
@@ -94,14 +102,13 @@ class Seen:
                 due = now + interval
             if now >= due and fragment in self.visitor.fragments:
                 due = now + interval
-                self._due[fragment] = interval, due
-                try:
-                    self.played.looks.append(await self.visitor.look(fragment, UNANSWERED))
-                except TimeoutError:  # of a page that is about to be left; a browser's timer does not wait either
-                    self.played.unanswered += 1
-            else:
-                self._due[fragment] = interval, due
+                await self.visitor.ask(fragment)
+            self._due[fragment] = interval, due
         await self.visitor.hear(TICK)
+        self.played.looks += [seconds for seconds, _ in self.visitor.answered]
+        self.played.pages += [seconds for seconds, whole in self.visitor.answered if whole]
+        self.visitor.answered.clear()
+        self.played.unanswered += self.visitor.forget(UNANSWERED)
 
 
 async def learner(url: str, number: int, rounds: int, stage: Stage, played: Played) -> None:
@@ -116,6 +123,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
             await visitor.write("A nickname", f"Learner {number % 7}", "text_input")
             await visitor.press("Join")
             stage.joined += 1
+            before = visitor.wholes  # what comes next as a whole page is the one to which everybody is sent
             for part in range(GRID + 1):
                 await seen.until(lambda part=part: stage.asked > part)
                 question = LESSON.parts[part].prediction
@@ -123,10 +131,17 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 await seen.until(lambda question=question: visitor.has("button_group", question.question))
                 await visitor.choose(question.question, chance.choice(list(question.options)))
                 played.answers += 1
-                await seen.until(lambda: visitor.says("You said"))
+                await seen.until(lambda: visitor.says("You said") or visitor.wholes > before)
             for turn in range(rounds):
                 await seen.until(lambda turn=turn: stage.dealt > turn)
-                await seen.until(lambda: visitor.says("Yours:") and visitor.has("button", "Train"))
+                await seen.until(
+                    lambda before=before: (
+                        visitor.wholes > before and visitor.says("Yours:") and visitor.has("button", "Train")
+                    )
+                )
+                stage.there += 1
+                if stage.there == stage.joined * (turn + 1):
+                    played.there.append(time.monotonic())
                 await visitor.press("Train")
                 played.started += 1
                 last = time.monotonic()
@@ -138,6 +153,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                     await seen.once()
                 played.ended.append(last)
                 stage.done += 1
+                before = visitor.wholes
                 async with Visitor(url, f"section=board&room={ROOM}", "class") as tab:
                     await tab.open()
                     looks = Seen(tab, played)
@@ -154,6 +170,7 @@ class Stage:
     joined: int = 0
     asked: int = 0
     dealt: int = 0
+    there: int = 0
     done: int = 0
     over: bool = False
 
@@ -185,6 +202,7 @@ async def teacher(
                 await visitor.press("Next part")
         _note(played, server, "all have predicted")
         for turn in range(rounds):
+            played.sent.append(time.monotonic())
             await visitor.press("Deal out the grid")
             stage.dealt += 1
             wanted = people * (turn + 1)
@@ -271,6 +289,10 @@ def lesson(people: int, rounds: int, waiting: float) -> None:
     memory = ", ".join(f"{own / 1e6:.0f} + {workers / 1e6:.0f} ({when})" for when, own, workers in played.memory)
     print(f"{people} learners, a teacher and a projector on {len(os.sched_getaffinity(0))} cores, {rounds} grids.")
     print(f"looks: {len(looks)}, median {_at(looks, 0.5):.3f} s, 95 % {_at(looks, 0.95):.3f} s (bar {BARS['look']})")
+    pages = sorted(played.pages)
+    print(f"of these whole pages: {len(pages)}, median {_at(pages, 0.5):.3f} s, 95 % {_at(pages, 0.95):.3f} s")
+    gone = ", ".join(f"{there - sent:.2f}" for sent, there in zip(played.sent, played.there, strict=False))
+    print(f"from the teacher's press until the last learner has the page: {gone} s")
     print(f"looks that nobody answered within {UNANSWERED:.0f} s: {played.unanswered}")
     print(f"runs: {played.started} started, {len(played.ended)} seen to their end, {kept} kept, {lost} lost (bar 0)")
     print(f"to the board: median {_at(late, 0.5):.2f} s, at most {_at(late, 1.0):.2f} s (bar {BARS['board']})")

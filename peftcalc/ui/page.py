@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NOTES_PLACE = "_notes_place"
 PROJECTOR = "projector"
+LED = "_led"
+"""Where the session holds to which page its teacher has sent it."""
 
 Kind = Literal["exact", "estimated", "simulated", "measured", "stored run"]
 
@@ -62,6 +64,12 @@ def folded(label: str, key: str) -> ExpanderContainer | None:
 def projector() -> bool:
     """Whether the page is shown to a room: larger type, and only what a room needs."""
     return bool(st.session_state.get(PROJECTOR, False))
+
+
+def led() -> bool:
+    """Whether a teacher has sent the visitor to this page, with its settings: a class does one thing, and leaves for
+    later what leads elsewhere. It is also what a server makes thirty times at once."""
+    return bool(st.session_state.get(LED, False))
 
 
 def badge(kind: Kind, detail: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,10 +74,24 @@ def entry_at(path: str) -> PageEntry:
 
 
 def as_page(entry: PageEntry) -> StreamlitPage:
-    """Streamlit's own record of the page, for the navigation and for links to it."""
-    import streamlit as st
+    """Streamlit's own record of the page, for the navigation and for links to it.
 
-    return st.Page(FOLDER / entry.file, title=entry.title, icon=entry.icon, url_path=entry.path, default=not entry.path)
+    Every run of every page needs all of them, and Streamlit looks for each file anew: it is looked for once.
+    """
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    found = _found.get(entry.path)
+    if found is None:
+        file = FOLDER / entry.file
+        found = st.Page(file, title=entry.title, icon=entry.icon, url_path=entry.path, default=not entry.path)
+        if get_script_run_ctx() is None:  # without a server it is not whole
+            return found
+        _found[entry.path] = found
+    return copy.copy(found)
+
+
+_found: dict[str, StreamlitPage] = {}
 
 
 def link_to(path: str, label: str, query: Mapping[str, str] | None = None) -> None:

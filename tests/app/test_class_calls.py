@@ -12,7 +12,8 @@ import pytest
 from peftcalc.jobs.classroom import names
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui.classroom import calls
-from peftcalc.ui.classroom.calls import AGAIN, SOON, Calls, Follower
+from peftcalc.ui.classroom.calls import AGAIN, SLOT, SOON, Calls, Follower
+from peftcalc.ui.classroom.way import ASKS, MADE, PLACES
 
 
 class Browsers:
@@ -28,8 +29,22 @@ class Browsers:
         return lambda name, seconds: self.heard.append((session, name, seconds))
 
 
-def follower(room: Room, session: str, drawn: float = 0.0, every: float = 0.0, slot: float = 0.01) -> Follower:
-    return Follower(session, "look", lambda: room.part, room.part, drawn, every, slot)
+def follower(room: Room, session: str, drawn: float = 0.0, every: float = 0.0) -> Follower:
+    return Follower(session, "look", lambda: room.part, room.part, drawn, every)
+
+
+def learner(room: Room, session: str, quiet: bool = True) -> Follower:
+    """One who goes where the teacher sends everybody."""
+    leads = lambda: room.order and room.order.number  # noqa: E731
+    return Follower(session, "look", leads, leads(), 0.0, hush=lambda: lambda: quiet)
+
+
+def sent(calls: Calls, now: float) -> list[str]:
+    """Who is called at this time."""
+    due = calls.due(calls.late(), now)
+    for _, one in due:
+        calls.call(one)
+    return [one.session for _, one in due]
 
 
 @pytest.fixture
@@ -45,7 +60,7 @@ def test_whoever_has_not_seen_the_newest_is_called_one_after_the_other_and_once(
     assert followed.late() == []
     room.turn_to(1)
     due = followed.due(followed.late(), 10.0)
-    assert [(round(wait, 3), one.session) for wait, one in due] == [(0.0, "a"), (0.01, "b"), (0.02, "c")]
+    assert [(round(wait, 3), one.session) for wait, one in due] == [(0.0, "a"), (SLOT, "b"), (2 * SLOT, "c")]
     for _, one in due:
         followed.call(one)
     assert browsers.heard == [(session, "look", SOON) for session in "abc"]
@@ -62,6 +77,73 @@ def test_a_page_is_not_called_more_often_than_it_bears(room: Room):
     room.turn_to(1)
     assert followed.due(followed.late(), 5.5) == []
     assert len(followed.due(followed.late(), 5.9)) == 1
+
+
+def test_a_class_that_is_sent_goes_few_at_a_time_and_the_board_before_it(room: Room):
+    browsers = Browsers()
+    followed = Calls(browsers.reach)
+    sessions = [f"learner {number}" for number in range(60)]
+    for session in sessions:
+        followed.enter(learner(room, session))
+    followed.enter(follower(room, "board"))
+    room.send("train", {})
+    room.turn_to(1)
+    assert sent(followed, 10.0) == ["board", *sessions[:PLACES]]
+    assert browsers.heard[-1] == (sessions[PLACES - 1], "look", SOON)
+    assert sent(followed, 10.1) == [], "all places are taken"
+    for number, session in enumerate(sessions):
+        followed.enter(learner(room, session))
+        followed.arrived(session)
+        assert sent(followed, 10.2) == sessions[number + PLACES : number + PLACES + 1]
+    assert followed.late() == [next(one for one in followed.late() if one.session == "board")]
+
+
+def test_a_browser_that_sleeps_keeps_a_place_for_a_moment_only(room: Room):
+    followed = Calls(Browsers().reach)
+    for session in "abcdefg":
+        followed.enter(learner(room, session))
+    room.send("train", {})
+    assert sent(followed, 10.0) == ["a", "b", "c"]
+    followed.way.makes("a", 10.1)
+    assert sent(followed, 10.0 + ASKS) == ["d", "e"], "b and c have not asked; a's page is being made"
+    assert sent(followed, 10.1 + MADE) == ["f", "g"], "even a page that is never done"
+    assert sent(followed, 10.1 + AGAIN) == ["a", "b", "c"], "who has not come is called again"
+
+
+def test_a_closed_tab_gives_its_place_away_at_once(room: Room):
+    browsers = Browsers()
+    followed = Calls(browsers.reach)
+    for session in "abcdef":
+        followed.enter(learner(room, session))
+    browsers.closed = {"a", "b", "c"}
+    room.send("train", {})
+    assert sent(followed, 10.0) == ["a", "b", "c"]
+    assert sent(followed, 10.0) == ["d", "e", "f"]
+
+
+def test_whoever_is_called_elsewhere_is_alone_on_the_page_from_then_on(room: Room):
+    followed = Calls(Browsers().reach)
+    for session, quiet in (("a", True), ("b", False)):
+        followed.enter(learner(room, session, quiet))
+    assert not followed.quiet("a", "look"), "nobody has called"
+    room.send("train", {})
+    sent(followed, 10.0)
+    assert followed.enter(learner(room, "a"))
+    assert followed.enter(learner(room, "b"))
+    assert followed.quiet("a", "look")
+    assert not followed.quiet("b", "look"), "something else of its page was made again"
+    followed.enter(learner(room, "a"))
+    assert not followed.quiet("a", "look"), "it is another page by now"
+
+
+def test_nobody_is_called_to_go_nowhere(room: Room):
+    """All else on a page is forgotten for it."""
+    followed = Calls(Browsers().reach)
+    room.send("train", {})
+    followed.enter(learner(room, "a"))
+    room.begin("cost")  # the order is gone
+    assert room.order is None
+    assert followed.late() == []
 
 
 def test_a_tab_that_is_closed_follows_no_longer(room: Room):
@@ -102,7 +184,9 @@ def test_a_page_is_left_when_nothing_else_of_it_can_ask(monkeypatch: pytest.Monk
     """Else Streamlit answers a late question in the name of the page before, and the browser empties the new one."""
     state, sent, kept = {}, [], []
     storage = SimpleNamespace(clear=lambda new_fragment_ids: kept.append(new_fragment_ids))
-    context = SimpleNamespace(fragment_ids_this_run=None, fragment_storage=storage, enqueue=sent.append)
+    context = SimpleNamespace(
+        session_id="a", fragment_ids_this_run=None, fragment_storage=storage, enqueue=lambda one: sent.append(one)
+    )
     monkeypatch.setattr(calls.st, "session_state", state)
     monkeypatch.setattr(calls, "get_script_run_ctx", lambda: context)
     monkeypatch.setattr(calls, "_fragment", lambda: "look")
@@ -112,9 +196,23 @@ def test_a_page_is_left_when_nothing_else_of_it_can_ask(monkeypatch: pytest.Monk
     assert not calls.alone()
     assert kept == [frozenset({"look"})]
     assert calls.alone()
-    assert [message.auto_rerun.interval for message in sent] == [SOON, SOON, calls.REST]
+    assert [message.auto_rerun.interval for message in sent] == pytest.approx([SOON, SOON, calls.REST])
     calls.not_alone()
     assert not calls.alone(), "another page has parts of its own"
+
+
+def test_all_else_on_a_page_is_forgotten_until_it_is_made_again():
+    from streamlit.runtime.fragment import MemoryFragmentStorage
+
+    storage = MemoryFragmentStorage()
+    for name in ("look", "other"):
+        storage.register(name, lambda: None)
+    quiet = calls._hush(storage, "look")
+    assert storage.contains("look")
+    assert not storage.contains("other")
+    assert quiet()
+    storage.register("other", lambda: None)
+    assert not quiet()
 
 
 def test_the_server_of_the_pages_does_not_load_torch():

@@ -15,11 +15,12 @@ from peftcalc.jobs.job import Job
 from peftcalc.lab.race import Race
 from peftcalc.lab.runs.kept_race import KeepableRace, keepable, race_link, race_results
 from peftcalc.lab.stored_runs import stored_run
+from peftcalc.ui import page
 from peftcalc.ui.classroom import board as board_page
 from peftcalc.ui.classroom import follow, here
 from peftcalc.ui.classroom.lessons import LESSONS
 from peftcalc.ui.classroom.notes import as_html
-from peftcalc.ui.history.keeper import Keeper
+from peftcalc.ui.history.keeper import CHUNK, Keeper
 from peftcalc.ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +165,7 @@ def test_the_keeper_keeps_a_race_while_it_goes_on_and_tells_the_board_at_its_end
     run = keeper.watch(job, KeepableRace(race), "elm-42", lambda run, results: heard.extend(results))
     job.state = "running"
     job.records += records[:50]
-    for _ in range(8):
+    for _ in range(CHUNK):
         keeper.look()
     history.ask(lambda connection: None).result(WAIT)
     assert history.run(run.id).state == "running"
@@ -279,3 +280,72 @@ def test_whoever_has_moved_a_control_is_sent_on_all_the_same(room: Room, monkeyp
     room.ask("cost-0", ["a", "b"])
     page.run()
     assert sent == [{"query_params": {"seat": "a-token"}}] * 2
+
+
+def test_whom_a_teacher_has_sent_the_page_shows_what_the_class_does(room: Room):
+    """It is made thirty times at once, and what leads elsewhere is for later."""
+
+    def opened(**session) -> AppTest:
+        test = AppTest.from_file(str(ROOT / "pages/train.py"), default_timeout=120)
+        for key, value in session.items():
+            test.session_state[key] = value
+        test.run()
+        assert not test.exception
+        return test
+
+    def buttons(test: AppTest) -> set[str]:
+        return {one.label for one in test.button}
+
+    alone, led = opened(), opened(**{page.LED: True})
+    assert {"Train", "Set it up"} <= buttons(alone)
+    assert "Train" in buttons(led)
+    assert "Set it up" not in buttons(led)
+    assert "The comparison" in {one.value for one in alone.subheader}
+    assert not led.subheader, "the class compares on its board"
+    assert len(led.main) < len(alone.main)
+    led.session_state["train-try"] = True
+    assert "Set it up" in buttons(led.run()), "in its box"
+
+
+def test_a_teacher_who_sends_twice_quickly_sends_everybody_to_the_last_page(room: Room, monkeypatch):
+    held, went, alone = {}, [], [False, True]
+    monkeypatch.setattr(follow.st, "session_state", held)
+    monkeypatch.setattr(here, "token", lambda: "token")
+    monkeypatch.setattr(follow, "_to", went.append)
+    monkeypatch.setattr(follow.calls, "alone", lambda: alone.pop(0))
+    room.join("token")
+    room.send("memory", {"rank": 8})
+    assert follow._go(room, "class"), "on the way"
+    room.send("train", {"alpha": 16}, [{"rank": 1}])
+    follow._go(room, "class")
+    assert went == ["train"]
+    assert held[follow._SENT] == {"alpha": 16, "rank": 1}
+    assert not follow._go(room, "train"), "once"
+
+
+def test_what_leads_a_learner_elsewhere(room: Room):
+    room.join("token")
+    leads = lambda path="train", last=1, called=None: follow._leads(room, path, "token", last, called)  # noqa: E731
+    assert leads() is None
+    room.send("train", {})
+    assert leads() is None, "it has followed"
+    assert leads(last=0) == 1
+    room.ask("which", ("a", "b"))
+    assert leads() == "which"
+    assert leads(path="class") is None
+    assert leads(called="which") is None, "once: a learner may go back"
+    room.answer("token", "a")
+    assert leads() is None
+    room.send("memory", {})
+    assert leads() == 2
+
+
+def test_each_of_two_who_teach_sees_what_the_other_does(room: Room, monkeypatch):
+    followed = []
+    monkeypatch.setattr(here.calls, "follow", lambda depends, every=0.0, leads=False: followed.append(depends))
+    room.begin("cost")
+    assert {"part-next", "send"} <= {one.key for one in open_page(_teacher=True).button}
+    before = [depends() for depends in followed]
+    room.turn_to(1)
+    changed = sum(depends() != seen for depends, seen in zip(followed, before, strict=True))
+    assert changed == 3, "the buttons, what the room sees, and what to say"

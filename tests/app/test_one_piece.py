@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import uvicorn
 import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from peftcalc.ui.server import front, one_piece
+from peftcalc.ui.server.asked_once import PATIENCE, AskedOnce
 from peftcalc.ui.server.one_piece import OnePiece
 
 Event = dict[str, Any]
@@ -156,3 +159,62 @@ def segments(client: Any) -> int:
     """`tcpi_data_segs_in` of Linux's `struct tcp_info`."""
     told = client.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
     return int(struct.unpack_from("I", told, 152)[0])
+
+
+def asks(fragment: str, by_timer: bool = True) -> bytes:
+    state = ClientState(fragment_id=fragment, is_auto_rerun=by_timer)
+    return BackMsg(rerun_script=state).SerializeToString()
+
+
+def over(how: ForwardMsg.ScriptFinishedStatus.ValueType, *fragments: str) -> ForwardMsg:
+    message = ForwardMsg(script_finished=how)
+    message.metadata.run.fragment_ids.extend(fragments)
+    return message
+
+
+def test_what_a_timer_asks_again_is_heard_when_it_was_answered_and_not_before() -> None:
+    asked = AskedOnce()
+    assert asked.passes(asks("f"), 0.0)
+    assert not asked.passes(asks("f"), 0.2)
+    assert asked.passes(asks("g"), 0.2)
+    asked.answered(over(ForwardMsg.FINISHED_EARLY_FOR_RERUN, "f"))
+    assert not asked.passes(asks("f"), 0.3), "a page comes of it, which is not there"
+    asked.answered(over(ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY, "f"))
+    assert asked.passes(asks("f"), 0.4)
+    assert not asked.passes(asks("g"), 0.4)
+    asked.answered(over(ForwardMsg.FINISHED_SUCCESSFULLY))
+    assert asked.passes(asks("f"), 0.5)
+    assert asked.passes(asks("g"), 0.5)
+
+
+def test_a_part_that_nobody_answers_is_heard_again_later() -> None:
+    asked = AskedOnce()
+    assert asked.passes(asks("f"), 0.0)
+    assert not asked.passes(asks("f"), PATIENCE - 0.1)
+    assert asked.passes(asks("f"), PATIENCE)
+
+
+def test_what_a_hand_does_is_always_heard_and_what_is_no_message_too() -> None:
+    asked = AskedOnce()
+    for _ in range(2):
+        assert asked.passes(asks("f", by_timer=False), 0.0)
+        assert asked.passes(asks(""), 0.0)
+        assert asked.passes(b"\xff\xff", 0.0)
+        assert asked.passes(None, 0.0)
+
+
+def test_the_server_hears_a_timer_once_through_the_door() -> None:
+    incoming = [{"bytes": asks("f")}, {"bytes": asks("f")}, {"bytes": asks("f", by_timer=False)}]
+    heard: list[Any] = []
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend([await receive(), await receive()])
+
+    async def receive() -> Event:
+        return incoming.pop(0)
+
+    async def send(event: Any) -> None:
+        raise AssertionError
+
+    asyncio.run(OnePiece(server)({"type": "websocket"}, receive, send))
+    assert heard == [{"bytes": asks("f")}, {"bytes": asks("f", by_timer=False)}]

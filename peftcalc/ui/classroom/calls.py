@@ -5,9 +5,13 @@
 
 A browser asks for a fragment once in so many seconds, as the server has told it last (Streamlit's `auto_rerun`). One
 that follows asks every ten seconds, so that it is known to be there. When what it depends on has changed, the server
-tells it to ask a quarter of a second later, and when it has asked, every ten seconds again. Thirty pages that
-wait cost nothing so, and those that are called come one after the other and not in a heap. It is the browser that asks,
-with its own link and controls: a call that comes too late or twice does no harm.
+tells it to ask a tenth of a second later, and when it has asked, every ten seconds again. Thirty pages that
+wait cost nothing so. It is the browser that asks, with its own link and controls: a call that comes too late or twice
+does no harm.
+
+Parts of pages are called one after the other. Where what changes leads to another page, as when the teacher sends
+everybody, few are called at a time (`way.Way`), and the next when one has arrived: of thirty pages that are made at
+once each takes the time of thirty. Parts come first: board and teacher do not wait for a class on its way.
 """
 
 from __future__ import annotations
@@ -18,18 +22,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from peftcalc.ui.classroom.way import Way
+
 REST, ALONE = 10.0, 1.5
 """Seconds between two looks of a page that is called, and of one that nobody calls."""
-SOON = 0.25
-"""Seconds after which a browser that is called asks, and again until it is answered."""
-SLOT, PAGE_SLOT = 0.015, 0.06
-"""Seconds between two that are called at the same time; a whole page takes the server longer."""
+SOON = 0.1
+"""Seconds after which a browser that is called asks, and again until it is answered; it is heard once."""
+SLOT = 0.015
+"""Seconds between two parts that are called at the same time."""
 ROUND, AGAIN = 0.1, 3.0
 """Seconds between two rounds, and until a page that has not come is called again."""
 
@@ -46,10 +53,19 @@ class Follower:
     seen: object
     """What it depended on when it was drawn."""
     drawn: float
-    every: float
+    every: float = 0.0
     """Seconds between two calls at the least."""
-    slot: float
+    hush: Callable[[], Callable[[], bool]] | None = None
+    """Of one whose change leads to another page: has all else on its page ask no more, and gives whether that holds."""
     called: float | None = None
+    quiet: Callable[[], bool] = lambda: False
+    """Whether nothing else on its page has asked since it was called."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it has not seen the newest; one that can go elsewhere is called to go, and for nothing else."""
+        now = self.depends()
+        return now != self.seen and not (self.hush is not None and now is None)
 
 
 def ask_again(seconds: float) -> None:
@@ -93,6 +109,7 @@ class Calls:
     def __init__(self, reach: Callable[[str, str], Callable[[str, float], None] | None] | None = None) -> None:
         self._reach = reach or _browser
         self._followers: dict[tuple[str, str], Follower] = {}
+        self.way = Way()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -107,7 +124,21 @@ class Calls:
         with self._lock:
             before = self._followers.get((follower.session, follower.fragment))
             self._followers[follower.session, follower.fragment] = follower
-        return before is not None and before.called is not None
+            if before is None or before.called is None:
+                return False
+            follower.quiet = before.quiet
+        return True
+
+    def quiet(self, session: str, fragment: str) -> bool:
+        """Whether whoever is being drawn was called to go elsewhere, and nothing else on its page has asked since."""
+        with self._lock:
+            found = self._followers.get((session, fragment))
+        return found is not None and found.quiet()
+
+    def arrived(self, session: str) -> None:
+        """A visitor who was called has the page; from any thread."""
+        if self.way.arrived(session):
+            self.changed()
 
     def changed(self) -> None:
         """Something has changed; from any thread."""
@@ -124,23 +155,25 @@ class Calls:
                 while late := self.late():
                     for wait, follower in self.due(late, time.monotonic()):
                         self._loop.call_later(wait, self.call, follower)
-                    await asyncio.sleep(ROUND)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), ROUND)
+                    self._wake.clear()
         finally:
             self._loop = None
 
     def late(self) -> list[Follower]:
         """Who has not seen the newest."""
         with self._lock:
-            return [one for one in self._followers.values() if one.depends() != one.seen]
+            return [one for one in self._followers.values() if one.late]
 
     def due(self, late: Sequence[Follower], now: float) -> list[tuple[float, Follower]]:
         """Who of them is to be called at the time `now` (of `time.monotonic`), and after how many seconds each."""
-        found, wait = [], 0.0
-        for one in late:
-            if now - one.drawn >= one.every and (one.called is None or now - one.called >= AGAIN):
+        found = []
+        free = [one for one in late if now - one.drawn >= one.every and now - (one.called or -AGAIN) >= AGAIN]
+        for one in sorted(free, key=lambda one: one.hush is not None):  # parts first
+            if one.hush is None or self.way.sets_out(one.session, now):
                 one.called = now
-                found.append((wait, one))
-                wait += one.slot
+                found.append((SLOT * len(found) if one.hush is None else 0.0, one))
         return found
 
     def call(self, one: Follower) -> None:
@@ -151,8 +184,12 @@ class Calls:
                 return
             if send is None:
                 del self._followers[one.session, one.fragment]
-        if send is not None:
-            send(one.fragment, SOON)
+        if send is None:
+            self.arrived(one.session)  # it keeps nobody waiting
+            return
+        if one.hush is not None:
+            one.quiet = one.hush()
+        send(one.fragment, SOON)
 
 
 _calls = Calls()
@@ -164,20 +201,46 @@ def rest() -> float:
     return REST if _calls.serving else ALONE
 
 
-def follow(depends: Callable[[], object], every: float = 0.0, whole_page: bool = False) -> None:
+def follow(depends: Callable[[], object], every: float = 0.0, leads: bool = False) -> None:
     """First of all in a fragment that is declared with `run_every=rest()`: it is called when this changes.
 
     Args:
         depends: gives what it depends on; cheap, from any thread, and without Streamlit.
         every: seconds between two calls at the least.
-        whole_page: what comes of it may be another page.
+        leads: what it depends on is where the visitor is to go, None for nowhere; all else on the page is forgotten
+            when it is called, as `alone` says.
     """
     context, fragment = get_script_run_ctx(), _fragment()
     if context is None or fragment is None or not _calls.serving:
         return
-    slot = PAGE_SLOT if whole_page else SLOT
-    if _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, slot)):
+    hush = partial(_hush, context.fragment_storage, fragment) if leads else None
+    if _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, hush)):
         context.enqueue(_asks(fragment, REST))
+
+
+def _hush(storage: Any, fragment: str) -> Callable[[], bool]:
+    """Have Streamlit forget all other fragments of a page; gives whether none was made since."""
+    storage.clear(frozenset({fragment}))
+    try:
+        made = storage.registration_sequence()
+        return lambda: not storage.ids_registered_after(made)
+    except AttributeError:  # this Streamlit does not tell
+        return lambda: False
+
+
+def arrived() -> None:
+    """At the end of a whole page, and where nothing leads elsewhere: the next may be called."""
+    context = get_script_run_ctx()
+    if context is not None:
+        _calls.arrived(context.session_id)
+
+
+def hushed() -> bool:
+    """Whether all else on the page was forgotten when the fragment that runs was called."""
+    context, fragment = get_script_run_ctx(), _fragment()
+    if context is None or fragment is None or not context.fragment_ids_this_run:
+        return False
+    return _calls.quiet(context.session_id, fragment)
 
 
 def alone() -> bool:
@@ -186,16 +249,19 @@ def alone() -> bool:
     A browser that is turned to another page has perhaps just asked for a part of the page before. Streamlit would
     answer that after the new page, in the name of the old one, and the browser would empty the new one for it. So all
     other fragments of the page are forgotten first, which Streamlit then answers no more; what was on its way before
-    is answered until this fragment runs next, and that is where this is true.
+    is answered until this fragment runs next, and that is where this is true. Who was called to go elsewhere is alone
+    from the call on.
     """
     context, fragment = get_script_run_ctx(), _fragment()
     if context is None or fragment is None:
         return True
-    quiet = st.session_state.get(_ALONE) == fragment
+    quiet = hushed() or st.session_state.get(_ALONE) == fragment
     if not quiet and context.fragment_ids_this_run:
         context.fragment_storage.clear(frozenset({fragment}))
         st.session_state[_ALONE] = fragment
     context.enqueue(_asks(fragment, REST if quiet else SOON))
+    if quiet:
+        _calls.way.makes(context.session_id, time.monotonic())
     return quiet
 
 

@@ -17,7 +17,7 @@ from peftcalc.ui.pages import as_page, entry_at
 CLASS = "class"
 """The address of the classroom's own page."""
 _ORDER, _GOING, _SENT, _CALLED = "_class_order", "_class_going", "_class_sent", "_class_called"
-_PLACED, _DRAWN = "_class_placed", "_class_drawn"
+_PLACED, _DRAWN, _LED = "_class_placed", "_class_drawn", "_class_led"
 
 
 def frame(path: str) -> None:
@@ -26,6 +26,9 @@ def frame(path: str) -> None:
     calls.not_alone()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
+    if sent:
+        st.session_state[_LED] = path
+    st.session_state[page.LED] = path != CLASS and st.session_state.get(_LED) == path
     if sent:
         state.place(sent)
     if here.seat() is not None or here.is_teacher():
@@ -51,36 +54,45 @@ def _run_of() -> str:
     return context.page_script_hash if context is not None else ""
 
 
+def framed() -> None:
+    """After the page has run: it is there, and the next may be called to theirs."""
+    calls.arrived()
+
+
 def _look(path: str) -> None:
-    calls.follow(partial(_leads, here.room(), path), whole_page=True)
+    found, seat = here.open_room(), here.seat()
+    learner = found is not None and seat is not None and not here.is_teacher()
+    if found is not None and learner:
+        last, called = st.session_state.get(_ORDER), st.session_state.get(_CALLED)
+        calls.follow(partial(_leads, found, path, here.token(), last or 0, called), leads=True)
     if _run_of() != st.session_state.get(_DRAWN):  # asked by the page before: a browser empties this one for it
         st.session_state[_SENT] = st.session_state.get(_PLACED)
         _to(path)
-    found, seat = here.open_room(), here.seat()
     if found is None:
         return
-    if seat is not None and not here.is_teacher():
-        _go(found, path)
+    if learner and not _go(found, path) and calls.hushed():  # another tab of the learner was faster
+        st.rerun()
     if path != CLASS:
         _bar(found)
 
 
-def _leads(found: Room | None, path: str) -> object:
-    """What takes a learner elsewhere, or changes the line."""
-    if found is None:
-        return None
+def _leads(found: Room, path: str, token: str, last: int, called: str | None) -> object:
+    """What takes a learner elsewhere, who has followed the `last` order and been `called` to a question; else None."""
     order, question = found.order, found.question
-    asks = question.key if question is not None and not question.revealed and path != CLASS else None
-    return order and order.number, asks
+    if order is not None and order.number > last:
+        return order.number
+    if question is None or question.revealed or path == CLASS or called == question.key:
+        return None
+    return question.key if found.answered(token) is None else None
 
 
-def _go(found: Room, path: str) -> None:
-    """To the page of the latest order, once; and to the classroom when a question is open."""
-    order = st.session_state.get(_GOING) or found.newest_order(here.token(), st.session_state.get(_ORDER))
+def _go(found: Room, path: str) -> bool:
+    """To the page of the latest order, once; and to the classroom when a question is open. False for nowhere."""
+    order = found.newest_order(here.token(), st.session_state.get(_ORDER)) or st.session_state.get(_GOING)
     if order is not None:
         st.session_state[_GOING] = order
         if not calls.alone():
-            return
+            return True
         del st.session_state[_GOING]
         st.session_state[_ORDER] = order.number
         st.session_state[_SENT] = {**order.parameters, **found.part_of_grid(here.token())}
@@ -88,10 +100,13 @@ def _go(found: Room, path: str) -> None:
     st.session_state.setdefault(_ORDER, found.order.number if found.order is not None else 0)
     question = found.question
     if question is None or question.revealed or path == CLASS or found.answered(here.token()) is not None:
-        return
-    if st.session_state.get(_CALLED) != question.key and calls.alone():
+        return False
+    if st.session_state.get(_CALLED) == question.key:
+        return False
+    if calls.alone():
         st.session_state[_CALLED] = question.key
         _to(CLASS)
+    return True
 
 
 def _to(path: str) -> None:

@@ -50,7 +50,7 @@ def sit(room: Room) -> None:
 
 
 def _look(room: Room) -> None:
-    calls.follow(lambda: (room.lesson, room.part, room.question, room.order, _all_answered(room)))
+    calls.follow(lambda: (room.lesson, room.part, room.question, _all_answered(room)))
     if here.open_room() is not room or here.seat() is None:
         st.rerun()
     found = lessons.current(room)

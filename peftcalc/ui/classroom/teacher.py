@@ -17,15 +17,21 @@ EVERY = 0.5
 
 
 def lead(room: Room) -> None:
-    """Controls left, what the room sees right."""
+    """Controls left, what the room sees right, and below what to say; on a telephone one below the other.
+
+    Each follows the classroom by itself: two who teach lead the same lesson.
+    """
     controls, result = page.controls_and_result("teacher", 0.36)
     with controls:
-        _controls(room)
+        st.fragment(_controls, run_every=calls.rest())(room)
     with result:
         st.fragment(_look, run_every=calls.rest())(room)
+    if not page.projector():
+        st.fragment(_notes, run_every=calls.rest())(room)
 
 
 def _controls(room: Room) -> None:
+    calls.follow(lambda: (room.lesson, room.part, room.question))
     found = lessons.current(room)
     if found is None:
         for lesson in lessons.LESSONS.values():
@@ -41,11 +47,18 @@ def _controls(room: Room) -> None:
         _button("Next part", lambda: room.turn_to(place + 1), "part-next", disabled=last)
         _button("End", lambda: room.begin(""), "part-end")
     _steps(room, lesson, place, part)
-    if not page.projector():
-        minute = lesson.starts()[place]
-        st.markdown(f":small[Minute {minute} to {minute + part.minutes}.] {part.say}")
-        st.markdown(f"**Expect.** {part.expect}\n\n**Otherwise.** {part.otherwise}")
     st.fragment(_people, run_every=calls.rest())(room)
+
+
+def _notes(room: Room) -> None:
+    calls.follow(lambda: (room.lesson, room.part))
+    found = lessons.current(room)
+    if found is None:
+        return
+    lesson, place, part = found
+    minute = lesson.starts()[place]
+    st.markdown(f"**Minute {minute} to {minute + part.minutes}.** {part.say}")
+    st.markdown(f"**Expect.** {part.expect}\n\n**Otherwise.** {part.otherwise}")
 
 
 def _steps(room: Room, lesson: ClassLesson, place: int, part: LessonPart) -> None:
@@ -77,7 +90,7 @@ def _people(room: Room) -> None:
     calls.follow(lambda: [(seat.number, seat.nickname, seat.hidden) for seat in room.seats], EVERY)
     with st.popover("Who is here"):
         named = [seat for seat in room.seats if seat.nickname]
-        st.markdown(f"{len(room.seats)} seats, {len(named)} with a nickname.")
+        st.markdown(f"{_seats(room)}, {len(named)} with a nickname.")
         for seat in named:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown("(hidden)" if seat.hidden else page.escape(seat.nickname))
@@ -119,7 +132,12 @@ def _way_in(room: Room) -> None:
     with right:
         st.header(room.name, anchor=False)
         st.code(link or "the address of this page", language=None, wrap_lines=True)
-        st.markdown(f"**{room.present}** here, {len(room.seats)} seats taken")
+        st.markdown(f"**{room.present}** here, {_seats(room)} taken")
+
+
+def _seats(room: Room) -> str:
+    count = len(room.seats)
+    return f"{count} seat{'' if count == 1 else 's'}"
 
 
 @lru_cache(maxsize=4)

@@ -17,9 +17,9 @@ from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import KeptRun, KeptState, new_run
 from peftcalc.jobs.job import Job
 
-EVERY = 0.25
+EVERY = 0.1
 """Seconds between two looks at the jobs: so late a classroom's board hears of a run's end at most."""
-CHUNK = 8
+CHUNK = 20
 """Looks between two writes of what a job that goes on has told."""
 
 Hear = Callable[[KeptRun, Sequence[dict[str, Any]]], None]

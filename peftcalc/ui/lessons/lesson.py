@@ -12,7 +12,7 @@ import streamlit as st
 
 from peftcalc.app_folder import app_folder
 from peftcalc.ui.lessons import predict
-from peftcalc.ui.page import projector
+from peftcalc.ui.page import led, projector
 from peftcalc.ui.state import set_controls
 
 
@@ -98,7 +98,9 @@ def taught(lesson: Lesson, page: str) -> Callable[[Callable[[], None]], Callable
 
 
 def show_presets(lesson: Lesson, page: str) -> None:
-    """One line of buttons that move the page's controls."""
+    """One line of buttons that move the page's controls; none for whom a teacher has just set them."""
+    if led():
+        return
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"examples-{page}"):
         st.markdown(":small[Examples]", width="content")
         for index, preset in enumerate(lesson.presets):
@@ -114,11 +116,21 @@ def show_presets(lesson: Lesson, page: str) -> None:
 def show_try_this(lesson: Lesson, page: str) -> None:
     """The prompts, one a line: a button sets the controls; the claim is behind a click, to be predicted first.
 
-    Before a room the teacher asks: with the projector they are left out.
+    Before a room the teacher asks: with the projector they are left out. Whom a teacher has sent finds them in a box.
     """
     if projector():
         return
+    if led():
+        box = st.expander("Try this", key=f"{page}-try", on_change="rerun")
+        if box.open:
+            with box:
+                _prompts(lesson, page)
+        return
     st.markdown("##### Try this")
+    _prompts(lesson, page)
+
+
+def _prompts(lesson: Lesson, page: str) -> None:
     for index, prompt in enumerate(lesson.try_this):
         _prompt(prompt, f"{page}-try-{index}")
     if lesson.notebook:

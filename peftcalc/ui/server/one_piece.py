@@ -1,4 +1,4 @@
-"""An answer to a move reaches the browser in one piece.
+"""What passes between Streamlit's server and a browser: an answer in one piece, a timer's question once.
 
     app = st.App(script, middleware=[Middleware(OnePiece)])
 
@@ -6,22 +6,26 @@ A script tells of every element as it draws it, and Streamlit's server passes on
 Whenever something arrives, Streamlit's front end goes through all elements of the page, a few hundred components, which
 takes it as long as the script took: a move whose answer came in four pieces was drawn four times. So what a fragment's
 run says is held until the server rests, which it says right after the run's end; while it does not, for `HELD_SECONDS`
-at most. A run of the whole page is not
-held: who opens a page sees its first elements at once.
+at most. A run of the whole page is not held: who opens a page sees its first elements at once.
 
 What was held is written to the network as one: a browser that is given thirty messages one by one begins to draw after
 the first few.
+
+A browser's timer asks for a part of a page whether or not it was answered (`asked_once`): what it asks again is left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from peftcalc.ui.server.asked_once import AskedOnce
 
 HELD_SECONDS = 0.25
 """Longer than most moves take; what takes longer shows how far it is."""
@@ -39,14 +43,25 @@ class OnePiece:
         self.app = app
 
     async def __call__(self, scope: Event, receive: Callable[[], Awaitable[Event]], send: Send) -> None:
-        await self.app(scope, receive, _Gate(send) if scope["type"] == "websocket" else send)
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+        asked = AskedOnce()
+
+        async def hear() -> Event:
+            while True:
+                event = await receive()
+                if asked.passes(event.get("bytes"), time.monotonic()):
+                    return event
+
+        await self.app(scope, hear, _Gate(send, asked))
 
 
 class _Gate:
     """What stands before one visitor's connection: open, or held while a fragment runs."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, asked: AskedOnce) -> None:
+        self._send, self._asked = send, asked
         self._holds = False
         self._held: list[Event] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -56,10 +71,13 @@ class _Gate:
 
     async def __call__(self, event: Event) -> None:
         async with self._in_order:
-            kind, in_fragment = _told(event.get("bytes"))
-            if kind == "new_session":
-                self._holds = in_fragment
-            elif kind == "rest" or event["type"] != "websocket.send":
+            told = _told(event.get("bytes"))
+            kind = None if told is None else told.WhichOneof("type")
+            if told is not None and kind == "new_session":
+                self._holds = bool(told.metadata.run.fragment_ids)
+            elif told is not None and kind == "script_finished":
+                self._asked.answered(told)
+            elif event["type"] != "websocket.send" or (told is not None and _is_at_rest(told)):
                 self._holds = False
             self._held.append(event)
             if not self._holds:
@@ -101,13 +119,12 @@ def _as_one(send: Send) -> Iterator[None]:
             found.setsockopt(socket.IPPROTO_TCP, cork, 0)
 
 
-def _told(message: bytes | None) -> tuple[str | None, bool]:
-    """The kind of a message of Streamlit's, "rest" for that of a server that is through, and whether it is of a
-    fragment's run."""
-    if message is None or len(message) > LARGEST_OF_INTEREST:
-        return None, False
-    read = ForwardMsg.FromString(message)
-    kind = read.WhichOneof("type")
-    if kind == "session_status_changed" and not read.session_status_changed.script_is_running:
-        kind = "rest"
-    return kind, bool(read.metadata.run.fragment_ids)
+def _told(message: bytes | None) -> ForwardMsg | None:
+    """What Streamlit tells; None for what is large, and tells neither of a beginning nor of an end."""
+    return None if message is None or len(message) > LARGEST_OF_INTEREST else ForwardMsg.FromString(message)
+
+
+def _is_at_rest(told: ForwardMsg) -> bool:
+    """True for what a server says when it is through with a run."""
+    status = told.WhichOneof("type") == "session_status_changed"
+    return status and not told.session_status_changed.script_is_running

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ LOOK_SECONDS = 0.25
 RESTS = 0.2
 """Share of a core below which the process rests: nobody's page is being made."""
 LONGEST_PAGE_SECONDS = 60.0
+TURN_SECONDS = 0.0005
+"""How long a thread keeps the interpreter when others want it. Each message that is sent gives it away and waits for it
+again, a hundred times a page: with Python's 5 ms, and a few pages being made, that took longer than to make them."""
 LAST = "train"
 """It starts the workers, which are in the way of other pages until they have loaded."""
 
@@ -43,6 +47,7 @@ async def while_idle(app: Any) -> AsyncIterator[None]:
     from streamlit.runtime import get_instance
 
     del app
+    sys.setswitchinterval(TURN_SECONDS)
     tasks = [asyncio.create_task(calls.serve()), asyncio.create_task(warm(get_instance()))]
     try:
         yield

@@ -1,0 +1,47 @@
+"""Who is on the way to another page: few at a time, so that each page is there at once when its turn has come."""
+
+from __future__ import annotations
+
+import threading
+
+PLACES = 3
+"""Visitors at a time: one whose page is made, one whose page is being sent, and one whose browser is about to ask."""
+ASKS, MADE = 0.4, 1.5
+"""Seconds for which a visitor holds a place: until the browser has asked, and from then on until the page is there. A
+browser that does not ask, on a telephone that sleeps, keeps nobody waiting for longer."""
+
+
+class Way:
+    """Sessions that were called to another page and have not arrived.
+
+    >>> way = Way()
+    >>> [way.sets_out(name, now=0.0) for name in "abcd"]
+    [True, True, True, False]
+    >>> way.arrived("b"), way.sets_out("d", now=0.1)
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+        """By session, how long it holds its place at the most."""
+
+    def sets_out(self, session: str, now: float) -> bool:
+        """Take a place; False when none is free."""
+        with self._lock:
+            self._until = {name: until for name, until in self._until.items() if until > now}
+            if len(self._until) >= PLACES and session not in self._until:
+                return False
+            self._until[session] = now + ASKS
+            return True
+
+    def makes(self, session: str, now: float) -> None:
+        """Its browser has asked, and the page is being made."""
+        with self._lock:
+            if session in self._until:
+                self._until[session] = now + MADE
+
+    def arrived(self, session: str) -> bool:
+        """Its page is there; whether it had a place."""
+        with self._lock:
+            return self._until.pop(session, None) is not None
