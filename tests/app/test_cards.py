@@ -47,6 +47,7 @@ def test_a_sum_has_a_picture_for_the_whole_and_for_each_part(teacher_rank, theme
 
 def test_the_question_frames_three_of_four_and_marks_their_place():
     inside, outside = as_a_sum(4, "equal", "light", True).split('class="fits ahead"')
+    assert "%" not in inside.partition('class="fits"')[2] + outside, "no answer before the guess"
     assert ("part 3" in inside, "part 4" in inside, "part 4" in outside) == (True, False, True)
     assert re.findall(r'asked"><i>\?</i>(rank \d+)', places(True)) == ["rank 3"]
     assert "asked" not in places(False)

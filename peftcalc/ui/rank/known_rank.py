@@ -33,7 +33,7 @@ def known_rank() -> None:
         live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
         st.caption(
             "A part is a direction in which the matrix acts, its **singular value** how strongly; the square of that "
-            "is the part's **energy**, in percent below it. Whoever shows the change is the **teacher**."
+            "is the part's **energy**. Whoever shows the change is the **teacher**."
         )
     with result:
         guessed = lessons.show_prediction(KNOWN, "known")

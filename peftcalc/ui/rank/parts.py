@@ -22,7 +22,7 @@ ASKED = 3
 
 @functools.lru_cache(maxsize=16)
 def as_a_sum(teacher_rank: int, spectrum: str, theme: str, asked: bool) -> str:
-    """The matrix = its parts, each with its share of the energy; where the question is about it, ASKED of them framed.
+    """The matrix = its parts, each with its share of the energy; without where that is asked: ASKED of them framed.
 
     Args:
         teacher_rank, spectrum: of the change.
@@ -35,7 +35,7 @@ def as_a_sum(teacher_rank: int, spectrum: str, theme: str, asked: bool) -> str:
     shares = (-np.diff(known_floor(teacher_rank, spectrum)))[:teacher_rank]
     pictures = [_picture(part, most, theme, f"Part {place} of the change") for place, part in enumerate(each, 1)]
     drawn = [
-        f"<div>{picture}<b>part {place}</b><span>{share:.0%}</span></div>"
+        f"<div>{picture}<b>part {place}</b>{'' if asked else f'<span>{share:.0%}</span>'}</div>"
         for place, (picture, share) in enumerate(zip(pictures, shares, strict=True), 1)
     ]
     change = _picture(B @ A, most, theme, "The change to be learned")
