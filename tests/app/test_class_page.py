@@ -17,7 +17,7 @@ from peftcalc.lab.runs.kept_race import KeepableRace, keepable, race_link, race_
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.ui import page
 from peftcalc.ui.classroom import board as board_page
-from peftcalc.ui.classroom import follow, here
+from peftcalc.ui.classroom import follow, here, teacher
 from peftcalc.ui.classroom.lessons import LESSONS
 from peftcalc.ui.classroom.notes import as_html
 from peftcalc.ui.history.keeper import CHUNK, Keeper
@@ -341,11 +341,23 @@ def test_what_leads_a_learner_elsewhere(room: Room):
 
 
 def test_each_of_two_who_teach_sees_what_the_other_does(room: Room, monkeypatch):
-    followed = []
-    monkeypatch.setattr(here.calls, "follow", lambda depends, every=0.0, leads=False: followed.append(depends))
     room.begin("cost")
-    assert {"part-next", "send"} <= {one.key for one in open_page(_teacher=True).button}
-    before = [depends() for depends in followed]
-    room.turn_to(1)
-    changed = sum(depends() != seen for depends, seen in zip(followed, before, strict=True))
-    assert changed == 3, "the buttons, what the room sees, and what to say"
+    page = open_page(_teacher=True)
+    assert {"part-next", "send"} <= {one.key for one in page.button}
+    drawn = page.session_state[teacher._DRAWN]
+    assert drawn == teacher._stands(room)
+    for act in (lambda: room.ask("cost-0", ("a", "b")), room.reveal, lambda: room.turn_to(1), lambda: room.begin("")):
+        before = teacher._stands(room)
+        act()
+        assert teacher._stands(room) != before
+
+    class Again(Exception):
+        pass
+
+    def again() -> None:
+        raise Again
+
+    monkeypatch.setattr(teacher.st, "session_state", {teacher._DRAWN: drawn})
+    monkeypatch.setattr(teacher.st, "rerun", again)
+    with pytest.raises(Again):
+        teacher._look(room)

@@ -15,23 +15,30 @@ from peftcalc.ui.pages import entry_at
 EVERY = 0.5
 """Seconds between two looks at who has come and what is being answered, at the least."""
 
+_DRAWN = "_class_teacher_drawn"
+
 
 def lead(room: Room) -> None:
     """Controls left, what the room sees right, and below what to say; on a telephone one below the other.
 
-    Each follows the classroom by itself: two who teach lead the same lesson.
+    Two who teach lead the same lesson: what one of them does is seen on the other's page.
     """
+    st.session_state[_DRAWN] = _stands(room)
     controls, result = page.controls_and_result("teacher", 0.36)
     with controls:
-        st.fragment(_controls, run_every=calls.rest())(room)
+        _controls(room)
     with result:
         st.fragment(_look, run_every=calls.rest())(room)
     if not page.projector():
-        st.fragment(_notes, run_every=calls.rest())(room)
+        _notes(room)
+
+
+def _stands(room: Room) -> object:
+    """Where the lesson is, which the controls show."""
+    return room.lesson, room.part, room.question
 
 
 def _controls(room: Room) -> None:
-    calls.follow(lambda: (room.lesson, room.part, room.question))
     found = lessons.current(room)
     if found is None:
         for lesson in lessons.LESSONS.values():
@@ -51,7 +58,6 @@ def _controls(room: Room) -> None:
 
 
 def _notes(room: Room) -> None:
-    calls.follow(lambda: (room.lesson, room.part))
     found = lessons.current(room)
     if found is None:
         return
@@ -101,7 +107,7 @@ def _people(room: Room) -> None:
 def _look(room: Room) -> None:
     calls.follow(lambda: room.version - room.results_version, EVERY)
     """What can be projected."""
-    if here.open_room() is not room:  # its day is over
+    if here.open_room() is not room or st.session_state.get(_DRAWN) != _stands(room):  # its day is over; another leads
         st.rerun()
     found, prediction, question = lessons.current(room), lessons.asked(room), room.question
     if found is None:
