@@ -111,7 +111,7 @@ def bars_chart(
     told = {label: {"named": text, "trains": TRAINS.get(label)} for label, text in named.items()}
     rows = [{**row, **told[row["bar"]]} for row in _breakdown_rows(breakdowns)]
     room = ((usable or 0) - reserve) / GIB
-    card_line = [] if usable is None else [{"gib": room, "card": card, "room": f"{card}: {room:.1f} GiB"}]
+    card_line = [] if usable is None else [{"gib": room, "card": card, "room": f"{card}: {room:.1f} GiB to use"}]
     return Chart(_bars, (usable is not None, bool(below)), {"parts": rows, "card": card_line})
 
 

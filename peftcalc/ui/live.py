@@ -97,7 +97,7 @@ def clear(slot: str) -> None:
 
 def train_button(slot: str, label: str, train: Callable[..., None], args: tuple[Any, ...]) -> None:
     """A button that starts a slot's job by `train(*args)`, and one that forgets the job once there is one."""
-    st.button(label, icon=":material/play_arrow:", type="primary", width="stretch", on_click=train, args=args)
+    st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args)
     if current(slot) is not None:
         st.button("Reset", icon=":material/restart_alt:", width="stretch", on_click=clear, args=(slot,))
 

@@ -49,7 +49,7 @@ def rates_chart(rows: Rows, unit: str, asked: str = "") -> Chart:
     Args:
         rows: series, x (the rate), mean, low, high, seeds; in the order of the legend.
         unit: of the loss.
-        asked: what a guess is asked for, written into the picture; a line's end in it is one.
+        asked: what a guess brings, written into the picture; a line's end in it is one.
     """
     lowest: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -60,7 +60,7 @@ def rates_chart(rows: Rows, unit: str, asked: str = "") -> Chart:
     drawn = [{**row, "from": max(row["low"], bottom), "to": min(row["high"], top)} for row in rows]
     data = {"points": drawn, "lowest": list(lowest.values()), "beyond": _beyond(rows, bottom, top), "asked": []}
     if asked:
-        data["asked"] = [{"says": f"◀  {asked}  ▶"}]
+        data["asked"] = [{"says": asked}]
     return Chart(_rates, (unit, *_series(rows)), data)
 
 

@@ -18,7 +18,7 @@ from peftcalc.ui.lessons.findings.rates import RATE_RANKS, RATES
 NAME, LARGE = "learning-rate", "smollm2-learning-rate"
 LIVE_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 UNIT = "cross-entropy"
-ASKED = "Where is rank 1's best rate,\nand where is rank 64's?"
+ASKED = "? Here come LoRA's curves:\nwhich rank is best further right?"
 CODE = """\
 import peftcalc as pc
 from peftcalc.lab.sweeps.maps import rate_map

@@ -15,9 +15,9 @@ CHOOSE = Lesson(
     notebook="05_memory_and_choice",
     presets=(
         Preset("Llama-3.1-8B on a 24 GB card", {"model": LLAMA_8B, "gpu": "RTX 4090", "priority": "balance"}),
-        Preset("Colab's free T4", {"model": LLAMA_8B, "gpu": "T4", "priority": "memory"}),
-        Preset("The article's Phi-3-mini on a V100", {"model": PHI, "gpu": "V100 16GB", "priority": "balance"}),
-        Preset("70B for fifty customers", {"model": LLAMA_70B, "gpu": "H200", "priority": "balance", "tasks": 50}),
+        Preset("An 8B model on the free T4", {"model": LLAMA_8B, "gpu": "T4", "priority": "memory"}),
+        Preset("Phi-3-mini on a V100", {"model": PHI, "gpu": "V100 16GB", "priority": "balance"}),
+        Preset("A 70B model for 50 customers", {"model": LLAMA_70B, "gpu": "H200", "priority": "balance", "tasks": 50}),
     ),
     prediction=Prediction(
         "Fifty fine-tuned variants of an 8B model are to be served. How much less memory do one base and fifty "

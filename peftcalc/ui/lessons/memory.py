@@ -26,7 +26,7 @@ MEMORY = Lesson(
             {"model": LLAMA_8B, "gpu": "RTX 4090", "batch": 1, "sequence": 2048, "checkpointing": True},
         ),
         Preset(
-            "The article's Phi-3-mini on a V100",
+            "Phi-3-mini on a V100",
             {"model": PHI, "gpu": "V100 16GB", "batch": 1, "sequence": 1024, "checkpointing": True, "dtype": "float16"},
         ),
         Preset(

@@ -72,7 +72,7 @@ MODEL = Lesson(
             "The LoRA paper's choice: query and value",
             {"model": LLAMA_7B, "method": "lora", "rank": 8, "targets": ["q_proj", "v_proj"]},
         ),
-        Preset("The article's Phi-3-mini, DoRA", {"model": PHI, "method": "dora", "rank": 8, "targets": []}),
+        Preset("Phi-3-mini, DoRA", {"model": PHI, "method": "dora", "rank": 8, "targets": []}),
         Preset(
             "The QLoRA paper's setting",
             {"model": LLAMA_7B, "method": "qlora", "rank": 64, "targets": [], "alpha": 16},

@@ -91,7 +91,7 @@ def guide(wish: Wish | None) -> None:
     """What there is to do and to watch, in one sentence, as far as the visitor's run is."""
     job = live.current(SLOT)
     if job is None:
-        st.markdown(f"Press **Train**: it {_cost(wish)}.")
+        st.markdown(f"Drawn is a stored run. **Train** runs yours: it {_cost(wish)}.")
     elif job.alive:
         st.markdown("Click a method to see inside it.")
     else:

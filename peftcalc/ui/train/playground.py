@@ -79,6 +79,12 @@ def stored_name() -> str:
     return name if name in stored_names() else DEFAULT_TASK
 
 
+ABOUT = {
+    "magnitude": "Only the lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all · "
+}
+"""What is wrong at first, of a task whose name does not say it."""
+
+
 def summary(race: Race) -> str:
     """What was raced, in one line."""
     own = race.settings(race.methods[0], race.seeds[0])
@@ -119,7 +125,7 @@ def _data(job: Job | None, whole: bool) -> dict[str, Any]:
 
 def _made(name: str) -> str:
     stored = stored_run(name)
-    return f"stored run: {summary(stored.race)}, {stored.made.split(',')[0]}"
+    return f"{ABOUT.get(stored.race.task, '')}stored run: {summary(stored.race)}, {stored.made.split(',')[0]}"
 
 
 @lru_cache(maxsize=16)
