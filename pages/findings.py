@@ -18,8 +18,8 @@ from peftcalc.ui.pages import entry_at
 def main() -> None:
     page.open_page(
         entry_at("findings").question,
-        "LoRA trains two thin strips beside a frozen model. What papers claim about it is tried again here, many times. "
-        "Guess first; then both answers open.",
+        "LoRA trains two thin strips beside a frozen model. What papers claim about it is tried again here, many "
+        "times. Guess first; then both answers open.",
     )
     sections.show(
         {
