@@ -179,6 +179,8 @@ def test_what_a_timer_asks_again_is_heard_when_it_was_answered_and_not_before() 
     assert asked.passes(asks("g"), 0.2)
     asked.answered(over(ForwardMsg.FINISHED_EARLY_FOR_RERUN, "f"))
     assert not asked.passes(asks("f"), 0.3), "a page comes of it, which is not there"
+    asked.answered(over(ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY, "h"))
+    assert asked.passes(asks("f"), 0.3), "what it ended early for is there"
     asked.answered(over(ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY, "f"))
     assert asked.passes(asks("f"), 0.4)
     assert not asked.passes(asks("g"), 0.4)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-PATIENCE = 10.0
+PATIENCE = 3.0
 """Seconds after which it is heard again: what Streamlit has forgotten is never answered."""
 LARGEST = 200_000
 """Bytes of a question of a timer, which names what the browser holds already; larger ones are not read."""
@@ -22,6 +22,8 @@ class AskedOnce:
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
+        self._short: set[str] = set()
+        """Of runs that ended early for another, which goes on and does not name them."""
 
     def passes(self, message: bytes | None, now: float) -> bool:
         """Whether Streamlit shall hear it: False for what a timer has asked already.
@@ -45,8 +47,10 @@ class AskedOnce:
 
     def answered(self, finished: ForwardMsg) -> None:
         """A run has ended: of its fragments, or of the whole page; one that another follows has answered nothing."""
+        fragments = set(finished.metadata.run.fragment_ids)
         if finished.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            self._short |= fragments
             return
-        fragments = finished.metadata.run.fragment_ids
-        for fragment in list(fragments or self._since):
+        for fragment in fragments | self._short if fragments else list(self._since):
             self._since.pop(fragment, None)
+        self._short.clear()
