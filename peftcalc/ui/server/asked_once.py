@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-PATIENCE = 1.0
+PATIENCE = 3.0
 """Seconds after which it is heard again: what Streamlit has forgotten is never answered."""
 LARGEST = 200_000
 """Bytes of a question of a timer, which names what the browser holds already; larger ones are not read."""
