@@ -153,6 +153,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                     await seen.once()
                 played.ended.append(last)
                 stage.done += 1
+                await visitor.hear(0.5)  # the rest of the page that shows the end of the run
                 before = visitor.wholes
                 async with Visitor(url, f"section=board&room={ROOM}", "class") as tab:
                     await tab.open()
