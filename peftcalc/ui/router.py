@@ -8,10 +8,16 @@ from peftcalc.ui import shell, state
 from peftcalc.ui.classroom import follow
 from peftcalc.ui.pages import PAGES, as_page
 
-shell.frame()
-page = st.navigation([as_page(entry) for entry in PAGES], position="hidden")
-shell.dress(page.url_path)
-state.arrive(page.url_path)
-follow.frame(page.url_path)
-page.run()
-follow.framed()
+
+def visit() -> None:
+    shell.frame()
+    page = st.navigation([as_page(entry) for entry in PAGES], position="hidden")
+    shell.dress(page.url_path)
+    state.arrive(page.url_path)
+    follow.frame(page.url_path)
+    page.run()
+    follow.framed()
+
+
+if __name__ == "__main__":  # as Streamlit runs it
+    visit()

@@ -66,5 +66,5 @@ def test_an_interval_far_longer_than_the_curves_ends_in_arrows_with_its_half_in_
     assert 0.4 < drawn[1]["to"] < 0.6
     assert 0 < drawn[1]["from"] < 0.2
     assert drawn[1]["high"] == 1.4  # what pointing tells
-    assert spec["datasets"]["asked"] == [{"says": "◀  Where?  ▶"}]
+    assert spec["datasets"]["asked"] == [{"says": "Where?"}]
     assert rates_chart(rows, "cross-entropy").to_dict()["datasets"]["asked"] == []

@@ -58,16 +58,22 @@ def shared_mask(setting: StepSetup) -> Term:
 
 
 def _shared_biases(setting: StepSetup) -> Term:
-    """T5's biases, shared by all layers of a stack: zero in cross-attention; of self-attention each layer has a copy.
+    """T5's biases that all sequences share: each layer has its copy, in the type of the kernel's other inputs.
 
-    With checkpointing the originals are what is kept of these, a layer that is computed again makes zeros of its own,
-    and gradients are asked of what each layer reads: of the zeros, and of the biases where they are trained.
+    Where sequences are padded, the decoder's are; else all are, but cross-attention reads zeros that all layers share,
+    unless autocast has to cast them. With checkpointing the originals are kept, a layer that is computed again makes
+    zeros of its own, and gradients are asked of what each layer reads: of the zeros, and of biases that are trained.
     """
     options, precision, blocks = setting.options, setting.precision, setting.body.attentions
-    crossed = any(block.crossed for block in blocks)
-    size = precision.product * crossed
+    decoder = sum(block.repeats for block in blocks if block.crossed)
+    layers = sum(block.repeats for block in blocks) - decoder
+    crossed, cast = decoder > 0, precision.product != precision.attention
+    copies = decoder if options.masked else layers + decoder * cast
+    originals = precision.product * crossed
     if options.checkpointing:
-        size = precision.stream * (1 + crossed + setting.trained) + 3 * precision.product * crossed
-    total = size * max(block.heads for block in blocks) * options.sequence**2
-    formula = "(2·a + 3·p) · H·S²"
-    return Term("saved_activations", "the biases by distance that all layers share", formula, total, AUTOGRAD)
+        copies = crossed if options.masked else 1 + crossed * cast
+        originals = precision.stream * (1 + crossed + setting.trained) + 3 * precision.product * crossed
+    size = (precision.attention * copies + originals) * max(block.heads for block in blocks)
+    total = size * options.sequence * options.sequence
+    name = "biases by distance that are the same for all sequences"
+    return Term("saved_activations", name, "(q·L + 2·a + 3·p) · H·S²", total, AUTOGRAD)

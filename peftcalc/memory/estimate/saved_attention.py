@@ -43,21 +43,13 @@ def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
 
 
 def _biases(setting: StepSetup) -> float:
-    """Bytes a token of T5's biases by distance: each layer has its copy, in the type of the kernel's other inputs.
+    """Bytes a token of T5's biases by distance where sequences are padded: those of the encoder and of cross-attention.
 
-    Where sequences are padded, those of the encoder and of cross-attention differ by sequence; a decoder's hide what
-    comes later, and all sequences share them. Without padding cross-attention reads the zeros that all layers share,
-    but for what autocast has to cast.
+    Both differ by sequence. A decoder's, which hide what comes later, and all of them without padding, are the same for
+    each sequence (`kept`).
     """
-    options, blocks = setting.options, setting.body.attentions
-    crossed = sum(block.repeats * block.heads for block in blocks if block.crossed)
-    own = sum(block.repeats * block.heads for block in blocks if not block.crossed)
-    if options.masked:
-        copies = own + crossed / options.batch
-    else:
-        cast = setting.precision.product != setting.precision.attention
-        copies = (own + (crossed if cast else 0)) / options.batch
-    return setting.precision.attention * copies * options.sequence
+    own = sum(block.repeats * block.heads for block in setting.body.attentions if not block.crossed)
+    return setting.precision.attention * own * setting.options.sequence if setting.options.masked else 0
 
 
 def _written_attention(setting: StepSetup) -> Iterator[Saved]:

@@ -80,7 +80,7 @@ def stored_name() -> str:
 
 
 ABOUT = {
-    "magnitude": "Only the lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all · "
+    "magnitude": " · Only the lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all."
 }
 """What is wrong at first, of a task whose name does not say it."""
 
@@ -125,7 +125,7 @@ def _data(job: Job | None, whole: bool) -> dict[str, Any]:
 
 def _made(name: str) -> str:
     stored = stored_run(name)
-    return f"{ABOUT.get(stored.race.task, '')}stored run: {summary(stored.race)}, {stored.made.split(',')[0]}"
+    return f"stored run: {summary(stored.race)}, {stored.made.split(',')[0]}{ABOUT.get(stored.race.task, '')}"
 
 
 @lru_cache(maxsize=16)
