@@ -52,8 +52,8 @@ Kind = Callable[[dict[str, Any], Path], Iterator[Tick]]
 
 EVERY = 0.1
 """Seconds between two messages about one part."""
-NICE = 5
-"""Of a worker: on a core that both want, the app, which thirty people wait for, is given three times as much."""
+NICE = 10
+"""Of a worker: on a core that both want, the app, which thirty people wait for, is given nine times as much."""
 
 
 @dataclass

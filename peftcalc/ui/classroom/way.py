@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-PLACES = 3
-"""Visitors at a time: one whose page is made, one whose page is being sent, and one whose browser is about to ask."""
+PLACES = 2
+"""Visitors at a time: one whose page is made, and one whose page is being sent or whose browser is about to ask."""
 ASKS, MADE = 0.4, 1.5
 """Seconds for which a visitor holds a place: until the browser has asked, and from then on until the page is there. A
 browser that does not ask, on a telephone that sleeps, keeps nobody waiting for longer."""
@@ -16,7 +16,7 @@ class Way:
 
     >>> way = Way()
     >>> [way.sets_out(name, now=0.0) for name in "abcd"]
-    [True, True, True, False]
+    [True, True, False, False]
     >>> way.arrived("b"), way.sets_out("d", now=0.1)
     (True, True)
     """
