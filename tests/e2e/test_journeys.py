@@ -117,6 +117,36 @@ def test_a_model_that_came_by_a_link_goes_along_to_the_next_page(browser, app_ur
         page.context.close()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_back_leads_page_by_page_the_way_one_came(browser, app_url, width):
+    """One entry of the browser's history a page, and the projector goes along."""
+    opened = visit.visit(browser, f"{app_url}/memory?projector=true", width=width)
+    page = opened.page
+    asked = parse_qs(urlparse(page.url).query)
+    length = page.evaluate("history.length")
+
+    def arrives(name: str) -> None:
+        page.wait_for_url(f"**/{name.lower()}*")
+        page.locator("nav [aria-current]", has_text=name).wait_for(state="attached", timeout=visit.TIMEOUT)
+        opened.settle()
+        assert parse_qs(urlparse(page.url).query)["projector"] == asked["projector"]
+
+    try:
+        for name in ("Rank", "Choose"):
+            if width < 1100:
+                page.get_by_role("button", name="Pages").click()
+            page.get_by_role("link", name=name, exact=True).first.click()
+            arrives(name)
+        assert page.evaluate("history.length") == length + 2
+        for name in ("Rank", "Memory"):
+            page.go_back()
+            arrives(name)
+        page.go_forward()
+        arrives("Rank")
+    finally:
+        page.context.close()
+
+
 def test_an_arrow_is_moved_by_keys_and_a_guess_opens_the_panel_of_chance(browser, app_url):
     opened = visit.visit(browser, f"{app_url}/dora")
     page = opened.page

@@ -23,6 +23,16 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
+// What Streamlit writes of a page that is left would be steps of the browser's history: leading back, they lead nowhere.
+const push = history.pushState.bind(history);
+let leaves;
+const leave = () => leaves = setTimeout(() => leaves = 0, 5000);
+history.pushState = (state, title, url) => {
+  if (leaves && new URL(url, location).pathname === location.pathname) return;
+  clearTimeout(leaves), leaves = 0;
+  push(state, title, url);
+};
+
 /** The app's pages. */
 function lead(place, { pages, at }, go) {
   const line = h("nav", { popover: true, id: "pages", "aria-label": "Pages" }, pages.map(([path, title]) =>
@@ -34,14 +44,17 @@ function lead(place, { pages, at }, go) {
 export default function explorable({ parentElement, data, setStateValue, setTriggerValue }) {
   const given = data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data;
   let frame = frames.get(parentElement);
-  if (given.pages) return void lead(parentElement, given, path => setTriggerValue("to", path));
+  if (given.pages) return void lead(parentElement, given, path => {
+    if (path !== given.at) leave();
+    setTriggerValue("to", path);
+  });
   if (given.land) {
     if (!frame) frames.set(parentElement, {}), land(given.land);
     return;
   }
   if (!frame) frames.set(parentElement, (frame = new Frame(parentElement, VIEWS)));
   frame.receive(given, state => setStateValue("moved", state),
-    setTriggerValue && (place => setTriggerValue("door", place)));
+    setTriggerValue && (place => { leave(); setTriggerValue("door", place); }));
   // Also called when newer data overtakes a call: the view goes with its place.
   return () => setTimeout(() => {
     if (!parentElement.isConnected && frames.delete(parentElement)) frame.remove();
