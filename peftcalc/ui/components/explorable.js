@@ -23,7 +23,7 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
-// What Streamlit writes of a page that is left would be steps of the browser's history: leading back, they lead nowhere.
+// What Streamlit writes of a page that is left is no step of the history.
 const push = history.pushState.bind(history);
 let leaves;
 const leave = () => leaves = setTimeout(() => leaves = 0, 5000);
