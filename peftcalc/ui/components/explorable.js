@@ -1,4 +1,3 @@
-// Called on every run of the script and every change of theme.
 import { Frame, h, through } from "./shell.js";
 
 const VIEWS = {
@@ -12,7 +11,7 @@ const VIEWS = {
 };
 const frames = new WeakMap(); // by place on the page
 
-/** Scroll to what a link names, and stay there while the page above it is drawn, until a hand moves. */
+/** Scroll to what a link names, while the page above it is drawn, until a hand moves. */
 function land(key) {
   const hands = ["wheel", "touchstart", "pointerdown", "keydown"];
   const go = () => document.querySelector(`.st-key-${CSS.escape(key)}`)?.scrollIntoView();
@@ -23,14 +22,15 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
-// What Streamlit writes of a page that is left is no step of the history.
+// A page that is left, or has just come, writes no steps.
 const push = history.pushState.bind(history);
-let leaves;
-const leave = () => leaves = setTimeout(() => leaves = 0, 5000);
-history.pushState = (state, title, url) => {
-  if (leaves && new URL(url, location).pathname === location.pathname) return;
-  clearTimeout(leaves), leaves = 0;
-  push(state, title, url);
+let left = 0, come = 0;
+const leave = () => left = Date.now() + 5000;
+history.pushState = (...all) => {
+  const now = Date.now(), same = new URL(all[2], location).pathname === location.pathname;
+  if (same && now < left) return;
+  if (!same) left = 0, come = now + 2000;
+  same && now < come ? history.replaceState(...all) : push(...all);
 };
 
 /** The app's pages. */
