@@ -196,6 +196,14 @@ def test_a_part_that_nobody_answers_is_heard_again_later() -> None:
     assert asked.passes(asks("f"), PATIENCE)
 
 
+def test_names_that_somebody_invents_are_not_all_remembered() -> None:
+    asked = AskedOnce()
+    for number in range(1_000):
+        assert asked.passes(asks(f"invented {number}"), 0.0)
+    assert asked.passes(asks("x" * 10_000), 0.0)
+    assert sum(map(len, asked._since)) < 20_000
+
+
 def test_what_a_hand_does_is_always_heard_and_what_is_no_message_too() -> None:
     asked = AskedOnce()
     for _ in range(2):

@@ -15,6 +15,8 @@ PATIENCE = 3.0
 """Seconds after which it is heard again: what Streamlit has forgotten is never answered."""
 LARGEST = 200_000
 """Bytes of a question of a timer, which names what the browser holds already; larger ones are not read."""
+LONGEST, MOST = 100, 200
+"""Characters of a part's name, of which Streamlit makes 32, and parts that are remembered: a page has a few."""
 
 
 class AskedOnce:
@@ -38,8 +40,10 @@ class AskedOnce:
             asked = BackMsg.FromString(message).rerun_script
         except DecodeError:  # Streamlit says so
             return True
-        if not (asked.is_auto_rerun and asked.fragment_id):
+        if not (asked.is_auto_rerun and 0 < len(asked.fragment_id) <= LONGEST):
             return True
+        if asked.fragment_id not in self._since and len(self._since) >= MOST:  # no browser's page
+            self._since.clear()
         if now - self._since.get(asked.fragment_id, -PATIENCE) < PATIENCE:
             return False
         self._since[asked.fragment_id] = now
