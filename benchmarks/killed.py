@@ -197,7 +197,7 @@ async def _killed(
                         await visitor.press("Train")
                     await asyncio.sleep(1.0)
                     if visitor.looking:
-                        await visitor.look(list(visitor.fragments)[-1])
+                        await visitor.look()
 
     crowd = [asyncio.create_task(visit(number)) for number in range(visitors + BETWEEN)]
     try:
