@@ -36,7 +36,7 @@ LESSON, GRID = LESSONS["cost"], 3
 """Which, and the part of it whose grid is dealt out."""
 ROOM, KEY = "elm-42", "abcd-efgh-jkmn"
 TICK = 0.05
-PATIENCE = 600.0
+PATIENCE = 90.0
 UNANSWERED = 5.0
 """Seconds after which a look counts as one that nobody answers: ten times what the bar allows."""
 RESTS = 0.12
@@ -68,6 +68,8 @@ class Played:
     errors: list[str] = field(default_factory=list)
     answers: int = 0
     lost: int = 0
+    again: int = 0
+    """Presses on Train of which nothing came, so that the learner pressed again."""
     unanswered: int = 0
     """Looks that nobody answered within `UNANSWERED` seconds."""
 
@@ -144,12 +146,18 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                     played.there.append(time.monotonic())
                 await visitor.press("Train")
                 played.started += 1
-                last = time.monotonic()
+                last = busy = time.monotonic()
                 end = last + PATIENCE
                 while not visitor.says("measured: "):
                     last = time.monotonic()
                     if last > end:
                         raise RuntimeError(f"its run did not end; the page says {visitor.texts}")
+                    if not visitor.has("button", "Train"):
+                        busy = last
+                    elif last > busy + UNANSWERED:  # nothing came of the press: it could be pressed all the while
+                        await visitor.press("Train")
+                        played.again += 1
+                        busy = time.monotonic()
                     await seen.once()
                 played.ended.append(last)
                 stage.done += 1
@@ -295,6 +303,7 @@ def lesson(people: int, rounds: int, waiting: float) -> None:
     gone = ", ".join(f"{there - sent:.2f}" for sent, there in zip(played.sent, played.there, strict=False))
     print(f"from the teacher's press until the last learner has the page: {gone} s")
     print(f"looks that nobody answered within {UNANSWERED:.0f} s: {played.unanswered}")
+    print(f"presses of which nothing came: {played.again}")
     print(f"runs: {played.started} started, {len(played.ended)} seen to their end, {kept} kept, {lost} lost (bar 0)")
     print(f"to the board: median {_at(late, 0.5):.2f} s, at most {_at(late, 1.0):.2f} s (bar {BARS['board']})")
     each = 1000 * spent / waiting / (people + 2)
