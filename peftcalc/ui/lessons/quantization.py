@@ -27,8 +27,8 @@ BITS = Lesson(
         "is 0.5. What does int4 keep of 0.1?",
         ("Still 0", "0.0714", "0.1"),
         lambda: f"{_whole(0.1, 'int4', 0.5):.3g}",
-        "A seventh of 0.5 is 0.0714, and 0.1 is nearest to one of those. The larger the largest weight, the coarser "
-        "are the steps of all the others: the next section is about that.",
+        "A seventh of 0.5 is 0.0714, and 0.1 is nearest to one such step. So one large weight makes the steps of all "
+        "the others coarse: the next section is about that.",
         {"bits": {"absmax": 0.5}},
     ),
     try_this=(
