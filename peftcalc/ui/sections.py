@@ -58,7 +58,7 @@ def grouped(groups: Mapping[str, Mapping[str, Callable[[], None]]]) -> None:
 def _groups(groups: Mapping[str, Mapping[str, Callable[[], None]]]) -> None:
     given = st.query_params.get(KEY)
     run = get_script_run_ctx()
-    asked = given if run and run.is_history_navigation else st.session_state.get(KEY, given)
+    asked = str(given if run and run.is_history_navigation else st.session_state.get(KEY, given))
     first = next(iter(groups))
     group = next((group for group, inside in groups.items() if asked == group or asked in inside), first)
     inside = groups[group]

@@ -54,12 +54,17 @@ def test_a_section_that_is_not_there_and_a_value_out_of_range_are_noted_at_the_t
 
 
 def two_groups() -> None:
+    from functools import partial
+
     import streamlit as st
 
     from peftcalc.ui import page, sections
 
+    def print_name(name: str) -> None:
+        st.markdown(f"section {name}")
+
     page.open_page("A question?", "An answer.")
-    drawn = {name: lambda name=name: st.markdown(f"section {name}") for name in ("one", "two", "three", "four")}
+    drawn = {name: partial(print_name, name) for name in ("one", "two", "three", "four")}
     first, last = dict(list(drawn.items())[:2]), dict(list(drawn.items())[2:])
     sections.grouped({"begin": first, "go on": last})
     sections.door("The last", "four")
