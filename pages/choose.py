@@ -28,6 +28,9 @@ SENTENCE = (
 SEQUENCES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCHES = (1, 2, 4, 8, 16)
 TASKS = (1, 2, 5, 10, 20, 50, 100, 500)
+CODE_HEIGHT = 420
+"""Pixels of the code, which scrolls: the reasons stand below it."""
+AGAIN = "Ask for this advice in Python"
 DECIDES = ("LoRA or DoRA?", "Adapter or full fine-tuning?")
 DOES = {
     "full": "Every number of the model is trained.",
@@ -101,7 +104,7 @@ def the_code(shapes: ModelShapes, advice: Advice, priority: str, tasks: int, bat
     precision = {name: getattr(advice.fit.step.options, name) for name in ("dtype", "float32_masters")}
     settings = TrainingSettings(batch, sequence, checkpointing=advice.checkpointing, **precision)
     again = advice_code(shapes, advice, priority, tasks, batch, sequence)
-    take_away.scripts(shapes, advice.method, settings, "content", {"This advice": (again, "advice.py")})
+    take_away.scripts(shapes, advice.method, settings, CODE_HEIGHT, {AGAIN: (again, "advice.py")})
 
 
 def the_reasons(advice: Advice) -> None:

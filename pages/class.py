@@ -52,7 +52,7 @@ def begin() -> None:
         st.code(COMMAND, language="bash")
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         sections.door("See an example board", "an example board", look="primary")
-        sections.door("What a teacher says", "notes")
+        sections.door("Notes for the teacher", "notes")
     st.markdown(
         "**You learn?** Open the link that your teacher shows; no class is held on this server now. **You teach?** "
         "The command, run in the network of your class, prints that link, its QR code and your key. A class lasts a "

@@ -1,4 +1,4 @@
-"""What has been found about LoRA since 2021, tried again: a section a claim, and the article's own experiment."""
+"""What has been found about LoRA since 2021, tried again: a claim a section, the last the article's own."""
 
 from __future__ import annotations
 
@@ -21,17 +21,11 @@ def main() -> None:
         "LoRA trains two thin strips beside a frozen model. What papers claim about it is tried again here, many "
         "times. Guess first; then both answers open.",
     )
-    sections.show(
+    sections.grouped(
         {
-            "learning rate": learning_rate,
-            "capacity": capacity,
-            "alpha": alpha,
-            "merging": merging,
-            "forgetting": forgetting,
-            "intruders": intruders,
-            "starts": starts,
-            "layers": layers,
-            "the article": article,
+            "first: set it up": {"learning rate": learning_rate, "capacity": capacity, "alpha": alpha},
+            "then: what it changes": {"forgetting": forgetting, "intruders": intruders, "merging": merging},
+            "more choices": {"starts": starts, "layers": layers, "the article": article},
         }
     )
 

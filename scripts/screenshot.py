@@ -38,6 +38,8 @@ SECTIONS = """(() => {
   return [...(tabs ?? place)?.querySelectorAll(tabs ? '[role=tab]' : 'button') ?? []];
 })()"""
 """The names of a page's sections, as it shows them."""
+GROUPS = ".st-key-section-group > [role=tablist] [role=tab], .st-key-section-group > * > [role=tablist] [role=tab]"
+"""The groups that a page's sections stand in, where there are many."""
 
 
 def main() -> None:
@@ -106,9 +108,15 @@ def links(context, arguments: argparse.Namespace, names: list[str]) -> Iterator[
             yield from ((f"home-{scene}", f"?scene={scene}") for scene in SCENES)
             continue
         page = opened(context, address(arguments, name), 2.0)
-        sections = page.evaluate(f"{SECTIONS}.map(tab => [tab.innerText.trim(), tab.ariaSelected])")
+        sections, grouped = [], page.locator(GROUPS).count()
+        for group in page.locator(GROUPS).all() or [None]:
+            if group:
+                group.click()
+                page.wait_for_timeout(800)
+                wait_until_still(page)
+            sections += page.evaluate(f"{SECTIONS}.map(tab => [tab.innerText.trim(), tab.ariaSelected])")
         page.close()
-        if all(selected != "true" for _, selected in sections):
+        if not grouped and all(selected != "true" for _, selected in sections):
             yield name, name
         for section, _ in sections:
             yield f"{name}-{section.replace(' ', '_')}", f"{name}?section={section.replace(' ', '+')}"

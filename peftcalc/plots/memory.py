@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,18 @@ PART_COLORS = {
     "temporary_buffers": "#7a5a3a",
 }
 """One colour a part, in every figure of memory."""
+
+PLAIN = {
+    "base_weights": "the model itself",
+    "quantization_constants": "4-bit scales",
+    "adapters": "small trained matrices",
+    "gradients": "which way to move",
+    "optimizer_states": "gradients averaged",
+    "saved_activations": "needed again",
+    "logits_and_loss": "the guesses, scored",
+    "temporary_buffers": "room to work in",
+}
+"""What a part is, for who does not know its name; with it no longer than a telephone's line."""
 
 MARKS = {"fits": "✓", "tight": "≈", "does not fit": "✗"}
 """Of a verdict, for those who do not see its colour."""
@@ -139,10 +152,12 @@ def _bars(with_card: bool, two_lines: bool) -> Spec:
 
 
 def _of_parts() -> dict[str, Spec]:
-    """Colour, order and faintness of the parts, by the words for them."""
+    """Colour, order and faintness of the parts, by the words for them; the legend says what each is."""
     colors = {words: PART_COLORS[part] for part, words in PARTS.items()}
-    room = columns(4, (700, 2), (500, 1))  # two do not fit on a telephone
-    legend = {"orient": "bottom", "columns": room, "labelLimit": 320, "symbolType": "square"}
+    room = columns(2, (640, 1))
+    plain = {words: f"{words}: {PLAIN[part]}" for part, words in PARTS.items()}
+    label = f"{json.dumps(plain)}[datum.label]"
+    legend = {"orient": "bottom", "columns": room, "labelLimit": 360, "symbolType": "square", "labelExpr": label}
     color = name("part", scale=by_value(colors), legend=legend)
     return {"color": color, "order": number("order"), "opacity": faint_unless_picked()}
 

@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from peftcalc.ui import landing, state
 
 KEY = "section"
 """The query parameter of a page's own sections."""
+GROUP = "section-group"
+"""The session's name for which of a page's groups is open; the link has its section."""
 NAMES = "_sections"
 """Where the session holds their names, for the tests that visit each."""
 
@@ -40,6 +43,42 @@ def _tabs(sections: Mapping[str, Callable[[], None]], key: str) -> None:
                 st.fragment(_section)(draw)
             if given is not None and given not in sections:
                 state.note(key, f"the link asked for {key} = {given}", ", ".join(sections), name)
+
+
+def grouped(groups: Mapping[str, Mapping[str, Callable[[], None]]]) -> None:
+    """As `show`, for more sections than are taken in at a look: tabs of a few groups, in the open one its sections.
+
+    A link names the section, whose group opens with it; where it names a group, that opens with its first section.
+    """
+    st.session_state[NAMES] = [name for group in groups.values() for name in group]
+    st.fragment(_groups)(groups)
+    state.link_notes()
+
+
+def _groups(groups: Mapping[str, Mapping[str, Callable[[], None]]]) -> None:
+    given = st.query_params.get(KEY)
+    run = get_script_run_ctx()
+    asked = str(given if run and run.is_history_navigation else st.session_state.get(KEY, given))
+    first = next(iter(groups))
+    group = next((group for group, inside in groups.items() if asked == group or asked in inside), first)
+    inside = groups[group]
+    name = asked if asked in inside else next(iter(inside))
+    if st.session_state.get(KEY, name if group == first else None) != name:
+        st.session_state[KEY] = name
+    st.session_state[GROUP] = group
+    tabs = st.tabs(list(groups), key=GROUP, on_change=_open_first, args=(groups,))
+    with tabs[list(groups).index(group)]:
+        default = next(iter(inside)) if group == first else None  # the page's own first leaves the link short
+        look = {"required": True, "wrap": True, "label_visibility": "collapsed"}
+        st.segmented_control("Section", list(inside), key=KEY, default=default, bind="query-params", **look)
+        st.fragment(_section)(inside[name])
+    if given is not None and given not in (*groups, *st.session_state[NAMES]):
+        state.note(KEY, f"the link asked for {KEY} = {given}", ", ".join(st.session_state[NAMES]), name)
+
+
+def _open_first(groups: Mapping[str, Mapping[str, Callable[[], None]]]) -> None:
+    """Another group is open: so is its first section."""
+    st.session_state[KEY] = next(iter(groups[st.session_state[GROUP]]))
 
 
 def deeper(sections: Mapping[str, Callable[[], None]]) -> None:

@@ -176,8 +176,12 @@ def download_csv(rows: pd.DataFrame | Rows, name: str, label: str = "CSV") -> No
 
 
 def code(text: str, name: str, language: str = "python", height: int | Literal["content"] = "content") -> None:
-    """Code to copy, and to save as `name`; of a `height` in pixels it scrolls."""
-    st.code(text, language=language, wrap_lines=True, height=height)
+    """Code to copy, and to save as `name`; of a `height` in pixels it scrolls.
+
+    The box that scrolls holds the button that copies: so a keyboard reaches it.
+    """
+    with st.container(height=height, border=False):
+        st.code(text, language=language, wrap_lines=True)
     st.download_button(
         "Save the code",
         text,

@@ -1,4 +1,4 @@
-"""What leaves a page for a model and a method: the count as code, a whole training script, the same for Axolotl."""
+"""What leaves a page for a model and a method: a whole training script, the same for Axolotl, the count as code."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from peftcalc.ui import page, show
 
 TABS = "scripts"
 """The session's name for which of them is open."""
+TRAIN, AXOLOTL, COUNT = "Fine-tune with Transformers", "Fine-tune with Axolotl", "Only count what it trains"
+"""What one does with each."""
 
 
 def scripts(
@@ -24,6 +26,7 @@ def scripts(
     settings: TrainingSettings,
     height: int | Literal["content"] = "content",
     more: Mapping[str, tuple[str, str]] | None = None,
+    count_first: bool = False,
 ) -> None:
     """The forms of one choice, each in its tab; the open one is written.
 
@@ -31,6 +34,7 @@ def scripts(
         shapes, method, settings: what is trained, how, with which batch and precision.
         height: pixels of the code, which scrolls where it is longer; "content" shows all of it.
         more: further tabs, a text and the name to save it under by label.
+        count_first: for a page that counts; others begin with the training.
     """
 
     def count() -> None:
@@ -45,7 +49,9 @@ def scripts(
         _or_why_not(lambda: axolotl_yaml(method, shapes, settings), "axolotl.yaml", "yaml", height)
         st.caption("Checked against Axolotl's schema; not run here.")
 
-    drawn: dict[str, Callable[[], None]] = {"Count it": count, "Train it": train, "Axolotl": axolotl}
+    drawn: dict[str, Callable[[], None]] = {TRAIN: train, AXOLOTL: axolotl, COUNT: count}
+    if count_first:
+        drawn = {COUNT: count, **drawn}
     for label, (text, name) in (more or {}).items():
         drawn[label] = partial(show.code, text, name, height=height)
     for tab, draw in zip(st.tabs(list(drawn), key=TABS, on_change="rerun"), drawn.values(), strict=True):

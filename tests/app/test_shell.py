@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from peftcalc.methods import METHODS
@@ -50,6 +51,49 @@ def test_a_section_that_is_not_there_and_a_value_out_of_range_are_noted_at_the_t
     assert texts.index("A question?") < first_note < texts.index("An answer.")
     page.select_slider(key="rank").set_value(2).run()
     assert not any("rank" in note.value for note in page.info)
+
+
+def two_groups() -> None:
+    from functools import partial
+
+    import streamlit as st
+
+    from peftcalc.ui import page, sections
+
+    def print_name(name: str) -> None:
+        st.markdown(f"section {name}")
+
+    page.open_page("A question?", "An answer.")
+    drawn = {name: partial(print_name, name) for name in ("one", "two", "three", "four")}
+    first, last = dict(list(drawn.items())[:2]), dict(list(drawn.items())[2:])
+    sections.grouped({"begin": first, "go on": last})
+    sections.door("The last", "four")
+    sections.door("Another page's", "five")
+
+
+def open_section(page: AppTest) -> str:
+    return next(text.value for text in page.markdown if text.value.startswith("section "))
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"), [("", "one"), ("two", "two"), ("three", "three"), ("four", "four"), ("go on", "three")]
+)
+def test_a_link_opens_a_section_in_its_group(link, shown):
+    page = AppTest.from_function(two_groups)
+    if link:
+        page.query_params["section"] = link
+    assert open_section(page.run()) == f"section {shown}"
+    assert page.session_state["_sections"] == ["one", "two", "three", "four"]
+    assert not page.info
+
+
+def test_another_group_opens_with_its_first_section_and_its_others_are_a_press_away():
+    page = AppTest.from_function(two_groups).run()
+    assert open_section(page.button(key="door-section-four").click().run()) == "section four"
+    assert page.button_group(key="section").options == ["three", "four"]
+    page.button_group(key="section").set_value("three").run()
+    assert open_section(page) == "section three"
+    assert open_section(page.button(key="door-section-five").click().run()) == "section one"
 
 
 def two_boxes() -> None:

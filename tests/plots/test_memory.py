@@ -37,6 +37,14 @@ def test_every_part_has_a_colour_of_its_own():
     assert len(set(plots.PART_COLORS.values())) == len(PARTS)
 
 
+def test_the_legend_says_every_part_in_plain_words_beside_its_name():
+    spec = plots.bars_chart({"LoRA": MemoryBreakdown(adapters=1)}).to_dict()
+    label = spec["layer"][0]["encoding"]["color"]["legend"]["labelExpr"]
+    said = json.loads(label.removesuffix("[datum.label]"))
+    assert said == {words: f"{words}: {plots.PLAIN[part]}" for part, words in PARTS.items()}
+    assert max(map(len, said.values())) <= 36, "wider than a telephone"
+
+
 def test_the_rows_of_the_bars_hold_every_byte():
     bars = {m.label: estimate_memory(MODEL, m, 1, 512) for m in (LoRA(rank=8), QLoRA(rank=8))}
     frame = plots.breakdown_rows(bars)

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from peftcalc.ui import take_away
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("Train it", "Axolotl", "This advice", "Count it")
+SCRIPTS = (take_away.TRAIN, take_away.AXOLOTL, "Ask for this advice in Python", take_away.COUNT)
 """Tabs whose code is written when they are opened."""
 COUNTED = re.compile(r"trainable params: ([\d,]+) \|\| all params: ([\d,]+)")
 

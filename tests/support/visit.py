@@ -57,9 +57,18 @@ LENGTH = "() => document.querySelector('[data-testid=stMain]').scrollHeight"
 
 # Text of the main area whose own box is wider than it may be, cut without a scrollbar.
 OVERLAPS = """() => {
+  const seen = e => {  // of what a box within the page scrolls, the part that it shows
+    const { left, right, top, bottom } = e.getBoundingClientRect(), box = { left, right, top, bottom };
+    for (let p = e.parentElement; p && p.dataset.testid !== 'stMain'; p = p.parentElement) {
+      if (!['auto', 'scroll'].includes(getComputedStyle(p).overflowY)) continue;
+      const q = p.getBoundingClientRect();
+      box.top = Math.max(box.top, q.top), box.bottom = Math.min(box.bottom, q.bottom);
+    }
+    return box;
+  };
   const boxes = [...document.querySelectorAll('[data-testid=stMain] [data-testid=stElementContainer]')]
     .filter(e => e.checkVisibility() && e.offsetParent && e.getBoundingClientRect().height > 1)
-    .map(e => [e, e.getBoundingClientRect()]);
+    .map(e => [e, seen(e)]);
   const found = [];
   for (const [a, p] of boxes) for (const [b, q] of boxes) {
     if (a === b || a.contains(b) || b.contains(a)) continue;

@@ -1,6 +1,6 @@
 // What an adapter adds: to one transformer block, and to one row of a weight.
 import { decompose, norm } from "./core.js";
-import { ADAPTERS, arrow, button, chart, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
+import { ADAPTERS, arrow, chart, checked, count, draggable, dress, figure, num, number, numbers, oneOf, place, plate, pointed, press, roving, s, sheet, text, whole } from "./shell.js";
 
 // ---- a block in true proportion (LoRA paper, section 4.1) ----
 const MOST = 24;
@@ -166,8 +166,7 @@ export class Arrow {
   constructor(frame) {
     this.frame = frame;
     this.figures = [figure("change of length, ΔM"), figure("change of direction, ΔD"), figure("length of LoRA's push")];
-    this.climbing = button("As a climb", () => { this.climb = this.climb ? 0 : 1; frame.relay(); frame.release(); });
-    frame.bar.append(...this.figures.map(one => one.box), this.climbing);
+    frame.bar.append(...this.figures.map(one => one.box));
   }
 
   receive(data) {
@@ -227,7 +226,6 @@ export class Arrow {
     this.parts = PANELS.map((panel, which) => this.panel(panel, which, ...at[which], title));
     this.plane(...at[2], low + title);
     this.trail = this.trail.map(({ tip }) => this.mark(tip));
-    this.climbing.setAttribute("aria-pressed", String(Boolean(this.climb)));
     this.frame.stage.replaceChildren(this.drawing);
   }
 
@@ -295,8 +293,8 @@ export class Arrow {
   plane(x, y, height) {
     const top = Math.max(this.m0, this.reach * FURTHEST - this.m0), ys = Array.from({ length: 9 }, (_, k) => (k + 1) * (top > 4 ? 2 : 0.5)).filter(v => v <= top);
     const { group, across, up, line, dot } = chart(this.drawing, x, y + 4, this.side, height,
-      { title: "How much of each", across: ["change of direction", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["change of length; dots: its trail", 0, top, ys] });
-    const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "a push at a right angle", { class: "small quiet left halo" });
+      { title: "The same move as one dot", across: ["right: turned, ΔD; 1 is 90°, 2 is 180°", 0, 2, [0, 0.5, 1, 1.5, 2]], up: ["up: longer or shorter, ΔM", 0, top, ys] });
+    const right = line("stroke:var(--x-lora);stroke-width:1.5;stroke-dasharray:4 4", "pushed at a right angle", { class: "small quiet left halo" });
     right.set(Array.from({ length: 50 }, (_, k) => this.m0 * (1 / (1 - k / 50) - 1)).filter(v => v <= top), 0, 1 / 50);
     right.name(0.8 * top, 0.56, 0);
     this.dots = s("path", { class: "line been", "stroke-width": 5 });

@@ -409,13 +409,13 @@ export class Bits {
     const columns = wide ? 32 : LEFT + FOLD, room = wide ? width - name - told : width;
     const side = Math.max(10, Math.min(27, Math.floor((room - 14) / columns))), high = wide ? 30 : 26, border = (wide ? name : 0) + LEFT * side + 8;
     this.rows = [];
-    this.drawing = sheet("The bits of the number in each format; the border between exponent and fraction stands in one line");
+    this.drawing = sheet("The bits of the number in each format");
     const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
     text("small left", "sign", border - 10 - LEFT * side, small / 2 + 1);
     text("small right", "exponent: reach", border - 10, small / 2 + 1);
     text("small left", "fraction: precision", border + 2, small / 2 + 1);
     if (wide) text("small left", "what it keeps", border + 23 * side + 14, small / 2 + 1);
-    let y = small + 14;
+    let y = small + 14, line = "";
     for (const format of this.formats) {
       const { exponent, fraction, bits } = FORMATS[format], folded = !wide && fraction > FOLD;
       const label = wide ? y + high / 2 : y + 8, top = wide ? y : y + 21;
@@ -429,9 +429,11 @@ export class Bits {
         row.cells.push(this.bit(row, i, part, x, top + (second ? high + 3 : 0), side, high));
       }
       this.rows.push(row);
-      y = top + (folded ? 2 : 1) * (high + 3) + (wide ? 13 : 10);
+      y = top + (folded ? 2 : 1) * (high + 3);
+      line += `M${border - 3},${wide ? top - 12 : top}V${y}`;
+      y += wide ? 13 : 10;
     }
-    this.drawing.prepend(s("path", { class: "x-border", d: `M${border - 3},${small + 4}V${y - 8}` }));
+    this.drawing.prepend(s("path", { class: "x-border", d: line }));
     sized(this.drawing, width, y);
     this.wide = wide;
     this.frame.stage.replaceChildren(this.drawing);

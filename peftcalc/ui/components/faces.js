@@ -326,12 +326,12 @@ function spectrum(drawing, x, y, width, height, view) {
   const many = Math.min(MOST, view.n, view.m), floor = y + height - 16, columns = bars(drawing, x, floor, width, height - 42, many, view.method);
   for (let k = 0; k < many; k++) drawing.append(s("text", { class: "small quiet", x: x + ((k + 0.5) * width) / many, y: floor + 11 }, many > 8 && k % 4 !== 3 && k ? "" : k + 1));
   const most = s("text", { class: "small left", x, y: y + 2 });
-  drawing.append(s("text", { class: "title left", x, y: y - 20 }, "Singular values of ΔW"), most);
+  drawing.append(s("text", { class: "title left", x, y: y - 20 }, "Strength of ΔW's parts"), most);
   return {
     paint() {
       const values = view.spectrum(), top = values[0] || 0;
       columns(values, top);
-      most.textContent = top > 0 ? `largest ${num(top)}` : "all zero";
+      most.textContent = `singular values ${top > 0 ? `up to ${num(top)}` : "all zero"}`;
     },
   };
 }

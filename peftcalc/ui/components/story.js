@@ -158,7 +158,7 @@ export class Story {
 
 // ---- the first scene ----
 const STEP = 0.03; // of the way that is left
-const KEPT = ["weights", "gradients: where to move", "their running mean", "that of their squares"];
+const KEPT = ["weights", "gradients: where to move", "their running mean", "running mean of their squares"];
 
 class Whole {
   static check(data) {

@@ -97,7 +97,7 @@ ARROW = Lesson(
         Preset("Only the length", {"arrow": moved_to(0, 1.75)}),
         Preset("Only the direction", {"arrow": moved_to(45, 1.0)}),
         Preset("A push at a right angle", {"arrow": moved_to(60, 2.0)}),
-        Preset("Reach the summit", {"arrow": {**moved_to(0, 1.0), "climb": 1}}),
+        Preset("A climb to a summit", {"arrow": {**moved_to(0, 1.0), "climb": 1}}),
     ),
     try_this=(
         TryThis(

@@ -23,13 +23,23 @@ BITS = Lesson(
         Preset("500 in float8", {"bits": {"x": "500"}}),
     ),
     prediction=Prediction(
-        "float16 has 5 exponent bits. What is left of 70,000 in it?",
-        ("70,000", "69,984", "65,504", "Infinity"),
-        lambda: "Infinity" if _stored(70_000, "float16") == float("inf") else "70,000",
-        "float16 ends at 65,504. bfloat16, with float32's 8 exponent bits, stores 70,144: coarser, but finite.",
-        {"bits": {"x": "70000"}},
+        "In the last row int4 makes 0 of 0.1: it counts in sevenths of the largest weight, which is 3. Now the largest "
+        "is 0.5. What does int4 keep of 0.1?",
+        ("Still 0", "0.0714", "0.1"),
+        lambda: f"{_whole(0.1, 'int4', 0.5):.3g}",
+        "A seventh of 0.5 is 0.0714, and 0.1 is nearest to one such step. So one large weight makes the steps of all "
+        "the others coarse: the next section is about that.",
+        {"bits": {"absmax": 0.5}},
     ),
     try_this=(
+        TryThis(
+            "Store 70,000 in float16, which has 5 exponent bits.",
+            {"bits": {"x": "70000"}},
+            "What is left of it?",
+            "Infinity: float16 ends at 65,504. bfloat16, with float32's 8 exponent bits, stores 70,144: coarser, but "
+            "finite.",
+            lambda: _stored(70_000, "float16") == float("inf") and _stored(70_000, "bfloat16") == 70_144,
+        ),
         TryThis(
             "Store 257, which has nine significant bits, in bfloat16.",
             {"bits": {"x": "257"}},
@@ -170,6 +180,13 @@ def _sqnr(name: str, double_quant: bool = False) -> float:
 def _nearest_factor(ratio: float) -> str:
     factors = {"It hardly changes": 1, "About 5": 5, "About 20": 20, "About 1,000": 1000}
     return min(factors, key=lambda option: abs(ratio / factors[option] - 1))
+
+
+def _whole(number: float, name: str, largest: float) -> float:
+    """What a format of whole numbers keeps, its step a share of the largest weight."""
+    from peftcalc.quant import NUMBER_FORMATS, store
+
+    return store(number, name, step=largest / NUMBER_FORMATS[name].largest).value
 
 
 def _stored(number: float, name: str) -> float:

@@ -69,7 +69,7 @@ def _timed(
 def draw(setup: Setup, fits: list[Fit]) -> None:
     """The picture, and folded below it the same as a table, whose largest sizes are solved for when it is opened."""
     timed = times(setup, fits)
-    with st.container(key="answer-memory"):
+    with st.container(key="answer-memory", gap=None):
         headline.show(said(setup.card.name, fits))
         _bars(setup, fits, timed)
     _said_of_all(setup, fits, timed)

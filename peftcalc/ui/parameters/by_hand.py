@@ -20,7 +20,7 @@ def by_hand() -> None:
     controls, result = page.controls_and_result("hand", 0.25)
     with controls:
         side = state.slider("Side of the matrix", SIDES, "side", 5)
-        seed = state.slider("Draw other numbers", range(10), "numbers", 0)
+        seed = state.slider("Other numbers, drawn by chance", range(10), "numbers", 0)
         if lessons.show_prediction(HAND, "hand"):
             sections.door("On to matrices of billions", "one matrix")
     example = worked_example(min(side, HIGHEST), side, seed)

@@ -70,7 +70,7 @@ def the_count() -> None:
                 st.info(page.escape(note), icon=":material/info:")
             _comparison(shapes, chosen.method, task)
             settings = TrainingSettings(task_type=task or AS_THE_MODEL)
-            take_away.scripts(shapes, chosen.method, settings, 190)
+            take_away.scripts(shapes, chosen.method, settings, 190, count_first=True)
             _gap(shapes, chosen.method)
             _table_and_link(counted)
     state.link_notes()

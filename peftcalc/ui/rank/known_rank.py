@@ -32,8 +32,8 @@ def known_rank() -> None:
         spectrum = state.choice("Their strength (singular values)", SPECTRA, "spectrum", "equal")
         live.train_button(SLOT, "Train LoRA now", _train, (teacher_rank, spectrum))
         st.caption(
-            "A part is a direction in which the matrix acts, its **singular value** how strongly; the square of that "
-            "is the part's **energy**. Whoever shows the change is the **teacher**."
+            "A part is one column times one row. How strong it is, is its **singular value**; the square of that is "
+            "the part's **energy**. The matrix to be learned is the **teacher**'s."
         )
     with result:
         guessed = lessons.show_prediction(KNOWN, "known")

@@ -61,8 +61,12 @@ async def while_idle(app: Any) -> AsyncIterator[None]:
 async def warm(runtime: Runtime) -> None:
     """Open every page once, each when the process rests."""
     for path in sorted((entry.path for entry in PAGES), key=lambda path: path == LAST):
-        for section in (await _warmed(runtime, path))[1:]:
-            await _warmed(runtime, path, urlencode({KEY: section}))
+        sections = await _warmed(runtime, path)
+        waiting = sections[1:]
+        for section in waiting:
+            found = await _warmed(runtime, path, urlencode({KEY: section}))
+            if "" in sections:  # a row of buttons, of which each group of tabs has its own
+                waiting += [name for name in found if name not in (*sections, *waiting)]
     while await _busy():
         pass
     set_aside()
