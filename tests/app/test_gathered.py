@@ -73,7 +73,8 @@ def test_a_call_between_the_last_look_and_sleep_is_heard(monkeypatch: pytest.Mon
         loop.woken.pop()()
         monkeypatch.setattr(gathering._Hears, "all", interrupted)
         loop.later.pop()()
-        assert heard == [] and loop.woken == []
+        assert heard == []
+        assert loop.woken == []
         loop.later.pop()()
         assert heard == ["late"]
 
@@ -98,7 +99,8 @@ def test_threads_calls_are_as_asyncios_own() -> None:
 
     heard, failed = asyncio.run(told())
     assert heard == ["Ada", "last"]
-    assert len(failed) == 1 and "no number" in failed[0]
+    assert len(failed) == 1
+    assert "no number" in failed[0]
 
 
 def test_a_loop_that_lets_nobody_replace_its_method_stays_as_it_is() -> None:
