@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from peftcalc.advice.cards import choose, setup_on
@@ -22,6 +22,7 @@ from peftcalc.checks import one_of, whole_number
 from peftcalc.lazy import Drawn
 from peftcalc.memory.cards import Gpu, gpu
 from peftcalc.memory.fit import Fit, fit, refusals
+from peftcalc.memory.options import MAX_BATCH, MAX_SEQUENCE
 from peftcalc.methods import Method
 from peftcalc.models.load import load_model
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from peftcalc.models.shapes import ModelShapes
 
 PRIORITIES = tuple(WISHES)
+KEPT = 64
+"""Advice that is kept: a class asks for a few models, and goes back and forth between what matters most."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,16 @@ def advise(
     >>> advise("meta-llama/Llama-3.1-8B", "T4").method.quantized
     True
     """
-    wish = WISHES[one_of("priority", priority, WISHES)]
+    one_of("priority", priority, WISHES)
     whole_number("tasks", tasks, 1, 1_000_000)
-    model, chosen_card = load_model(shapes), gpu(card)
+    batch = whole_number("batch", batch, 1, MAX_BATCH)
+    sequence = whole_number("sequence", sequence, 1, MAX_SEQUENCE)
+    return _advised(load_model(shapes), gpu(card), priority, tasks, batch, sequence)
+
+
+@lru_cache(maxsize=KEPT)
+def _advised(model: ModelShapes, chosen_card: Gpu, priority: str, tasks: int, batch: int, sequence: int) -> Advice:
+    wish = WISHES[priority]
     methods = methods_of(wish, model, dropout_for(model.total))
     refused = refusals(model, methods.values())
     methods = {name: method for name, method in methods.items() if name not in refused}

@@ -227,3 +227,12 @@ def test_what_fits_here_alone_is_said():
     wish, fit = WISHES["quality"], advise(LLAMA_8B, SMALL).fit
     said = ranking_reason(wish, (FIRST, SECOND), Choice(SECOND, True, (), ((FIRST, LARGE),)), fit).answer
     assert "on the RTX 5090 and on every card with more memory (DoRA fits here and not on the larger V100 32GB)" in said
+
+
+def test_advice_is_computed_once_for_the_same_wish(monkeypatch: pytest.MonkeyPatch):
+    first = advise(LLAMA_8B, "T4", "speed", tasks=3)
+    monkeypatch.setattr("peftcalc.advice.advise.choose", None)  # whoever computes again fails
+    assert advise(LLAMA_8B, gpu("T4"), "speed", tasks=3, batch=1.0) is first  # type: ignore[arg-type]
+    for wrong in ({"batch": True}, {"sequence": 0}, {"tasks": True}):  # equal to what is kept, or out of range
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            advise(LLAMA_8B, "T4", "speed", **{"tasks": 3, **wrong})

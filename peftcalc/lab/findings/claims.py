@@ -197,16 +197,22 @@ class _Claims(Mapping[str, Claim]):
     """The claims for which runs are stored, in the order of the page; each is decided when it is looked up."""
 
     def __getitem__(self, name: str) -> Claim:
-        if name not in tuple(self):
+        if name not in _stored():
             raise KeyError(name)
         return claim(name)
 
     def __iter__(self) -> Iterator[str]:
-        stored = stored_findings()
-        return (name for name, asked in ASKED.items() if all(data in stored for data in asked.data))
+        return iter(_stored())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(_stored())
+
+
+@lru_cache(maxsize=1)
+def _stored() -> tuple[str, ...]:
+    """Looked through once: a page of reasons asks for each of them whether it is a claim."""
+    stored = stored_findings()
+    return tuple(name for name, asked in ASKED.items() if all(data in stored for data in asked.data))
 
 
 CLAIMS: Mapping[str, Claim] = _Claims()

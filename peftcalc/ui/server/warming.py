@@ -24,6 +24,8 @@ from peftcalc.ui.background import queue
 from peftcalc.ui.classroom import calls
 from peftcalc.ui.pages import PAGES
 from peftcalc.ui.sections import KEY
+from peftcalc.ui.server.gathered import gathered
+from peftcalc.ui.server.settings import sections_read_once
 
 if TYPE_CHECKING:
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -48,14 +50,15 @@ async def while_idle(app: Any) -> AsyncIterator[None]:
 
     del app
     sys.setswitchinterval(TURN_SECONDS)
-    tasks = [asyncio.create_task(calls.serve()), asyncio.create_task(warm(get_instance()))]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+    with gathered(asyncio.get_running_loop()), sections_read_once():
+        tasks = [asyncio.create_task(calls.serve()), asyncio.create_task(warm(get_instance()))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 async def warm(runtime: Runtime) -> None:
