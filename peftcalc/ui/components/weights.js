@@ -12,10 +12,12 @@ export function unpacked(name, value, count, bits = 8) {
   if (!Array.isArray(value) || value.length !== 2) throw new RangeError(`${name} must be a scale and codes`);
   const scale = number(`${name}'s scale`, value[0], 0), raw = atob(text(name, value[1], 20000)), size = bits / 8;
   if (raw.length !== count * size) throw new RangeError(`${name} must be ${count} numbers, got ${raw.length / size}`);
-  return Float64Array.from({ length: count }, (_, i) => {
-    const code = raw.charCodeAt(i * size) + (size > 1 ? 256 * raw.charCodeAt(2 * i + 1) : 0), half = 2 ** (bits - 1);
-    return scale * (code >= half ? code - 2 * half : code);
-  });
+  const made = new Float64Array(count), half = 2 ** (bits - 1);
+  for (let i = 0; i < count; i++) {
+    const code = raw.charCodeAt(i * size) + (size > 1 ? 256 * raw.charCodeAt(2 * i + 1) : 0);
+    made[i] = scale * (code >= half ? code - 2 * half : code);
+  }
+  return made;
 }
 
 function look([step, data]) {
@@ -71,7 +73,9 @@ export class Weights {
     this.axis = choice("Axis of the loss", [["linear", "linear"], ["log", "log"]], value => { this.axisNow = value; this.frame.relay(); this.frame.release(); });
     this.deeper = button("Spectrum and rows", () => { this.detail = 1 - this.detail; this.frame.relay(); this.frame.release(); });
     frame.bar.append(this.status);
-    frame.foot.append(h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.deeper);
+    const all = button("More", () => all.setAttribute("aria-expanded", frame.foot.classList.toggle("w-all")));
+    frame.foot.classList.add("w-foot");
+    frame.foot.append(dress(all, { "aria-expanded": "false" }), h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.deeper);
   }
 
   receive(data) {
@@ -84,8 +88,8 @@ export class Weights {
   }
 
   more(data) {
+    if (data.run !== this.run) return false;
     const next = read(data);
-    if (next.run !== this.run) return false;
     const had = this.methods.length;
     this.take(next);
     if (had !== this.methods.length) this.frame.relay();
