@@ -84,12 +84,13 @@ def what_came() -> None:
         live.ending(job)
     other = playground.stand_in()
     task = (board or other.board).race.task
+    why = st.empty()  # the same place for every task, so that what follows stays where it is
     if task in WHY:
-        st.markdown(WHY[task])
+        why.markdown(WHY[task])
     if board is not None and job is not None and not job.alive:
         results.results(board, job)
     elif board is None and not page.led():  # the class compares on its board
-        show.folded("The comparison", f"comparison-{task}", lambda: results.results(other.board))
+        show.folded("The comparison", "comparison", lambda: results.results(other.board))
     chosen = TASKS[st.session_state.get("task", controls.DEFAULT_TASK)]
     show.folded("The formulas, and where the task comes from", "task", lambda: explain(chosen))
 

@@ -17,6 +17,7 @@ MOST = {
     "dora": 700,
     "quantization": 750,
     "findings": 900,
+    "train": 900,
 }
 """Components drawn in a move, by page. With Streamlit's own navigation and an answer in pieces they were 1,700 to
 4,200; on a bare page with a slider and a chart they are 330 to 400."""
