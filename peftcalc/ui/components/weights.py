@@ -6,7 +6,6 @@ What is told at once is a race with all that has come of it (`whole_race`), or w
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections import deque
@@ -38,33 +37,19 @@ METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read right
 SHOWN = {"digits": 24, "names": 10}
 
 
-@dataclass(frozen=True)
-class Written:
-    """What is told of a race, as the JSON that travels, and what can be chosen in it."""
-
-    text: str
-    parts: Parts
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Written:
-        """From `whole_race` or `Told.tail`."""
-        return cls(json.dumps(data, separators=(",", ":")), weights_parts(data))
-
-
-def weights(data: Mapping[str, Any] | Written, key: str) -> State:
+def weights(data: Mapping[str, Any], key: str, written: str = "") -> State:
     """Show a race.
 
     Args:
-        data: of `whole_race` or `Told.tail`; a large one that is shown again and again, written once.
+        data: of `whole_race` or `Told.tail`.
         key: as for `mount`.
+        written: the same as JSON, where it is shown again and again.
 
     Returns:
         What the visitor chose: "method", "matrix", "axis", the "step" where the rail was let go, −1 for the newest, and
         with "detail" 1 the spectrum and the rows.
     """
-    if isinstance(data, Written):
-        return mount("weights", data.text, data.parts, key)
-    return mount("weights", data, weights_parts(data), key)
+    return mount("weights", written or data, weights_parts(data), key)
 
 
 def weights_parts(data: Mapping[str, Any]) -> Parts:

@@ -6,6 +6,7 @@ begins, pauses or ends, the whole page runs once, for its buttons and for what i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ from peftcalc.lab.stored_runs import stored_names, stored_run
 from peftcalc.lab.tasks.catalogue import TASKS
 from peftcalc.ui import live
 from peftcalc.ui.classroom import calls
-from peftcalc.ui.components.weights import Told, Written, unchanged, weights, whole_race
+from peftcalc.ui.components.weights import Told, unchanged, weights, whole_race
 from peftcalc.ui.history import shown
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.buttons import LOOK, RACE, SLOT
@@ -103,26 +104,27 @@ def _look() -> None:
         live.queue().touch(job)
     if job is not None and job.state == "waiting":
         calls.ask_again(min(SLOWEST, NEXT + A_PLACE * live.queue().standing(job).ahead))
-    chosen = weights(_data(job, st.session_state.pop(_WHOLE, False)), LOOK)
+    chosen = weights(*_data(job, st.session_state.pop(_WHOLE, False)))
     st.session_state["_look"] = chosen
     if job is not None and job.alive and chosen.get("matrix", "") != job.parts[0].parameters.get("watch"):
         live.queue().change(job, watch=chosen.get("matrix", ""))
 
 
-def _data(job: Job | None, whole: bool) -> Mapping[str, Any] | Written:
+def _data(job: Job | None, whole: bool) -> tuple[Mapping[str, Any], str, str]:
+    """What `weights` takes."""
     board = own_board()
     if job is None or board is None:
         other = stand_in()
         if job is None or not job.alive:
-            return _written(other.board, other.name, other.status)
+            return _whole(other.board, other.name), LOOK, _written(other.board, other.name, other.status)
         waiting = f"{live.standing(job)} · meanwhile a {other.name.partition(' ')[0]} run"
         shown = _whole(other.board, other.name) if whole else _unchanged(other.board, other.name)
-        return {**shown, "status": waiting}
+        return {**shown, "status": waiting}, LOOK, ""
     run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
     told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
     st.session_state[_TOLD] = told
     tail = told.tail(board, run, status, st.session_state.get("_look", {}).get("method", "dora"))
-    return whole_race(board, run, status, job.alive) if whole or not job.alive else tail
+    return whole_race(board, run, status, job.alive) if whole or not job.alive else tail, LOOK, ""
 
 
 def _made(name: str) -> str:
@@ -141,6 +143,6 @@ def _unchanged(board: RaceResults, name: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16)
-def _written(board: RaceResults, name: str, status: str) -> Written:
+def _written(board: RaceResults, name: str, status: str) -> str:
     """A race that is over, written once for everybody who looks at it: some 200 kilobytes."""
-    return Written.of({**_whole(board, name), "status": status})
+    return json.dumps({**_whole(board, name), "status": status}, separators=(",", ":"))
