@@ -20,8 +20,6 @@ WHY = {
     "little, which rank 4 cannot turn back. On real data (City names, Handwritten digits) they end closer together.",
     "own": "A character model of 0.8 million parameters learns what you pasted: a list of a hundred names shows best.",
 }
-WIDTHS = (3.3, 3.1, 2.6, 1.4)
-"""Of the row of controls: the buttons, what to watch, the task, and the drawer of what else can be chosen."""
 PARTS = ("one race", "a sweep")
 
 
@@ -43,79 +41,79 @@ def main() -> None:
 
 
 def one_race() -> None:
-    job = live.current(buttons.SLOT)
-    learning = job is not None and job.alive
-    headline.show(verdict.WATCH if learning else verdict.said(playground.own_board() or playground.stand_in().board))
-    st.fragment(the_controls)()
+    """Three parts that move by themselves; another task is chosen for all of them, in one run (`controls.PARTS`)."""
+    st.fragment(the_controls, key=controls.PARTS[0])()
     shown.note()
-    playground.show()
-    the_ending()
+    playground.show(controls.PARTS[1])
+    st.fragment(what_came, key=controls.PARTS[2])()
     lessons.show_presets(LESSON, "train")
     lessons.show_prediction(LESSON, "train")
     lessons.show_try_this(LESSON, "train")
-    explain(TASKS[st.session_state.get("task", controls.DEFAULT_TASK)])
     results.note(page.escape(live.engine_line()))
 
 
 def the_controls() -> None:
-    """What is raced, and the buttons: a move runs this alone, unless it asks for another task's run."""
-    before = st.session_state.get("_train_task")
-    with st.container(key="row-train"):
-        play, said, *places = st.columns(WIDTHS, vertical_alignment="bottom", gap="small")
-    wish = None
-    with page.errors_as_sentences():
-        wish = controls.row(*places)
-    with play:
+    """What is raced, the buttons, and in one line what the picture below comes to."""
+    row, wish = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="row-train"), None
+    with page.errors_as_sentences(), row:
+        wish = controls.row()
+    with row:
         buttons.row(wish)
-    with said:
         buttons.guide(wish)
     if wish is not None and wish.trouble:
         st.warning(wish.trouble, icon=":material/edit_note:")
     live.refused(buttons.SLOT)
     live.failed(buttons.SLOT)
-    st.session_state["_train_task"] = st.session_state.get("task")
-    if before not in (None, st.session_state.get("task")):
-        st.rerun()
+    headline.show(the_line())
     state.link_notes()
 
 
-def the_ending() -> None:
-    """How the visitor's run ended, and what it came to; until there is one, the stored run's."""
+def the_line() -> str:
+    """Who has learned it, in the visitor's own run; until there is one, in a run that is marked as recorded."""
+    job = live.current(buttons.SLOT)
+    if job is not None and job.alive:
+        return verdict.WATCH
+    own, other = playground.own_board(), playground.stand_in()
+    return verdict.said(own) if own else verdict.marked(other.mark, verdict.said(other.board, earlier=True))
+
+
+def what_came() -> None:
+    """How the visitor's run ended and what it came to, and where the task comes from; most of it when it is opened."""
     job, board = live.current(buttons.SLOT), playground.own_board()
     if job is not None and job.state in ("done", "stopped"):  # a failure stands above
         live.ending(job)
     other = playground.stand_in()
     task = (board or other.board).race.task
+    why = st.empty()  # the same place for every task, so that what follows stays where it is
     if task in WHY:
-        st.markdown(WHY[task])
-    if board is None and page.led():
-        return  # the class compares on its board
-    if board is None:
-        results.results(other.board)
-    elif job is not None and not job.alive:
+        why.markdown(WHY[task])
+    if board is not None and job is not None and not job.alive:
         results.results(board, job)
+    elif board is None and not page.led():  # the class compares on its board
+        show.folded("The comparison", "comparison", lambda: results.results(other.board))
+    chosen = TASKS[st.session_state.get("task", controls.DEFAULT_TASK)]
+    show.folded("The formulas, and where the task comes from", "task", lambda: explain(chosen))
 
 
 def explain(task: Task) -> None:
     """Three depths of the same: the formula, the numbers, the code; and where the task comes from."""
-    with st.expander("The formulas, and where the task comes from"):
-        st.latex(
-            r"\text{LoRA: } W' = W + \tfrac{\alpha}{r} B A \qquad \text{DoRA: } W' = m \cdot "
-            r"\frac{W + \tfrac{\alpha}{r} B A}{\lVert W + \tfrac{\alpha}{r} B A \rVert_{\text{row}}}"
-        )
-        st.markdown(
-            "QLoRA and QDoRA are the same over a base `W` that is stored in 4 bits (NF4) and never changes. "
-            "Full fine-tuning changes every number of `W`."
-        )
-        sizes = ", ".join(f"{units.count(value)} {name}" for name, value in task.sizes.items() if value)
-        st.markdown(f"**{task.title}.** Base: {task.base}. Learned: {task.data}. {sizes}. Loss in {task.unit}.")
-        st.markdown(f"Learning rates: {page.escape(task.reason)}")
-        for source in task.sources:
-            results.note(page.escape(source))
-        st.markdown(
-            "This is a model of less than a million parameters. Its differences between methods are smaller than their "
-            "spread over seeds unless the page says otherwise; a paper's ranking of methods is not tested here."
-        )
+    st.latex(
+        r"\text{LoRA: } W' = W + \tfrac{\alpha}{r} B A \qquad \text{DoRA: } W' = m \cdot "
+        r"\frac{W + \tfrac{\alpha}{r} B A}{\lVert W + \tfrac{\alpha}{r} B A \rVert_{\text{row}}}"
+    )
+    st.markdown(
+        "QLoRA and QDoRA are the same over a base `W` that is stored in 4 bits (NF4) and never changes. "
+        "Full fine-tuning changes every number of `W`."
+    )
+    sizes = ", ".join(f"{units.count(value)} {name}" for name, value in task.sizes.items() if value)
+    st.markdown(f"**{task.title}.** Base: {task.base}. Learned: {task.data}. {sizes}. Loss in {task.unit}.")
+    st.markdown(f"Learning rates: {page.escape(task.reason)}")
+    for source in task.sources:
+        results.note(page.escape(source))
+    st.markdown(
+        "This is a model of less than a million parameters. Its differences between methods are smaller than their "
+        "spread over seeds unless the page says otherwise; a paper's ranking of methods is not tested here."
+    )
 
 
 main()

@@ -300,8 +300,8 @@ def test_whom_a_teacher_has_sent_the_page_shows_what_the_class_does(room: Room):
     assert {"Train", "Set it up"} <= buttons(alone)
     assert "Train" in buttons(led)
     assert "Set it up" not in buttons(led)
-    assert "The comparison" in {one.value for one in alone.subheader}
-    assert not led.subheader, "the class compares on its board"
+    assert "The comparison" in {one.label for one in alone.expander}
+    assert "The comparison" not in {one.label for one in led.expander}, "the class compares on its board"
     assert len(led.main) < len(alone.main)
     led.session_state["train-try"] = True
     assert "Set it up" in buttons(led.run()), "in its box"

@@ -34,8 +34,9 @@ def drawn(text: str = "4 bits") -> Event:
     return sent(message)
 
 
-def ended() -> Event:
-    return sent(ForwardMsg(script_finished=ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY))
+def ended(early: bool = False) -> Event:
+    how = ForwardMsg.FINISHED_EARLY_FOR_RERUN if early else ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+    return sent(ForwardMsg(script_finished=how))
 
 
 def at_rest(running: bool = False) -> Event:
@@ -48,7 +49,7 @@ def sent(message: ForwardMsg) -> Event:
     return {"type": "websocket.send", "bytes": message.SerializeToString()}
 
 
-def through_the_gate(events: list[Event], rest: int = 0) -> list[int]:
+def through_the_gate(events: list[Event], rest: int = 0, left_out: tuple[Event, ...] = ()) -> list[int]:
     """How much has arrived after each event, and after as many further turns of the loop."""
     arrived: list[Any] = []
     counts: list[int] = []
@@ -68,7 +69,7 @@ def through_the_gate(events: list[Event], rest: int = 0) -> list[int]:
         return {}
 
     asyncio.run(OnePiece(server)({"type": "websocket"}, receive, send))
-    assert arrived == events[: len(arrived)]
+    assert arrived == [event for event in events if event not in left_out][: len(arrived)]
     return counts
 
 
@@ -80,6 +81,18 @@ def test_a_fragments_answer_is_held_until_the_server_rests() -> None:
 
 def test_a_run_that_follows_at_once_goes_out_with_the_one_before() -> None:
     assert through_the_gate([began("f"), drawn(), ended(), began("f"), drawn(), ended(), at_rest()])[-2:] == [0, 7]
+
+
+def test_a_rest_between_a_callback_s_run_and_the_fragments_that_it_asks_for_is_not_told() -> None:
+    between = {**at_rest(), "name": "between"}
+    other = [began("f", "g"), drawn(), ended(), at_rest()]
+    run = [began("f"), ended(early=True), between, *other]
+    assert through_the_gate(run, left_out=(between,)) == [0, 0, 0, 0, 0, 0, 6]
+
+
+def test_a_rest_is_told_late_where_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_piece, "HELD_SECONDS", 0.0)
+    assert through_the_gate([began("f"), ended(early=True), at_rest()], rest=9)[-1] == 3
 
 
 def test_the_last_message_is_what_the_front_end_waits_for() -> None:

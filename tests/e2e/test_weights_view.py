@@ -28,7 +28,10 @@ def test_a_stored_run_is_shown_and_led_back(views):
     assert "step 300 of 300" in root.locator(".w-at").inner_text()
     unturned = root.get_by_text("no row turned")
     assert unturned.count() == 0, "what goes deeper is drawn when it is asked for"
-    root.get_by_role("button", name="Spectrum and rows").click()
+    deeper = root.get_by_role("button", name="Spectrum and rows")
+    assert not deeper.is_visible(), "the first look is calm"
+    root.get_by_role("button", name="More").click()
+    deeper.click()
     views.frame()
     assert unturned.count() == 1
     now = root.locator("canvas[aria-label^='ΔW']").evaluate("c => c.toDataURL()")

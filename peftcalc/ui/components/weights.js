@@ -1,4 +1,4 @@
-// A run as it learns, whole or bit by bit (`more`), played at a pace that can be followed.
+// A run as it learns, whole or bit by bit (`more`).
 import { product } from "./core.js";
 import { bars, button, checked, choice, draggable, dress, h, legend, num, number, numbers, oneOf, over, pixels, place, plate, press, s, sheet, sized, still, text, top, whole } from "./shell.js";
 
@@ -10,12 +10,11 @@ const NEWEST = -1; // the step of somebody who follows
 /** [scale, base64] as numbers; `bits` 8 or 16. */
 export function unpacked(name, value, count, bits = 8) {
   if (!Array.isArray(value) || value.length !== 2) throw new RangeError(`${name} must be a scale and codes`);
-  const scale = number(`${name}'s scale`, value[0], 0), raw = atob(text(name, value[1], 20000)), size = bits / 8;
-  if (raw.length !== count * size) throw new RangeError(`${name} must be ${count} numbers, got ${raw.length / size}`);
-  return Float64Array.from({ length: count }, (_, i) => {
-    const code = raw.charCodeAt(i * size) + (size > 1 ? 256 * raw.charCodeAt(2 * i + 1) : 0), half = 2 ** (bits - 1);
-    return scale * (code >= half ? code - 2 * half : code);
-  });
+  const scale = number(`${name}'s scale`, value[0], 0), raw = atob(text(name, value[1], 20000));
+  const codes = new (bits > 8 ? Int16Array : Int8Array)(count), bytes = new Uint8Array(codes.buffer);
+  if (raw.length !== bytes.length) throw new RangeError(`${name} must be ${bytes.length} bytes, got ${raw.length}`);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return new Float64Array(codes).map(code => scale * code);
 }
 
 function look([step, data]) {
@@ -71,7 +70,9 @@ export class Weights {
     this.axis = choice("Axis of the loss", [["linear", "linear"], ["log", "log"]], value => { this.axisNow = value; this.frame.relay(); this.frame.release(); });
     this.deeper = button("Spectrum and rows", () => { this.detail = 1 - this.detail; this.frame.relay(); this.frame.release(); });
     frame.bar.append(this.status);
-    frame.foot.append(h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.deeper);
+    const more = button("More", () => { more.ariaExpanded = more.ariaExpanded === "false"; });
+    more.ariaExpanded = false;
+    frame.foot.append(more, h("label", { class: "w-pick" }, "Matrix ", this.pick), this.axis.box, this.deeper);
   }
 
   receive(data) {
@@ -84,8 +85,8 @@ export class Weights {
   }
 
   more(data) {
+    if (data.run !== this.run) return false;
     const next = read(data);
-    if (next.run !== this.run) return false;
     const had = this.methods.length;
     this.take(next);
     if (had !== this.methods.length) this.frame.relay();
@@ -191,12 +192,12 @@ export class Weights {
   lossAt(one, step) { const at = Math.floor(step); return at < 1 ? one.held[0]?.[1] : one.loss[Math.min(at, one.loss.length) - 1]; }
 
   paint() {
-    if (!this.samples.fits()) { this.layout(this.frame.width); }
+    if (!this.samples.fits()) this.layout(this.frame.width);
     const at = Math.floor(this.shown);
     this.curves.paint();
     this.panel.paint();
     this.samples.paint();
-    if (this.rail.matches(":active") === false || this.step !== NEWEST) this.rail.value = at;
+    if (!this.rail.matches(":active") || this.step !== NEWEST) this.rail.value = at;
     this.rail.setAttribute("aria-valuetext", `step ${at} of ${this.steps}`);
     this.put(this.at, `step ${at} of ${this.steps}`);
     this.put(this.status, this.status_);
@@ -393,7 +394,7 @@ class Panel {
   paint() {
     const { view } = this, seen = view.seen, base = view.base;
     if (!seen) return;
-    if (this.key !== `${view.method} ${seen.matrix} ${seen.r ?? 0}`) { view.layout(view.frame.width); }
+    if (this.key !== `${view.method} ${seen.matrix} ${seen.r ?? 0}`) view.layout(view.frame.width);
     const stamp = `${view.run} ${view.method} ${seen.matrix} ${seen.step} ${view.current.looks.length} ${Boolean(base)} ${getComputedStyle(view.frame.root).color}`;
     if (stamp === this.drawn) return;
     this.drawn = stamp;

@@ -37,18 +37,19 @@ METRICS = {"judged": "sounds right", "copied": "copied", "accuracy": "read right
 SHOWN = {"digits": 24, "names": 10}
 
 
-def weights(data: Mapping[str, Any], key: str) -> State:
+def weights(data: Mapping[str, Any], key: str, written: str = "") -> State:
     """Show a race.
 
     Args:
         data: of `whole_race` or `Told.tail`.
         key: as for `mount`.
+        written: the same as JSON, where it is shown again and again.
 
     Returns:
         What the visitor chose: "method", "matrix", "axis", the "step" where the rail was let go, −1 for the newest, and
         with "detail" 1 the spectrum and the rows.
     """
-    return mount("weights", data, weights_parts(data), key)
+    return mount("weights", written or data, weights_parts(data), key)
 
 
 def weights_parts(data: Mapping[str, Any]) -> Parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -164,10 +165,9 @@ def _prompt(prompt: TryThis, key: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"{prompt.text} **{prompt.question}**")
         parameters = dict(prompt.parameters)
-        with st.container(horizontal=True, gap="small", width="content"):  # they go to the next line together
-            st.button("Set it up", key=key, on_click=set_controls, args=(parameters,), icon=":material/play_arrow:")
-            with st.popover("What happens", type="tertiary"):
-                st.markdown(prompt.claim)
+        st.button("Set it up", key=key, on_click=set_controls, args=(parameters,), icon=":material/play_arrow:")
+        claim = html.escape(prompt.claim)  # opened by the browser alone: a popover is drawn anew with every move
+        st.html(f'<details class="claim"><summary>What happens</summary>{claim}</details>', width="content")
 
 
 def show_prediction(lesson: Lesson, page: str) -> bool:

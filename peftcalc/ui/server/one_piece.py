@@ -64,6 +64,10 @@ class _Gate:
         self._send, self._asked = send, asked
         self._holds = False
         self._held: list[Event] = []
+        self._follows = False
+        """Whether the last run ended early for another, as a callback's does that asks for other fragments."""
+        self._rest: list[Event] = []
+        """That the server rests between the two, of which a browser that heard it would make a pass over the page."""
         self._timer: asyncio.TimerHandle | None = None
         """Runs while something is held."""
         self._going: asyncio.Task[None] | None = None
@@ -74,9 +78,13 @@ class _Gate:
             told = _told(event.get("bytes"))
             kind = None if told is None else told.WhichOneof("type")
             if told is not None and kind == "new_session":
-                self._holds = bool(told.metadata.run.fragment_ids)
+                self._holds, self._follows, self._rest = bool(told.metadata.run.fragment_ids), False, []
             elif told is not None and kind == "script_finished":
                 self._asked.answered(told)
+                self._follows = told.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            elif told is not None and self._holds and self._follows and _is_at_rest(told):
+                self._rest = [event]
+                return
             elif event["type"] != "websocket.send" or (told is not None and _is_at_rest(told)):
                 self._holds = False
             self._held.append(event)
@@ -96,7 +104,7 @@ class _Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        held, self._held = self._held, []
+        held, self._held, self._rest = [*self._held, *self._rest], [], []
         with _as_one(self._send) if len(held) > 1 else nullcontext():
             for event in held:
                 await self._send(event)

@@ -10,6 +10,7 @@ from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.runs.kept_race import KeepableRace
+from peftcalc.methods import METHODS
 from peftcalc.ui import live, page
 from peftcalc.ui.classroom import here
 from peftcalc.ui.components.mount import set_state
@@ -27,16 +28,13 @@ LOOK = "look"
 def row(wish: Wish | None) -> None:
     """The buttons for what the controls say; None when that is no race."""
     job = live.current(SLOT)
-    with st.container(horizontal=True, gap="small"):
-        _play(job, wish)
-        may_step = job is not None and job.alive and job.state != "waiting"
-        _button(
-            "Step", ":material/skip_next:", lambda: _step(job, wish), disabled=not may_step and not _ready(job, wish)
-        )
-        if job is not None and not job.alive:
-            _button("Reset", ":material/restart_alt:", lambda: live.clear(SLOT))
-        elif job is not None:
-            _button("Stop", ":material/stop:", lambda: live.queue().stop(job))
+    _play(job, wish)
+    may_step = job is not None and job.alive and job.state != "waiting"
+    _button("Step", ":material/skip_next:", lambda: _step(job, wish), disabled=not may_step and not _ready(job, wish))
+    if job is not None and not job.alive:
+        _button("Reset", ":material/restart_alt:", lambda: live.clear(SLOT))
+    elif job is not None:
+        _button("Stop", ":material/stop:", lambda: live.queue().stop(job))
 
 
 def _play(job: Job | None, wish: Wish | None) -> None:
@@ -60,7 +58,9 @@ PLACES = {"Train": "play", "Pause": "play", "Go on": "play", "Stop": "end", "Res
 
 def _button(label: str, icon: str, act: Callable[[], object], disabled: bool = False, primary: bool = False) -> None:
     """A button after which the whole page runs again: what a run does is seen in more than one place of it."""
-    kind, key = "primary" if primary and not disabled else "secondary", f"{SLOT}-{PLACES.get(label, label)}"
+    quiet = label == "Step" and live.current(SLOT) is None  # one button to press first
+    kind = "primary" if primary and not disabled else "tertiary" if quiet else "secondary"
+    key = f"{SLOT}-{PLACES.get(label, label)}"
     if st.button(label, icon=None if page.projector() else icon, type=kind, key=key, disabled=disabled):
         act()
         st.rerun()
@@ -91,7 +91,9 @@ def guide(wish: Wish | None) -> None:
     """What there is to do and to watch, in one sentence, as far as the visitor's run is."""
     job = live.current(SLOT)
     if job is None:
-        st.markdown(f"Drawn is a stored run. **Train** runs yours: it {_cost(wish)}.")
+        many = len(METHODS) if wish is None else len(wish.race.methods)
+        who = {1: "one method learns", len(METHODS): "five methods learn"}.get(many, f"{many} methods learn")
+        st.markdown(f"**Press Train** and watch {who} live. It {_cost(wish)}.")
     elif job.alive:
         st.markdown("Click a method to see inside it.")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -18,9 +18,6 @@ from peftcalc.ui.drawer import Drawer
 from peftcalc.ui.train import pace
 from peftcalc.ui.train.results import note
 
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
 DEFAULT_TASK = "magnitude"
 """On it five methods part, each for a reason that can be seen, within seconds."""
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -31,6 +28,8 @@ STEPS = (0, 10, 25, 50, 100, 200, 300, 500)
 OWN = "as suggested"
 SUGGESTED_STEPS = {"names": 50}
 """Fewer than the task's own: five methods are then through within twenty seconds on two cores."""
+PARTS = ("train-controls", "train-picture", "train-below")
+"""Keys of the page's parts that depend on the task: when another is chosen they run, together and alone."""
 OWN_TEXT = "_own_text"
 """Of the session, and of nothing else: what was pasted."""
 
@@ -46,28 +45,27 @@ class Wish:
     """Why it cannot be trained as it is, in a sentence."""
 
 
-def row(first: DeltaGenerator, other: DeltaGenerator) -> Wish:
-    """The task in the first place, the drawer in the other, and what they say.
+def row() -> Wish:
+    """The task and the drawer, and what they say.
 
     Raises:
         ValueError: no method is chosen.
     """
-    with first:
-        name = state.menu("Task", list(TASKS), "task", DEFAULT_TASK, lambda key: TASKS[key].title)
-    with other:
-        drawer = Drawer("Your text" if name == "own" else "Settings", "train", width="stretch")
-        text, trouble = _own_text(drawer) if name == "own" else ("", "")
-        chosen = drawer.several("Methods", list(METHODS), "methods", list(METHODS), lambda key: METHODS[key].label)
-        rank = drawer.slider("Rank", RANKS, "rank", 4)
-        alpha = drawer.slider("Alpha", ALPHAS, "alpha", 16)
-        options = _task_options(drawer, TASKS[name])
-        rate = drawer.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
-        steps = drawer.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
-        dropout = drawer.slider("Dropout", DROPOUTS, "dropout", 0.0)
-        decay = drawer.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
-        seeds = drawer.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
-        seed = drawer.slider("First seed", range(10), "seed", 0)
-        device = _device(drawer)
+    titles = {name: task.title for name, task in TASKS.items()}
+    name = state.menu("Task", list(TASKS), "task", DEFAULT_TASK, titles.__getitem__, on_change=_another_task, width=270)
+    drawer = Drawer("Your text" if name == "own" else "Settings", "train")
+    text, trouble = _own_text(drawer) if name == "own" else ("", "")
+    chosen = drawer.several("Methods", list(METHODS), "methods", list(METHODS), lambda key: METHODS[key].label)
+    rank = drawer.slider("Rank", RANKS, "rank", 4)
+    alpha = drawer.slider("Alpha", ALPHAS, "alpha", 16)
+    options = _task_options(drawer, TASKS[name])
+    rate = drawer.slider("Learning rate", RATES, "lr", 0.0, lambda value: f"{value:g}" if value else OWN)
+    steps = drawer.slider("Steps", STEPS, "steps", 0, lambda value: str(value) if value else OWN)
+    dropout = drawer.slider("Dropout", DROPOUTS, "dropout", 0.0)
+    decay = drawer.slider("Weight decay", (0.0, 0.01, 0.1, 0.3), "decay", 0.0)
+    seeds = drawer.slider("Seeds", (1, 2, 3, 5), "seeds", 1)
+    seed = drawer.slider("First seed", range(10), "seed", 0)
+    device = _device(drawer)
     race = Race(
         task=name,
         methods=tuple(method for method in METHODS if method in chosen),
@@ -82,6 +80,10 @@ def row(first: DeltaGenerator, other: DeltaGenerator) -> Wish:
         options=options,
     )
     return Wish(race, text, trouble or too_long(race))
+
+
+def _another_task() -> None:
+    st.rerun(PARTS)
 
 
 def too_long(race: Race) -> str:

@@ -6,6 +6,8 @@ begins, pauses or ends, the whole page runs once, for its buttons and for what i
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,8 +34,8 @@ NEXT, A_PLACE, SLOWEST = 0.5, 0.1, 3.0
 _DRAWN, _TOLD, _WHOLE, _LEARNED = "_train_drawn", "_train_told", "_train_whole", "_train_learned"
 
 
-def show() -> None:
-    """The picture, looked at again as long as the visitor's run is alive."""
+def show(key: str) -> None:
+    """The picture, looked at again as long as the visitor's run is alive; `key` names it as a part of the page."""
     job = live.current(SLOT)
     st.session_state[_DRAWN] = job and job.state
     st.session_state[_WHOLE] = True
@@ -41,7 +43,7 @@ def show() -> None:
         st.session_state[_LEARNED] = job
         pace.learn(st.session_state[RACE].race, job)
     every = None if job is None or not job.alive else FAST if job.state == "running" else SLOW
-    st.fragment(_look, run_every=every)()
+    st.fragment(_look, run_every=every, key=key)()
 
 
 def own_board() -> RaceResults | None:
@@ -61,15 +63,17 @@ class StandIn:
     board: RaceResults
     name: str
     status: str
+    mark: str
+    """In two words what it is."""
 
 
 def stand_in() -> StandIn:
     """The kept race that the link names, or a stored one of the chosen task."""
     kept = shown.kept_race()
     if kept is not None:
-        return StandIn(kept.board, f"kept {kept.run.id}", kept.status)
+        return StandIn(kept.board, f"kept {kept.run.id}", kept.status, "Kept run")
     name = stored_name()
-    return StandIn(stored_run(name).board, f"stored {name}", _made(name))
+    return StandIn(stored_run(name).board, f"stored {name}", _made(name), "Recorded earlier")
 
 
 def stored_name() -> str:
@@ -79,18 +83,17 @@ def stored_name() -> str:
     return name if name in stored_names() else DEFAULT_TASK
 
 
-ABOUT = {
-    "magnitude": " · Only the lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all."
-}
+ABOUT = {"magnitude": ". Lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all"}
 """What is wrong at first, of a task whose name does not say it."""
 
 
-def summary(race: Race) -> str:
-    """What was raced, in one line."""
+def summary(race: Race, named: bool = True) -> str:
+    """What was raced, in one line, with the task's name or without."""
     own = race.settings(race.methods[0], race.seeds[0])
     seeds = f"seed {race.seeds[0]}" if len(race.seeds) == 1 else f"seeds {race.seeds[0]} to {race.seeds[-1]}"
-    options = "".join(f", {value}" for value in own.options.values() if isinstance(value, str) and value)
-    return f"{TASKS[race.task].title}{options}: rank {race.rank}, alpha {race.alpha:g}, {own.steps} steps, {seeds}"
+    options = [value for value in own.options.values() if isinstance(value, str) and value]
+    what = ", ".join([TASKS[race.task].title, *options] if named else options)
+    return f"{what}{': ' * bool(what)}rank {race.rank}, alpha {race.alpha:g}, {own.steps} steps, {seeds}"
 
 
 def _look() -> None:
@@ -101,31 +104,32 @@ def _look() -> None:
         live.queue().touch(job)
     if job is not None and job.state == "waiting":
         calls.ask_again(min(SLOWEST, NEXT + A_PLACE * live.queue().standing(job).ahead))
-    data = _data(job, st.session_state.pop(_WHOLE, False))
-    chosen = weights(data, LOOK)
+    chosen = weights(*_data(job, st.session_state.pop(_WHOLE, False)))
     st.session_state["_look"] = chosen
     if job is not None and job.alive and chosen.get("matrix", "") != job.parts[0].parameters.get("watch"):
         live.queue().change(job, watch=chosen.get("matrix", ""))
 
 
-def _data(job: Job | None, whole: bool) -> dict[str, Any]:
+def _data(job: Job | None, whole: bool) -> tuple[Mapping[str, Any], str, str]:
+    """What `weights` takes."""
     board = own_board()
     if job is None or board is None:
         other = stand_in()
-        kind = other.name.partition(" ")[0]
-        waiting = f"{live.standing(job)} · meanwhile a {kind} run" if job is not None and job.alive else ""
-        shown = _whole(other.board, other.name) if whole or not waiting else _unchanged(other.board, other.name)
-        return {**shown, "status": waiting or other.status}
+        if job is None or not job.alive:
+            return _whole(other.board, other.name), LOOK, _written(other.board, other.name, other.status)
+        waiting = f"{live.standing(job)} · meanwhile a {other.name.partition(' ')[0]} run"
+        shown = _whole(other.board, other.name) if whole else _unchanged(other.board, other.name)
+        return {**shown, "status": waiting}, LOOK, ""
     run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
     told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
     st.session_state[_TOLD] = told
     tail = told.tail(board, run, status, st.session_state.get("_look", {}).get("method", "dora"))
-    return whole_race(board, run, status, job.alive) if whole or not job.alive else tail
+    return whole_race(board, run, status, job.alive) if whole or not job.alive else tail, LOOK, ""
 
 
 def _made(name: str) -> str:
-    stored = stored_run(name)
-    return f"stored run: {summary(stored.race)}, {stored.made.split(',')[0]}{ABOUT.get(stored.race.task, '')}"
+    stored, chosen = stored_run(name), st.session_state.get("task", DEFAULT_TASK)
+    return f"stored run: {summary(stored.race, name != chosen)}, {stored.made.split(',')[0]}{ABOUT.get(name, '')}"
 
 
 @lru_cache(maxsize=16)
@@ -136,3 +140,9 @@ def _whole(board: RaceResults, name: str) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _unchanged(board: RaceResults, name: str) -> dict[str, Any]:
     return unchanged(_whole(board, name))
+
+
+@lru_cache(maxsize=16)
+def _written(board: RaceResults, name: str, status: str) -> str:
+    """A race that is over, written once for everybody who looks at it: some 200 kilobytes."""
+    return json.dumps({**_whole(board, name), "status": status}, separators=(",", ":"))
