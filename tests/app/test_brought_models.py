@@ -140,7 +140,9 @@ def test_what_was_said_last_counts(opened):
 
 def test_an_example_leads_away_from_a_model_that_was_brought(opened):
     paste(opened, SMALL)
-    opened.session_state["model"] = "meta-llama/Llama-3.2-3B"  # as a preset's button does, also while the drawer is closed
+    opened.session_state["model"] = (
+        "meta-llama/Llama-3.2-3B"  # as an example does, the drawer being closed
+    )
     opened.session_state["drawer-model"] = False
     assert shown(opened.run()) == "meta-llama/Llama-3.2-3B | "
 
