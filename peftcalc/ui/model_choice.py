@@ -20,8 +20,8 @@ KEPT_CONFIGS = 16
 NO_TASK = "none"
 _UPLOADED = "_uploaded_config"
 _SAID = "_said_models"
-_SHOWN = {"file": "your uploaded config.json", "text": "your pasted config.json", "hub": "**{}**"}
-_UNLINKED = {"file": "; links do not take it along", "text": "; links do not take it along", "hub": ""}
+_SHOWN = {"file": "your uploaded config.json", "text": "your pasted config.json", "hub": "{}"}
+_LEAVE = "Choose here, or an example, to leave it. Links and other visitors do not get what you paste or upload."
 
 
 def choose_model(
@@ -44,45 +44,48 @@ def choose_model(
 
     ids = catalogue_ids()
     menu, other = places or (nullcontext(), nullcontext())
+    _forget_the_earlier(key)
+    brought = _brought(key)
+    look = {} if brought is None else {"help": _LEAVE}
     with menu:
-        chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
+        label = "Model" if brought is None else f"Shown is {page.escape(brought)}, not:"
+        chosen = state.menu(label, ids, key, default if default in ids else ids[0], **look)
     with other:
         drawer = Drawer("Another model …", key, width="stretch")
-    _forget_the_earlier(key, chosen)
-    uploaded = st.session_state.get(_UPLOADED)
     if drawer.open:
         with drawer.box:
-            _own_config(key)
-    pasted = st.session_state.get(f"{key}-pasted", "").strip()
+            _own_config(key, brought is not None)
     hub_id = drawer.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model").strip()
-    said = _said(key, chosen, hub_id)
-    st.session_state[_SAID] = said
-    source = next((name for name in _SHOWN if said[name]), None)
-    if source is None:
-        return catalogue_shapes(chosen)
-    with other:
-        st.caption(f"Shown: {_SHOWN[source].format(page.escape(hub_id))}, not the menu's model{_UNLINKED[source]}.")
-        st.button("The menu's again", key=f"{key}-forget", on_click=_forget, args=(key, *_SHOWN), type="tertiary")
-    return _from_name(hub_id) if source == "hub" else _from_config(uploaded or pasted)
+    said = st.session_state[_SAID] = {**_said(key), "hub": hub_id, "menu": chosen}
+    if said["file"] or said["text"]:
+        return _from_config(said["file"] or said["text"])
+    return _from_name(hub_id) if hub_id else catalogue_shapes(chosen)
 
 
-def _said(key: str, chosen: str, hub_id: str) -> dict[str, Any]:
-    """Which model each way asks for, in the order in which they count."""
-    held = st.session_state
+def _said(key: str) -> dict[str, Any]:
+    """Which model each way asks for before it is drawn, in the order in which they count."""
+    held, before = st.session_state, st.session_state.get(_SAID, {})
+    link = st.query_params
     return {
         "file": held.get(_UPLOADED),
         "text": held.get(f"{key}-pasted", "").strip(),
-        "hub": hub_id,
-        "menu": chosen,
+        "hub": str(held.get(f"{key}-hub", before.get("hub", link.get(f"{key}-hub", "")))).strip(),
+        "menu": held.get(key, link.get(key, before.get("menu"))),
     }
 
 
-def _forget_the_earlier(key: str, chosen: str) -> None:
-    """Before the drawer is drawn: where one way has just asked for a model, the others do so no more."""
+def _brought(key: str) -> str | None:
+    """What is shown instead of the menu's model, in words."""
+    said = _said(key)
+    return next((words.format(said["hub"]) for name, words in _SHOWN.items() if said[name]), None)
+
+
+def _forget_the_earlier(key: str) -> None:
+    """Before anything is drawn: where one way has just asked for a model, the others do so no more."""
     before = st.session_state.get(_SAID)
     if before is None:
         return
-    now = _said(key, chosen, str(st.session_state.get(f"{key}-hub", before["hub"])).strip())
+    now = _said(key)
     latest = next((name for name in now if now[name] and now[name] != before[name]), None)
     if latest is not None:
         _forget(key, *(name for name in _SHOWN if name != latest))
@@ -97,11 +100,13 @@ def _forget(key: str, *sources: str) -> None:
             st.session_state[control] = ""
 
 
-def _own_config(key: str) -> None:
+def _own_config(key: str, brought: bool) -> None:
     st.markdown("Paste or upload its `config.json`, or name it on the hub.")
     st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
     st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session")
     st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
+    if brought:
+        st.button("Back to the menu's model", key=f"{key}-forget", on_click=_forget, args=(key, *_SHOWN))
 
 
 def _keep_upload(key: str) -> None:
