@@ -46,10 +46,10 @@ def choose_model(
     menu, other = places or (nullcontext(), nullcontext())
     _forget_the_earlier(key)
     brought = _brought(key)
-    look = {} if brought is None else {"help": _LEAVE}
+    leave = None if brought is None else _LEAVE
     with menu:
         label = "Model" if brought is None else f"Shown is {page.escape(brought)}, not:"
-        chosen = state.menu(label, ids, key, default if default in ids else ids[0], **look)
+        chosen = state.menu(label, ids, key, default if default in ids else ids[0], help=leave)
     with other:
         drawer = Drawer("Another model …", key, width="stretch")
     if drawer.open:
