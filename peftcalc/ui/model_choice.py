@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from peftcalc.ui import building, state
+from peftcalc.ui import building, page, state
 from peftcalc.ui.drawer import Drawer
 
 if TYPE_CHECKING:
@@ -19,12 +19,18 @@ DEFAULT_MODEL = "meta-llama/Llama-3.1-8B"
 KEPT_CONFIGS = 16
 NO_TASK = "none"
 _UPLOADED = "_uploaded_config"
+_SAID = "_said_models"
+_SHOWN = {"file": "your uploaded config.json", "text": "your pasted config.json", "hub": "{}"}
+_LEAVE = "Choose here, or an example, to leave it. Links and other visitors do not get what you paste or upload."
 
 
 def choose_model(
     key: str = "model", default: str = DEFAULT_MODEL, places: tuple[DeltaGenerator, DeltaGenerator] | None = None
 ) -> ModelShapes:
     """A menu of the catalogue, and beside it the way to any other model; the catalogue's id is in the link.
+
+    What was said last counts: a model that is brought stands before the menu's, until the menu, an example or a link
+    asks for another one.
 
     Args:
         key: of the menu.
@@ -38,42 +44,75 @@ def choose_model(
 
     ids = catalogue_ids()
     menu, other = places or (nullcontext(), nullcontext())
+    _forget_the_earlier(key)
+    brought = _brought(key)
+    leave = None if brought is None else _LEAVE
     with menu:
-        chosen = state.menu("Model", ids, key, default if default in ids else ids[0])
+        label = "Model" if brought is None else f"Shown is {page.escape(brought)}, not:"
+        chosen = state.menu(label, ids, key, default if default in ids else ids[0], help=leave)
     with other:
         drawer = Drawer("Another model …", key, width="stretch")
-    uploaded = st.session_state.get(_UPLOADED)
     if drawer.open:
         with drawer.box:
-            _own_config(key, uploaded is not None)
-    pasted = st.session_state.get(f"{key}-pasted", "")
-    hub_id = drawer.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model")
-    if uploaded is not None:
-        return _from_config(uploaded)
-    if pasted.strip():
-        return _from_config(pasted)
-    if hub_id.strip():
-        return _from_name(hub_id.strip())
-    return catalogue_shapes(chosen)
+            _own_config(key, brought is not None)
+    hub_id = drawer.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model").strip()
+    said = st.session_state[_SAID] = {**_said(key), "hub": hub_id, "menu": chosen}
+    if said["file"] or said["text"]:
+        return _from_config(said["file"] or said["text"])
+    return _from_name(hub_id) if hub_id else catalogue_shapes(chosen)
 
 
-def _own_config(key: str, uploaded: bool) -> None:
+def _said(key: str) -> dict[str, Any]:
+    """Which model each way asks for before it is drawn, in the order in which they count."""
+    held, before = st.session_state, st.session_state.get(_SAID, {})
+    link = st.query_params
+    return {
+        "file": held.get(_UPLOADED),
+        "text": held.get(f"{key}-pasted", "").strip(),
+        "hub": str(held.get(f"{key}-hub", before.get("hub", link.get(f"{key}-hub", "")))).strip(),
+        "menu": held.get(key, link.get(key, before.get("menu"))),
+    }
+
+
+def _brought(key: str) -> str | None:
+    """What is shown instead of the menu's model, in words."""
+    said = _said(key)
+    return next((words.format(said["hub"]) for name, words in _SHOWN.items() if said[name]), None)
+
+
+def _forget_the_earlier(key: str) -> None:
+    """Before anything is drawn: where one way has just asked for a model, the others do so no more."""
+    before = st.session_state.get(_SAID)
+    if before is None:
+        return
+    now = _said(key)
+    latest = next((name for name in now if now[name] and now[name] != before[name]), None)
+    if latest is not None:
+        _forget(key, *(name for name in _SHOWN if name != latest))
+
+
+def _forget(key: str, *sources: str) -> None:
+    """The models of these sources are asked for no more."""
+    if "file" in sources:
+        st.session_state[_UPLOADED] = None
+    for source, control in (("text", f"{key}-pasted"), ("hub", f"{key}-hub")):
+        if source in sources:
+            st.session_state[control] = ""
+
+
+def _own_config(key: str, brought: bool) -> None:
     st.markdown("Paste or upload its `config.json`, or name it on the hub.")
     st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
     st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session")
     st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
-    if uploaded:
-        st.button("Forget the uploaded one", key=f"{key}-forget", on_click=_forget_upload)
+    if brought:
+        st.button("Back to the menu's model", key=f"{key}-forget", on_click=_forget, args=(key, *_SHOWN))
 
 
 def _keep_upload(key: str) -> None:
     """The file's bytes go along to the other pages, which the control itself does not."""
     file = st.session_state.get(f"{key}-file")
     st.session_state[_UPLOADED] = file.getvalue() if file else None
-
-
-def _forget_upload() -> None:
-    st.session_state[_UPLOADED] = None
 
 
 def choose_task(shapes: ModelShapes) -> tuple[ModelShapes, str | None]:

@@ -33,6 +33,7 @@ def show(sections: Mapping[str, Callable[[], None]], key: str = KEY) -> None:
 
 
 def _tabs(sections: Mapping[str, Callable[[], None]], key: str) -> None:
+    state.drawn(key)
     given = st.query_params.get(key)
     tabs = st.tabs(list(sections), key=key, bind="query-params")
     if key != KEY:  # a page's own stand at its top
@@ -87,6 +88,7 @@ def deeper(sections: Mapping[str, Callable[[], None]]) -> None:
     For a page whose own answer stands above; nothing below it is computed before somebody asks.
     """
     st.session_state[NAMES] = list(sections)
+    state.drawn(KEY)
     given = st.query_params.get(KEY)
     opened = st.segmented_control("Go deeper", list(sections), key=KEY, bind="query-params", wrap=True)
     landing.named(KEY)

@@ -28,14 +28,18 @@ _AT = "_at"
 _HELD = "_held"
 _NOTES = "_link_notes"
 _NOTES_SHOWN = "_link_notes_shown"
+_DRAWN = "_drawn"
 
 
 def arrive(path: str) -> None:
     """Before a page runs: one that was just opened shows what the visitor chose before, unless a link says otherwise.
 
-    Streamlit keeps the value of a control while its page is shown and sometimes beyond, but not that of a link.
+    Streamlit keeps the value of a control while its page is shown and, where the next page has a control of that name,
+    beyond: a rank of 16 that nobody chose there, or another page's section. It is dropped here.
     """
     if st.session_state.get(_AT) != path:
+        for key in st.session_state.pop(_DRAWN, set()) - set(TRAVELLING):
+            st.session_state.pop(key, None)
         st.session_state[_AT] = path
         st.session_state[_ARRIVING] = dict(st.session_state.get(_CHOSEN, {}))
         st.session_state.pop(_NOTES, None)
@@ -77,6 +81,11 @@ def choose(key: str, value: Any, default: Any) -> None:
         remembered[key] = value
 
 
+def drawn(key: str) -> None:
+    """A control of this name is drawn, which belongs to this page alone."""
+    st.session_state.setdefault(_DRAWN, set()).add(key)
+
+
 def slider(label: str, options: Sequence[T], key: str, default: T, show: Callable[[T], str] = str, **kwargs: Any) -> T:
     """A slider over discrete, meaningful values (rank 1, 2, 4 … 256), every one of which works."""
     return _linked(st.select_slider, label, options, key, default, show, value=default, **kwargs)
@@ -104,6 +113,7 @@ def several(
     **kwargs: Any,
 ) -> list[T]:
     """Any of a few, all visible at once; where there are too `many` for one line, each has an outline of its own."""
+    drawn(key)
     given = st.query_params.get_all(key)
     values = (st.pills if many else st.segmented_control)(
         label,
@@ -124,6 +134,7 @@ def several(
 
 def number(label: str, key: str, default: float, low: float, high: float, **kwargs: Any) -> float:
     """A number that is typed, between `low` and `high`."""
+    drawn(key)
     given = st.query_params.get(key)
     value = st.number_input(label, low, high, default, key=key, bind="query-params", **kwargs)
     if given is not None and not _same_number(given, value):
@@ -133,11 +144,17 @@ def number(label: str, key: str, default: float, low: float, high: float, **kwar
 
 def switch(label: str, key: str, default: bool = False, **kwargs: Any) -> bool:
     """On or off."""
-    return st.toggle(label, default, key=key, bind="query-params", **kwargs)
+    drawn(key)
+    given = st.query_params.get(key)
+    on = st.toggle(label, default, key=key, bind="query-params", **kwargs)
+    if given is not None and given.lower() not in ("true", "false"):
+        note(key, f"the link asked for {key} = {given}", "true or false", on, str(on).lower())
+    return on
 
 
 def text(label: str, key: str, default: str = "", limit: int = 200, **kwargs: Any) -> str:
     """A short text."""
+    drawn(key)
     _bring(key)
     value = st.text_input(label, default, max_chars=limit, key=key, bind="query-params", **kwargs)
     choose(key, value, default)
@@ -196,6 +213,7 @@ def _linked(
     show: Callable[[Any], str],
     **kwargs: Any,
 ) -> Any:
+    drawn(key)
     names = list(map(show, options))
     _bring(key, options, show)
     if key in st.session_state and st.session_state[key] not in options and st.session_state[key] not in names:

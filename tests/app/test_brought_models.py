@@ -109,3 +109,45 @@ def test_the_last_models_are_kept_and_no_more():
         assert kept.get("0") or number == background.KEPT
     assert kept.get("1") is None
     assert len(kept.answers) == background.KEPT
+
+
+SMALL = {"model_type": "gpt2", "n_layer": 1, "n_embd": 32, "n_head": 2}
+
+
+def shown(test: AppTest) -> str:
+    """Which model is counted, and what is said of it."""
+    label = test.selectbox(key="model").label.replace("\\", "")
+    return f"{test.markdown[-1].value.partition(':')[0]} | {label}"
+
+
+def test_what_was_said_last_counts(opened):
+    assert shown(opened) == "meta-llama/Llama-3.1-8B | Model"
+    paste(opened, SMALL)
+    told = "Shown is your pasted config.json, not:"
+    assert shown(opened) == f"GPT2LMHeadModel | {told}"
+    opened.selectbox(key="model").set_value("meta-llama/Llama-3.2-1B").run()
+    assert shown(opened) == "meta-llama/Llama-3.2-1B | Model"
+    assert opened.text_area(key="model-pasted").value == ""
+    paste(opened, SMALL)
+    opened.text_input(key="model-hub").set_value("openai-community/gpt2").run()
+    assert shown(opened) == "openai-community/gpt2 | Shown is openai-community/gpt2, not:"
+    paste(opened, SMALL)
+    assert shown(opened) == f"GPT2LMHeadModel | {told}"
+    opened.button(key="model-forget").click().run()
+    assert shown(opened) == "meta-llama/Llama-3.2-1B | Model"
+    assert not opened.exception
+
+
+def test_an_example_leads_away_from_a_model_that_was_brought(opened):
+    paste(opened, SMALL)
+    opened.session_state["model"] = "meta-llama/Llama-3.2-3B"  # as an example does, the drawer being closed
+    opened.session_state["drawer-model"] = False
+    assert shown(opened.run()) == "meta-llama/Llama-3.2-3B | Model"
+
+
+def test_a_file_stands_until_a_text_is_pasted(opened):
+    opened.session_state["_uploaded_config"] = json.dumps({**SMALL, "n_layer": 2}).encode()
+    told = "Shown is your uploaded config.json, not:"
+    assert shown(opened.run()) == f"GPT2LMHeadModel | {told}"
+    paste(opened, SMALL)
+    assert opened.markdown[-1].value == f"GPT2LMHeadModel: {load_model(SMALL).total}"

@@ -219,3 +219,18 @@ def test_a_block_goes_out_as_its_matrices_and_names_come_back_by_their_places():
     assert checked(block_parts(), {"chosen": [0, 2]}) == {"chosen": [0, 2]}
     with pytest.raises(ValueError, match="chosen"):
         checked(block_parts(), {"chosen": [-1]})
+
+
+def test_a_block_of_experts_trains_what_is_counted():
+    import peftcalc as pc
+    from peftcalc.ui.components.block import block_data
+
+    shapes = pc.load_model("mistralai/Mixtral-8x7B-v0.1")
+    counted = pc.count(shapes, pc.LoRA(rank=8))
+    data = block_data(shapes, counted, ["q_proj", "k_proj", "v_proj", "o_proj"])
+    lit = {box["name"]: box for box in data["boxes"] if box["lit"]}
+    assert {"experts", "gate"} < lit.keys()
+    assert sum(box["adds"] * box["blocks"] for box in lit.values()) == counted.trainable
+    four = pc.count(shapes, pc.LoRA(rank=8, targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
+    dark = {box["name"] for box in block_data(shapes, four, [])["boxes"] if not box["lit"]}
+    assert "experts" in dark

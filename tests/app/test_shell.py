@@ -162,6 +162,41 @@ def test_the_card_goes_along_to_another_page_and_a_rank_does_not():
     assert page.selectbox(key="gpu").value == "T4"
 
 
+def two_pages() -> None:
+    import streamlit as st
+
+    from peftcalc.ui import sections, state
+
+    second = st.session_state.get("at") == "second"
+    state.arrive("second" if second else "first")
+    state.slider("Rank", (1, 2, 4), "rank", 4 if second else 2)
+    state.switch("Checked", "checked")
+    sections.deeper({"deep" if second else "other": lambda: None, "more": lambda: None})
+
+
+def test_what_nobody_chose_on_a_page_is_not_brought_by_the_page_before():
+    page = AppTest.from_function(two_pages)
+    page.query_params["section"] = "other"
+    page.run()
+    assert (page.select_slider(key="rank").value, page.button_group(key="section").value) == (2, "other")
+    page.query_params.clear()
+    page.session_state["at"] = "second"
+    page.run()
+    assert page.select_slider(key="rank").value == 4
+    assert not page.button_group(key="section").value
+    assert "section" not in page.query_params
+
+
+def test_a_switch_that_a_link_turns_to_neither_is_noted():
+    page = AppTest.from_function(two_pages)
+    page.query_params["checked"] = "maybe"
+    page.run()
+    notes = page.session_state["_link_notes"]
+    assert notes["checked"][0].startswith("The link asked for checked = maybe, which this page does not have")
+    page.toggle(key="checked").set_value(True).run()
+    assert "checked" not in page.session_state["_link_notes"]
+
+
 def test_a_link_comes_before_what_was_chosen():
     page = AppTest.from_function(travelling)
     page.session_state["_chosen"] = {"gpu": "H200"}

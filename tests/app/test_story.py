@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from peftcalc.methods import METHODS
 from peftcalc.ui.components.mount import payload
 from peftcalc.ui.components.parts import as_text, checked, from_text
 from peftcalc.ui.components.story import passage, story_data, story_parts
@@ -62,6 +63,17 @@ def test_what_travels_is_what_the_core_computes():
         assert kept["answers"][place] == asked
         method, call, needs, *_ = pick_data()["answers"][place]
         assert (method, pick_data()["calls"][call], needs) == (asked["method"], asked["call"], asked["needs"])
+
+
+def test_the_bars_say_what_the_advice_says():
+    kept, compared = stored(), 0
+    for place, answer in enumerate(kept["answers"]):
+        model, card = divmod(place // len(PRIORITIES), len(CARDS))
+        if answer["checkpointing"] and "rank=16" in answer["call"] and CARDS[card] != "H200":
+            bar = kept["models"][model]["needs"][list(METHODS).index(answer["method"])]
+            assert f"{bar:.1f}" == f"{answer['needs']:.1f}", (list(MODELS)[model], CARDS[card], answer)
+            compared += 1
+    assert compared > 30
 
 
 def test_the_adapters_are_of_the_small_model_and_change_its_samples():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from peftcalc.checks import one_of
-from peftcalc.counting.counts import Count
+from peftcalc.counting.counts import Count, Part
 from peftcalc.methods import LoRA
-from peftcalc.models.block import block_groups
+from peftcalc.models.block import MOST, block_groups
 from peftcalc.models.shapes import ModelShapes, ModuleGroup
 from peftcalc.ui.components.mount import mount
 from peftcalc.ui.components.parts import Numbers, Parts
@@ -55,14 +55,15 @@ def block_data(shapes: ModelShapes, every: Count, names: Sequence[str], *, locke
     method = every.method
     assert isinstance(method, LoRA)
     places = {} if locked else {name: place for place, name in enumerate(names)}
-    adapted = {part.module: part for part in every.parts if part.how == "adapter"}
+    adapted = [part for part in every.parts if part.how == "adapter"]
     boxes = []
-    for group in block_groups(shapes):
-        part = adapted.get(group.template)
-        rank = part.rank if part else method.rank
+    for group in _groups(shapes, adapted):
+        parts = [part for part in adapted if _within(part, group)]
+        rank = parts[0].rank if parts else method.rank
         wide, tall = sides(group)
         plain = group.kind in ("linear", "conv1d")
-        adds = part.each if part else (rank * (wide + tall) + (tall if method.decomposed else 0) if plain else 0)
+        by_rank = rank * (wide + tall) + (tall if method.decomposed else 0)
+        adds = sum(part.each for part in parts) if parts else by_rank if plain else 0
         boxes.append(
             {
                 "name": group.suffix[:60],
@@ -73,7 +74,7 @@ def block_data(shapes: ModelShapes, every: Count, names: Sequence[str], *, locke
                 "adds": adds,
                 "sum": _sum(rank, wide, tall, adds, method) if plain else f"{adds:,}",
                 "blocks": group.repeats,
-                "lit": int(part is not None),
+                "lit": int(bool(parts)),
                 "pick": places.get(group.suffix, -1) if plain else -1,
             }
         )
@@ -90,6 +91,26 @@ def block_data(shapes: ModelShapes, every: Count, names: Sequence[str], *, locke
 def block_parts() -> Parts:
     """What can be moved: the names that are chosen, by their places; none for every one."""
     return {"chosen": Numbers(MOST_NAMES, 0, MOST_NAMES - 1)}
+
+
+def _groups(shapes: ModelShapes, adapted: Sequence[Part]) -> list[ModuleGroup]:
+    """The block's matrices, and what else in it gets an adapter: peft adapts the routers of expert stacks too."""
+    groups = block_groups(shapes)
+    blocks = {group.template.partition("{}")[0] for group in groups if group.indices}
+    others = [
+        group
+        for group in shapes.groups
+        if group not in groups
+        and group.indices
+        and group.template.partition("{}")[0] in blocks
+        and any(_within(part, group) for part in adapted)
+    ]
+    return (groups + others)[:MOST]
+
+
+def _within(part: Part, group: ModuleGroup) -> bool:
+    """Whether the adapter is this module's own, or of a bare parameter in it, such as a stack of experts."""
+    return part.module == group.template or part.module.startswith(f"{group.template}.")
 
 
 def sides(group: ModuleGroup) -> tuple[int, int]:
