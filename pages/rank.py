@@ -13,7 +13,7 @@ from peftcalc.ui.rank.real_update import real_update
 def main() -> None:
     page.open_page(
         "How low a rank is enough?",
-        "The rank of a LoRA is how many independent parts its change to a weight can have. What if a task needs more?",
+        "LoRA changes a weight by two thin matrices. Their rank is how many independent parts the change can have.",
     )
     sections.show(
         {

@@ -133,7 +133,7 @@ def test_a_race_from_the_click_to_the_comparison(queue):
     names = {found.label for found in test.get("download_button")}
     assert {"Records, CSV", "Records, JSON", "Figure, PNG", "Figure, SVG", "QDoRA, seed 1"} <= names
     button(test, "Reset").click().run()
-    assert picture(test)["status"].startswith("stored run")
+    assert "stored run: " in picture(test)["status"]
     assert live._key("train") not in test.session_state
 
 
@@ -176,7 +176,7 @@ def test_a_dead_worker_is_a_sentence(queue):
     job = job_of(test)
     until(lambda: not job.alive)
     assert "ended unexpectedly" in test.run().error[0].value
-    assert picture(test)["status"].startswith("stored run")
+    assert "stored run: " in picture(test)["status"]
 
 
 def test_samples_travel_as_data_and_not_as_markup(queue):
@@ -306,7 +306,7 @@ def test_without_torch_the_page_still_teaches(monkeypatch):
     test = open_page()
     button(test, "Train").click().run()
     assert "Training needs PyTorch" in text(test)
-    assert picture(test)["status"].startswith("stored run")
+    assert "stored run: " in picture(test)["status"]
     assert not test.exception
     queue.close()
 

@@ -83,7 +83,9 @@ def stored_name() -> str:
     return name if name in stored_names() else DEFAULT_TASK
 
 
-ABOUT = {"magnitude": ". Lengths of 64 rows are wrong: DoRA has a number for each, LoRA four directions for all"}
+ABOUT = {
+    "magnitude": "At first 64 rows have wrong lengths. DoRA has a number for each, LoRA four directions for all · "
+}
 """What is wrong at first, of a task whose name does not say it."""
 
 
@@ -129,7 +131,7 @@ def _data(job: Job | None, whole: bool) -> tuple[Mapping[str, Any], str, str]:
 
 def _made(name: str) -> str:
     stored, chosen = stored_run(name), st.session_state.get("task", DEFAULT_TASK)
-    return f"stored run: {summary(stored.race, name != chosen)}, {stored.made.split(',')[0]}{ABOUT.get(name, '')}"
+    return f"{ABOUT.get(name, '')}stored run: {summary(stored.race, name != chosen)}, {stored.made.split(',')[0]}"
 
 
 @lru_cache(maxsize=16)
