@@ -74,10 +74,12 @@ class Visitor:
         """The page as a fresh link shows it; seconds until the server is through."""
         return await self._ask(ClientState(query_string=self.query, page_name=self.page))
 
-    async def press(self, label: str) -> float:
-        """Click the button whose label begins so."""
+    async def press(self, label: str, patience: float = TIMEOUT) -> float:
+        """Click the button whose label begins so; a TimeoutError where nothing comes of it, as when the page is just
+        being left."""
         held = self._find("button", label)
-        return await self._rerun(held.fragment, WidgetState(id=held.element.button.id, trigger_value=True))
+        async with asyncio.timeout(patience):
+            return await self._rerun(held.fragment, WidgetState(id=held.element.button.id, trigger_value=True))
 
     async def write(self, label: str, text: str, kind: str = "text_area") -> float:
         """Fill the text area, or the "text_input", whose label holds these words."""

@@ -125,7 +125,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
             await visitor.write("A nickname", f"Learner {number % 7}", "text_input")
             await visitor.press("Join")
             stage.joined += 1
-            before = visitor.wholes  # what comes next as a whole page is the one to which everybody is sent
+            before = visitor.wholes
             for part in range(GRID + 1):
                 await seen.until(lambda part=part: stage.asked > part)
                 question = LESSON.parts[part].prediction
@@ -136,6 +136,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 await seen.until(lambda: visitor.says("You said") or visitor.wholes > before)
             for turn in range(rounds):
                 await seen.until(lambda turn=turn: stage.dealt > turn)
+                before = visitor.wholes  # what comes next as a whole page is the one to which everybody is sent
                 await seen.until(
                     lambda before=before: (
                         visitor.wholes > before and visitor.says("Yours:") and visitor.has("button", "Train")
@@ -144,7 +145,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 stage.there += 1
                 if stage.there == stage.joined * (turn + 1):
                     played.there.append(time.monotonic())
-                await visitor.press("Train")
+                await press_train(visitor, played)
                 played.started += 1
                 last = busy = time.monotonic()
                 end = last + PATIENCE
@@ -155,21 +156,32 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                     if not visitor.has("button", "Train"):
                         busy = last
                     elif last > busy + UNANSWERED:  # nothing came of the press: it could be pressed all the while
-                        await visitor.press("Train")
                         played.again += 1
+                        await press_train(visitor, played)
                         busy = time.monotonic()
                     await seen.once()
                 played.ended.append(last)
                 stage.done += 1
                 await visitor.hear(0.5)  # the rest of the page that shows the end of the run
-                before = visitor.wholes
                 async with Visitor(url, f"section=board&room={ROOM}", "class") as tab:
                     await tab.open()
                     looks = Seen(tab, played)
-                    await looks.until(lambda turn=turn: stage.dealt > turn + 1 or stage.over)
+                    while not (stage.dealt > turn + 1 or stage.over):  # the timers of the tab behind it go on
+                        await looks.once()
+                        await seen.once()
     except Exception as error:
         played.errors.append(f"learner {number}: {type(error).__name__}: {error}")
     played.errors += visitor.errors
+
+
+async def press_train(visitor: Visitor, played: Played) -> None:
+    """Press Train, and again where nothing comes of it."""
+    while True:
+        try:
+            await visitor.press("Train", UNANSWERED)
+            return
+        except TimeoutError:
+            played.again += 1
 
 
 @dataclass

@@ -12,8 +12,8 @@ import pytest
 from peftcalc.jobs.classroom import names
 from peftcalc.jobs.classroom.room import Room
 from peftcalc.ui.classroom import calls
-from peftcalc.ui.classroom.calls import AGAIN, SLOT, SOON, Calls, Follower
-from peftcalc.ui.classroom.way import ASKS, MADE, PLACES
+from peftcalc.ui.classroom.calls import AGAIN, ROUND, SOON, Calls, Follower
+from peftcalc.ui.classroom.way import AHEAD, ASKS, MADE, PLACES, SLOT
 
 
 class Browsers:
@@ -42,9 +42,9 @@ def learner(room: Room, session: str, quiet: bool = True) -> Follower:
 def sent(calls: Calls, now: float) -> list[str]:
     """Who is called at this time."""
     due = calls.due(calls.late(), now)
-    for _, one in due:
+    for one in due:
         calls.call(one)
-    return [one.session for _, one in due]
+    return [one.session for one in due]
 
 
 @pytest.fixture
@@ -59,16 +59,53 @@ def test_whoever_has_not_seen_the_newest_is_called_one_after_the_other_and_once(
         followed.enter(follower(room, session))
     assert followed.late() == []
     room.turn_to(1)
-    due = followed.due(followed.late(), 10.0)
-    assert [(round(wait, 3), one.session) for wait, one in due] == [(0.0, "a"), (SLOT, "b"), (2 * SLOT, "c")]
-    for _, one in due:
-        followed.call(one)
+    assert sent(followed, 10.0) == ["a", "b", "c"]
     assert browsers.heard == [(session, "look", SOON) for session in "abc"]
     assert followed.due(followed.late(), 10.1) == [], "they are on their way"
     assert followed.enter(follower(room, "a")), "it was called, and is to rest now"
     assert not followed.enter(follower(room, "a"))
     assert [one.session for one in followed.late()] == ["b", "c"]
     assert len(followed.due(followed.late(), 10.0 + AGAIN)) == 2, "who has not come is called again"
+
+
+def test_no_more_parts_are_called_than_there_is_time_for(room: Room):
+    followed = Calls(Browsers().reach)
+    sessions = [f"learner {number}" for number in range(30)]
+    for session in sessions:
+        followed.enter(follower(room, session))
+    room.turn_to(1)
+    first = sent(followed, 10.0)
+    assert first == sessions[:AHEAD]
+    assert sent(followed, 10.0 + 0.01 * SLOT) == [], "however often one asks"
+    rest = [session for turn in range(1, 6) for session in sent(followed, 10.0 + turn * ROUND)]
+    assert first + rest == sessions, "in half a second"
+
+
+def test_who_asks_while_a_class_is_on_its_way_waits_for_the_call(room: Room):
+    followed = Calls(Browsers().reach)
+    for session in "abc":
+        followed.enter(learner(room, session))
+    room.send("train", {})
+    assert not followed.enter(learner(room, "c")), "it asked by itself"
+    assert [one.session for one in followed.late()] == ["a", "b", "c"], "and is late as before"
+    assert sent(followed, 10.0) == ["a", "b"]
+    assert followed.enter(learner(room, "a")), "it was called, and goes"
+    followed.arrived("a")
+    assert sent(followed, 10.1) == ["c"]
+
+
+def test_parts_of_a_page_that_is_about_to_be_left_are_not_called(room: Room):
+    followed = Calls(Browsers().reach)
+    followed.enter(learner(room, "a"))
+    for session in "ab":
+        followed.enter(Follower(session, "part", lambda: room.part, room.part, 0.0))
+    room.turn_to(1)
+    room.send("train", {})
+    assert [(one.session, one.fragment) for one in followed.due(followed.late(), 10.0)] == [
+        ("b", "part"),
+        ("a", "look"),
+    ]
+    assert followed.due(followed.late(), 10.0 + AGAIN)
 
 
 def test_a_page_is_not_called_more_often_than_it_bears(room: Room):
@@ -152,8 +189,7 @@ def test_a_tab_that_is_closed_follows_no_longer(room: Room):
     followed.enter(follower(room, "a"))
     room.turn_to(1)
     browsers.closed = {"a"}
-    for _, one in followed.due(followed.late(), 10.0):
-        followed.call(one)
+    sent(followed, 10.0)
     assert followed.late() == []
     assert browsers.heard == []
 
@@ -197,7 +233,7 @@ def test_a_page_is_left_when_nothing_else_of_it_can_ask(monkeypatch: pytest.Monk
     assert kept == [frozenset({"look"})]
     assert calls.alone()
     assert [message.auto_rerun.interval for message in sent] == pytest.approx([SOON, SOON, calls.REST])
-    calls.not_alone()
+    calls.begins()
     assert not calls.alone(), "another page has parts of its own"
 
 

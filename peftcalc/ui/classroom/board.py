@@ -19,8 +19,9 @@ from peftcalc.ui import page
 from peftcalc.ui.classroom import calls, here
 from peftcalc.ui.train import front
 
-EVERY = 0.8
-"""Seconds between two pictures of a board to which runs come, at the least."""
+EVERY, EVERY_OWN = 0.8, 1.6
+"""Seconds between two pictures of a board to which runs come, at the least: of the one that all look at, which is the
+teacher's or the projector's, and of a learner's."""
 EXAMPLES = ("magnitude", "magnitude-rank-1")
 """Stored runs that stand in for a class."""
 
@@ -41,7 +42,7 @@ def board() -> None:
 
 
 def _look(room: Room, view: str, cost: str) -> None:
-    calls.follow(lambda: room.results_version, EVERY)
+    calls.follow(lambda: room.results_version, EVERY if here.is_teacher() or page.projector() else EVERY_OWN)
     if here.open_room() is not room:  # its day is over
         st.rerun()
     board = _boards.setdefault(room, Board())

@@ -4,14 +4,14 @@
     calls.follow(lambda: room.results_version)          # its first line: what it depends on
 
 A browser asks for a fragment once in so many seconds, as the server has told it last (Streamlit's `auto_rerun`). One
-that follows asks every ten seconds, so that it is known to be there. When what it depends on has changed, the server
-tells it to ask a tenth of a second later, and when it has asked, every ten seconds again. Thirty pages that
-wait cost nothing so. It is the browser that asks, with its own link and controls: a call that comes too late or twice
-does no harm.
+that follows asks every ten seconds. When what it depends on has changed, the server tells it to ask a tenth of a second
+later, and when it has asked, every ten seconds again. It is the browser that asks, with its own link and controls: a
+call that comes too late or twice does no harm.
 
-Parts of pages are called one after the other. Where what changes leads to another page, as when the teacher sends
-everybody, few are called at a time (`way.Way`), and the next when one has arrived: of thirty pages that are made at
-once each takes the time of thirty. Parts come first: board and teacher do not wait for a class on its way.
+Parts of pages are called one after the other. Where what changes leads elsewhere, as when the teacher sends everybody,
+few are called at a time (`way.Way`), and the next when one has arrived: of thirty pages that are made at once each
+takes the time of thirty. Who asks meanwhile waits for the call. Parts come first: the board does not wait for a class
+on its way; parts of a page that is about to be left are not called.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from peftcalc.ui.classroom.way import Way
+from peftcalc.ui.classroom.way import Pace, Way
 
 REST, ALONE = 10.0, 1.5
 """Seconds between two looks of a page that is called, and of one that nobody calls."""
 SOON = 0.1
 """Seconds after which a browser that is called asks, and again until it is answered; it is heard once."""
-SLOT = 0.015
-"""Seconds between two parts that are called at the same time."""
 ROUND, AGAIN = 0.1, 3.0
 """Seconds between two rounds, and until a page that has not come is called again."""
 
@@ -59,7 +57,7 @@ class Follower:
     """Of one whose change leads to another page: has all else on its page ask no more, and gives whether that holds."""
     called: float | None = None
     quiet: Callable[[], bool] = lambda: False
-    """Whether nothing else on its page has asked since it was called."""
+    """Whether nothing else on its page has asked since."""
 
     @property
     def late(self) -> bool:
@@ -109,7 +107,7 @@ class Calls:
     def __init__(self, reach: Callable[[str, str], Callable[[str, float], None] | None] | None = None) -> None:
         self._reach = reach or _browser
         self._followers: dict[tuple[str, str], Follower] = {}
-        self.way = Way()
+        self.way, self.pace = Way(), Pace()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -120,14 +118,15 @@ class Calls:
         return self._loop is not None
 
     def enter(self, follower: Follower) -> bool:
-        """Somebody is about to be drawn; True when it was called for that, and its browser is to rest again."""
+        """Somebody is drawn; whether it was called. Who looks by itself and could go elsewhere is late still."""
         with self._lock:
             before = self._followers.get((follower.session, follower.fragment))
             self._followers[follower.session, follower.fragment] = follower
-            if before is None or before.called is None:
-                return False
-            follower.quiet = before.quiet
-        return True
+            if before is not None and before.called is not None:
+                follower.quiet = before.quiet
+                return True
+            follower.seen = follower.seen if follower.hush is None else None
+        return False
 
     def quiet(self, session: str, fragment: str) -> bool:
         """Whether whoever is being drawn was called to go elsewhere, and nothing else on its page has asked since."""
@@ -153,8 +152,8 @@ class Calls:
                 await self._wake.wait()
                 self._wake.clear()
                 while late := self.late():
-                    for wait, follower in self.due(late, time.monotonic()):
-                        self._loop.call_later(wait, self.call, follower)
+                    for follower in self.due(late, time.monotonic()):
+                        self.call(follower)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), ROUND)
                     self._wake.clear()
@@ -166,14 +165,14 @@ class Calls:
         with self._lock:
             return [one for one in self._followers.values() if one.late]
 
-    def due(self, late: Sequence[Follower], now: float) -> list[tuple[float, Follower]]:
-        """Who of them is to be called at the time `now` (of `time.monotonic`), and after how many seconds each."""
-        found = []
+    def due(self, late: Sequence[Follower], now: float) -> list[Follower]:
+        """Who of them is to be called at the time `now` (of `time.monotonic`); parts of pages that stay come first."""
+        leave = {one.session for one in late if one.hush is not None}
         free = [one for one in late if now - one.drawn >= one.every and now - (one.called or -AGAIN) >= AGAIN]
-        for one in sorted(free, key=lambda one: one.hush is not None):  # parts first
-            if one.hush is None or self.way.sets_out(one.session, now):
-                one.called = now
-                found.append((SLOT * len(found) if one.hush is None else 0.0, one))
+        found = [one for one in free if one.hush is None and one.session not in leave and self.pace.allows(now)]
+        found += [one for one in free if one.hush is not None and self.way.sets_out(one.session, now)]
+        for one in found:
+            one.called = now
         return found
 
     def call(self, one: Follower) -> None:
@@ -201,8 +200,8 @@ def rest() -> float:
     return REST if _calls.serving else ALONE
 
 
-def follow(depends: Callable[[], object], every: float = 0.0, leads: bool = False) -> None:
-    """First of all in a fragment that is declared with `run_every=rest()`: it is called when this changes.
+def follow(depends: Callable[[], object], every: float = 0.0, leads: bool = False) -> bool:
+    """First in a fragment that is declared with `run_every=rest()`; True when it was called, or nobody is.
 
     Args:
         depends: gives what it depends on; cheap, from any thread, and without Streamlit.
@@ -212,10 +211,12 @@ def follow(depends: Callable[[], object], every: float = 0.0, leads: bool = Fals
     """
     context, fragment = get_script_run_ctx(), _fragment()
     if context is None or fragment is None or not _calls.serving:
-        return
+        return True
     hush = partial(_hush, context.fragment_storage, fragment) if leads else None
-    if _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, hush)):
+    called = _calls.enter(Follower(context.session_id, fragment, depends, depends(), time.monotonic(), every, hush))
+    if called:
         context.enqueue(_asks(fragment, REST))
+    return called
 
 
 def _hush(storage: Any, fragment: str) -> Callable[[], bool]:
@@ -246,11 +247,10 @@ def hushed() -> bool:
 def alone() -> bool:
     """Whether nothing but the fragment that runs can ask in this session any more, so that it may turn to another page.
 
-    A browser that is turned to another page has perhaps just asked for a part of the page before. Streamlit would
-    answer that after the new page, in the name of the old one, and the browser would empty the new one for it. So all
-    other fragments of the page are forgotten first, which Streamlit then answers no more; what was on its way before
-    is answered until this fragment runs next, and that is where this is true. Who was called to go elsewhere is alone
-    from the call on.
+    A browser that is turned to another page has perhaps just asked for a part of the one before. Streamlit would answer
+    that after the new page, in the name of the old one, and the browser would empty the new one for it. So all other
+    fragments are forgotten first; what was on its way is answered until this one runs next, and there this is true.
+    Who was called to go elsewhere is alone from the call on.
     """
     context, fragment = get_script_run_ctx(), _fragment()
     if context is None or fragment is None:
@@ -260,14 +260,14 @@ def alone() -> bool:
         context.fragment_storage.clear(frozenset({fragment}))
         st.session_state[_ALONE] = fragment
     context.enqueue(_asks(fragment, REST if quiet else SOON))
-    if quiet:
-        _calls.way.makes(context.session_id, time.monotonic())
     return quiet
 
 
-def not_alone() -> None:
-    """A page begins."""
+def begins() -> None:
+    """A page begins, whatever for: nobody is sent to theirs while a few are made."""
     st.session_state.pop(_ALONE, None)
+    if context := get_script_run_ctx():
+        _calls.way.makes(context.session_id, time.monotonic())
 
 
 def _fragment() -> str | None:

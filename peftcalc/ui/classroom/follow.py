@@ -23,7 +23,7 @@ _PLACED, _DRAWN, _LED = "_class_placed", "_class_drawn", "_class_led"
 def frame(path: str) -> None:
     """Before the page at this address runs."""
     here.carry_seat()
-    calls.not_alone()
+    calls.begins()
     sent = st.session_state.pop(_SENT, None) or _where_it_was(path)
     st.session_state[_PLACED], st.session_state[_DRAWN] = sent, _run_of()
     if sent:
@@ -61,16 +61,17 @@ def framed() -> None:
 
 def _look(path: str) -> None:
     found, seat = here.open_room(), here.seat()
-    learner = found is not None and seat is not None and not here.is_teacher()
+    turn = learner = found is not None and seat is not None and not here.is_teacher()
     if found is not None and learner:
         last, called = st.session_state.get(_ORDER), st.session_state.get(_CALLED)
-        calls.follow(partial(_leads, found, path, here.token(), last or 0, called), leads=True)
+        turn = calls.follow(partial(_leads, found, path, here.token(), last or 0, called), leads=True)
+        turn = turn or last is None or _GOING in st.session_state  # who was not called waits for the call
     if _run_of() != st.session_state.get(_DRAWN):  # asked by the page before: a browser empties this one for it
         st.session_state[_SENT] = st.session_state.get(_PLACED)
         _to(path)
     if found is None:
         return
-    if learner and not _go(found, path) and calls.hushed():  # another tab of the learner was faster
+    if turn and not _go(found, path) and calls.hushed():  # another tab of the learner was faster
         st.rerun()
     if path != CLASS:
         _bar(found)
