@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from peftcalc import units
@@ -88,9 +90,10 @@ def what_came() -> None:
     if task in WHY:
         why.markdown(WHY[task])
     if board is not None and job is not None and not job.alive:
-        results.results(board, job)
+        came = partial(results.results, board, job)
+        show.folded("What came of it", "comparison", came) if page.led() else came()
     elif board is None and not page.led():  # the class compares on its board
-        show.folded("The comparison", "comparison", lambda: results.results(other.board))
+        show.folded("The comparison", "comparison", partial(results.results, other.board))
     chosen = TASKS[st.session_state.get("task", controls.DEFAULT_TASK)]
     show.folded("The formulas, and where the task comes from", "task", lambda: explain(chosen))
 

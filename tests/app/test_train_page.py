@@ -22,7 +22,7 @@ from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.methods import METHODS
-from peftcalc.ui import live
+from peftcalc.ui import live, page
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.page import escape
 from peftcalc.ui.train import pace, verdict
@@ -135,6 +135,20 @@ def test_a_race_from_the_click_to_the_comparison(queue):
     button(test, "Reset").click().run()
     assert "stored run: " in picture(test)["status"]
     assert live._key("train") not in test.session_state
+
+
+def test_whom_a_teacher_has_sent_opens_what_came_of_a_run(queue):
+    """The class compares on its board, and thirty such pages are made at once."""
+    test = open_page(steps="10", methods=["LoRA"])
+    test.session_state[page.LED] = True
+    button(test, "Train").click().run()
+    until(lambda: not job_of(test).alive)
+    test.run()
+    assert not test.exception
+    assert "measured" in text(test)
+    assert not test.get("download_button")
+    test.session_state["fold-comparison"] = True
+    assert "Records, CSV" in {found.label for found in test.run().get("download_button")}
 
 
 def test_pause_step_and_stop(queue):
