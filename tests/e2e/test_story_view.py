@@ -159,7 +159,7 @@ def test_an_adapter_is_plugged_in_and_the_last_question_has_its_answer(views):
     answer = picks["answers"][(picks["model"] * len(picks["cards"]) + 1) * len(picks["wishes"]) + 3]
     shown = root.locator(".x-picture .x-say").inner_text()
     assert picks["calls"][answer[1]] in shown
-    assert f"About {answer[2]:g} GiB" in shown
+    assert f"About {answer[2]:.1f} GiB" in shown
     assert checked(story_parts(), views.told()[-1]) == {"scene": 9, "face": 1, "card": 1, "wish": 3}
 
 
