@@ -327,6 +327,7 @@ WITH_CODE = {
     "quantization": {"section": "a matrix", "picture": "table and code"},
     "memory": OPEN,
     "parameters": {"section": "a real model"},
+    "train": {"opened": ("fold-comparison",)},
 }
 """Where a page has its code, when that is not in sight as it opens."""
 WITHOUT_CODE = {"class"}
