@@ -37,8 +37,9 @@ LESSON, GRID = LESSONS["cost"], 3
 ROOM, KEY = "elm-42", "abcd-efgh-jkmn"
 TICK = 0.05
 PATIENCE = 90.0
-UNANSWERED = 5.0
-"""Seconds after which a look counts as one that nobody answers: ten times what the bar allows."""
+UNANSWERED, TRIES = 5.0, 4
+"""Seconds after which a look, or a press, counts as one that nobody answers: ten times what the bar allows; and how
+often a learner presses."""
 RESTS = 0.12
 """Share of a core below which the server has nothing to do but for those who wait."""
 BARS = {"board": 2.0, "look": 0.5, "waiting": 5.0}
@@ -92,7 +93,9 @@ class Seen:
         end = time.monotonic() + patience
         while not condition():
             if time.monotonic() > end:
-                raise RuntimeError(f"/{self.visitor.page}: it did not come about; the page says {self.visitor.texts}")
+                raise RuntimeError(
+                    f"/{self.visitor.page}: it did not come about; the page says {self.visitor.texts[-3:]}"
+                )
             await self.once()
 
     async def once(self) -> None:
@@ -152,7 +155,7 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
                 while not visitor.says("measured: "):
                     last = time.monotonic()
                     if last > end:
-                        raise RuntimeError(f"its run did not end; the page says {visitor.texts}")
+                        raise RuntimeError(f"its run did not end; the page says {visitor.texts[-3:]}")
                     if not visitor.has("button", "Train"):
                         busy = last
                     elif last > busy + UNANSWERED:  # nothing came of the press: it could be pressed all the while
@@ -176,12 +179,13 @@ async def learner(url: str, number: int, rounds: int, stage: Stage, played: Play
 
 async def press_train(visitor: Visitor, played: Played) -> None:
     """Press Train, and again where nothing comes of it."""
-    while True:
+    for _ in range(TRIES):
         try:
             await visitor.press("Train", UNANSWERED)
             return
         except TimeoutError:
             played.again += 1
+    raise RuntimeError(f"nothing comes of pressing Train; the page says {visitor.texts[-3:]}")
 
 
 @dataclass
@@ -224,8 +228,8 @@ async def teacher(
         _note(played, server, "all have predicted")
         for turn in range(rounds):
             played.sent.append(time.monotonic())
+            stage.dealt += 1  # before the press: the first are called while it is answered
             await visitor.press("Deal out the grid")
-            stage.dealt += 1
             wanted = people * (turn + 1)
             await seen.until(lambda wanted=wanted: stage.done >= wanted or played.errors)
             await seen.until(lambda wanted=wanted: max(played.shown, default=0) >= wanted or played.errors, 30)
