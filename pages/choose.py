@@ -83,7 +83,7 @@ def the_answer(shapes: ModelShapes, advice: Advice, priority: str) -> None:
     asked = f"{shapes.id.rsplit('/', 1)[-1]} on one {fit.gpu.name}, {priority} first: {way}"
     settings = f"rank {method.rank}, alpha {method.alpha:g}" if isinstance(method, LoRA) else ""
     verdict = f"{VERDICTS[fit.verdict]}: {needs.removesuffix(' GiB')} of {there}"
-    inside = f"{tensors} for the step, as Memory draws it; the rest is what CUDA takes"
+    inside = f"{tensors} for the step, as Memory draws it; the rest: CUDA and torch"
     with st.container(key="answer-choose"):
         cards.draw(
             cards.answer((asked, method.label, settings), cards.filled(verdict, *sizes, inside))

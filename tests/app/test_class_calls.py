@@ -147,6 +147,24 @@ def test_a_browser_that_sleeps_keeps_a_place_for_a_moment_only(room: Room):
     assert sent(followed, 10.1 + AGAIN) == ["a", "b"], "who has not come is called again"
 
 
+def test_pages_that_are_made_for_another_reason_take_places_but_one(room: Room):
+    """A class that presses Train is not sent on top of it; and it is sent, however many others open pages."""
+    followed = Calls(Browsers().reach)
+    for session in "abcd":
+        followed.enter(learner(room, session))
+    for other in range(PLACES):
+        followed.way.makes(f"other {other}", 10.0)
+    room.send("train", {})
+    assert sent(followed, 10.1) == ["a"]
+    assert sent(followed, 10.2) == []
+    followed.arrived("other 0")
+    assert sent(followed, 10.3) == [], "a's and another's are two"
+    followed.enter(learner(room, "a"))
+    followed.arrived("a")
+    assert sent(followed, 10.4) == ["b"]
+    assert sent(followed, 10.0 + MADE) == ["c", "d"], "b sleeps, and the other's is never done"
+
+
 def test_a_closed_tab_gives_its_place_away_at_once(room: Room):
     browsers = Browsers()
     followed = Calls(browsers.reach)
