@@ -323,6 +323,29 @@ def test_a_teacher_who_sends_twice_quickly_sends_everybody_to_the_last_page(room
     assert not follow._go(room, "train"), "once"
 
 
+@pytest.mark.parametrize(
+    ("held", "called", "goes"),
+    [
+        ({"order": 0}, False, False),
+        ({"order": 0}, True, True),
+        ({}, False, True),
+        ({"order": 0, "going": 1}, False, True),
+    ],
+    ids=["asks by itself", "called", "just opened", "on the way"],
+)
+def test_who_asks_by_itself_while_a_class_is_sent_stays_until_it_is_called(room: Room, monkeypatch, held, called, goes):
+    names, went = {"order": follow._ORDER, "going": follow._GOING}, []
+    monkeypatch.setattr(follow.st, "session_state", {follow._DRAWN: "", **{names[key]: held[key] for key in held}})
+    for name, found in (("open_room", room), ("seat", object()), ("is_teacher", False), ("token", "token")):
+        monkeypatch.setattr(here, name, lambda found=found: found)
+    monkeypatch.setattr(follow.calls, "follow", lambda *_, **__: called)
+    monkeypatch.setattr(follow, "_go", lambda *where: went.append(where) or True)
+    monkeypatch.setattr(follow, "_bar", lambda room: None)
+    room.send("train", {})
+    follow._look("memory")
+    assert went == [(room, "memory")] * goes
+
+
 def test_what_leads_a_learner_elsewhere(room: Room):
     room.join("token")
     leads = lambda path="train", last=1, called=None: follow._leads(room, path, "token", last, called)  # noqa: E731

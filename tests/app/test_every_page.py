@@ -129,6 +129,11 @@ def test_a_malformed_link_falls_back(entry):
     assert not page.exception
 
 
+def test_a_claim_that_is_written_as_html_has_no_markdown():
+    """`lessons.lesson` escapes it: a star or a backtick would stand there as it is."""
+    assert [name for name, prompt in PROMPTS if re.search(r"[*`$]|:\w+\[|\]\(", prompt.claim)] == []
+
+
 @pytest.mark.parametrize("prompt", [p for _, p in PROMPTS], ids=[name for name, _ in PROMPTS])
 def test_the_claim_of_a_prompt_is_true(prompt):
     assert prompt.check()

@@ -22,7 +22,7 @@ function land(key) {
   setTimeout(end, 8000);
 }
 
-// A page that is left, or has just come, writes no steps.
+// A page that is left, or has just come, adds no steps to the history.
 const push = history.pushState.bind(history);
 let left = 0, come = 0;
 const leave = () => left = Date.now() + 5000;
