@@ -15,7 +15,7 @@ PROJECTED = 16
 
 _TEXTS = """
 const texts = [];
-const left_out = 'style, script, annotation, .katex-mathml, [data-testid=stIconMaterial]';
+const left_out = 'style, script, annotation, .katex-mathml, .spoken, [data-testid=stIconMaterial]';
 const raised = 'sup, sub, .katex .vlist, .katex .sizing, .katex .mtight';
 const walk = node => {
   if (node.nodeType === Node.TEXT_NODE) {
