@@ -1,11 +1,15 @@
 """Predicted against measured on a real GPU: simulation and estimate against what the CUDA allocator counted.
 
-    python benchmarks/memory_gpu.py --out memory_gpu.csv          every row, on a GPU of 24 GiB or more, under 8 minutes
+    python benchmarks/memory_gpu.py                               every row, on a GPU of 80 GiB in about 6 minutes
+    python benchmarks/memory_gpu.py --rows sizes                  31 rows of one family, on a GPU of 24 GiB or more
+    python benchmarks/memory_gpu.py --evidence rows.csv --measured-only
+                                                                  rows as the table of evidence has them; predict elsewhere
     python benchmarks/memory_gpu.py --dry-run                     the same code at toy size on the CPU
 
-Models of real shapes with random weights take three training steps, all rows of one model in a process of its own; what
+Models of true shapes with random weights take a few training steps, all rows of one set in a process of its own; what
 a row finds left on the card by the one before is reported with it. `max_memory_allocated` and `max_memory_reserved` are
-those of the last step. A row that does not fit on the card, or fails, is reported as such and left out of the errors.
+those of the third step, seconds the mean of the three after it. A row that does not fit on the card, or fails, is
+reported as such and left out of the errors.
 """
 
 from __future__ import annotations
@@ -24,25 +28,33 @@ from multiprocessing import get_context
 from typing import Any
 
 import peftcalc as pc
-from peftcalc.evidence.measuring.readings import measure_memory
+from peftcalc.evidence.measuring.readings import measure_memory, row_of
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.methods import METHODS, Method, make_method
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "1B": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32},
-    "3B": {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24},
-    "8B": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32},
-    "toy": {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4},
-}
-"""Shapes of Llama-3.2-1B, Llama-3.2-3B and Llama-3.1-8B."""
+IDS = {"1B": "meta-llama/Llama-3.2-1B", "3B": "meta-llama/Llama-3.2-3B", "8B": "meta-llama/Llama-3.1-8B"}
+"""Short names of the sizes."""
 
-GROUP_SECONDS = 200
-"""The rows of one model together may take this long."""
+TOY: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 384,
+    "tie_word_embeddings": False,
+}
+
+SET_SECONDS = 240
+"""The rows of one set together may take this long."""
 
 # fmt: off
 FIELDS: tuple[str, ...] = (
-    "model", "method", "batch", "sequence", "checkpointing", "measured_allocated", "measured_reserved", "simulated",
-    "estimated", "simulated_error_percent", "estimated_error_percent", "left_before", "device", "torch", "note",
+    "model", "method", "batch", "sequence", "checkpointing", "changes", "measured_allocated", "measured_reserved",
+    "measured_process", "simulated", "estimated", "simulated_error_percent", "estimated_error_percent", "seconds",
+    "predicted_seconds", "left_before", "device", "torch", "note",
 )
 # fmt: on
 
@@ -52,35 +64,103 @@ class Row:
     """One set-up to measure."""
 
     model: str
+    """A catalogue id or a short name of one."""
     method: str
     batch: int
     sequence: int
-    checkpointing: bool
+    checkpointing: bool = False
+    changes: str = "{}"
+    """What differs from `options_of`'s own, as JSON."""
 
 
-def config_of(model: str) -> dict[str, Any]:
-    """The configuration of a Llama of these sizes."""
-    small = model == "toy"
-    return SHAPES[model] | {
-        "model_type": "llama",
-        "architectures": ["LlamaForCausalLM"],
-        "num_key_value_heads": 2 if small else 8,
-        "vocab_size": 384 if small else 128256,
-        "max_position_embeddings": 8192,
-        "tie_word_embeddings": model in ("1B", "3B"),
-    }
-
-
-def rows() -> list[Row]:
-    """Thirty rows: five methods on three sizes, batch, sequence and checkpointing varied."""
+def sizes() -> list[Row]:
+    """Five methods on three sizes of Llama, batch, sequence and checkpointing varied."""
     names = tuple(METHODS)
-    chosen = [Row("1B", name, batch, length, False) for name in names for batch, length in ((1, 1024), (4, 512))]
+    chosen = [Row("1B", name, batch, length) for name in names for batch, length in ((1, 1024), (4, 512))]
     chosen += [Row("1B", name, 4, 2048, True) for name in names]
-    chosen += [Row("3B", name, 2, 512, False) for name in names if name != "full"]
+    chosen += [Row("3B", name, 2, 512) for name in names if name != "full"]
     chosen += [Row("3B", name, 1, 2048, True) for name in names]
-    chosen += [Row("8B", name, 1, 512, False) for name in ("lora", "dora", "qlora")]
+    chosen += [Row("8B", name, 1, 512) for name in ("lora", "dora", "qlora")]
     chosen += [Row("8B", name, 1, 2048, True) for name in ("lora", "qlora", "qdora")]
     return chosen
+
+
+def choices() -> list[Row]:
+    """One choice of the step changed at a time, on the smallest size."""
+    changes: dict[str, list[dict[str, Any]]] = {
+        "lora": [
+            {"attention": "eager"},
+            {"autocast": False},
+            {"dtype": "float16"},
+            {"dtype": "float32"},
+            {"padding": True},
+            {"keep_outputs": False},
+            {"loss": "chunked"},
+            {"loss": "fused"},
+            {"loss": "shifted"},
+            {"accumulation": 4},
+            {"adapters_float32": False},
+            {"optimizer": "adamw_fused"},
+        ],
+        "dora": [{"attention": "eager"}, {"autocast": False}, {"padding": True}, {"autocast_scope": "step"}],
+        "full": [
+            {"float32_masters": True},
+            *({"optimizer": name} for name in ("adamw_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")),
+            *({"optimizer": name} for name in ("adafactor", "sgd", "sgd_momentum")),
+            {"optimizer_in_backward": True},
+            {"autocast_scope": "step"},
+        ],
+        "qlora": [
+            {"base_format": "int8"},
+            {"kbit_upcast": False},
+            {"preparation": "trl"},
+            {"preparation": "trl_norms"},
+            {"autocast": False, "kbit_upcast": False},
+        ],
+    }
+    rows = [Row("1B", name, 2, 1024, changes=json.dumps(some)) for name, each in changes.items() for some in each]
+    scope = json.dumps({"autocast_scope": "step"})
+    rows += [Row("1B", name, 2, 1024, True, scope) for name in ("lora", "dora")]
+    return [*rows, Row("1B", "lora", 2, 1024, True, json.dumps({"attention": "eager"}))]
+
+
+def families() -> list[Row]:
+    """One or two rows of every family of models."""
+    decoders = {
+        "openai-community/gpt2": 1024,
+        "facebook/opt-1.3b": 1024,
+        "EleutherAI/pythia-1.4b": 1024,
+        "bigscience/bloom-560m": 1024,
+        "Qwen/Qwen2.5-0.5B": 2048,
+        "Qwen/Qwen3-1.7B": 1024,
+        "google/gemma-3-1b-pt": 1024,
+        "microsoft/phi-1_5": 1024,
+        "microsoft/Phi-3-mini-4k-instruct": 1024,
+        "allenai/OLMo-2-0425-1B": 1024,
+        "ibm-granite/granite-3.1-2b-instruct": 1024,
+        "stabilityai/stablelm-2-1_6b": 1024,
+        "tiiuae/falcon-rw-1b": 1024,
+        "HuggingFaceTB/SmolLM2-135M": 2048,
+    }
+    encoders = {"google-bert/bert-base-uncased": 512, "FacebookAI/roberta-base": 512, "answerdotai/ModernBERT-base": 512}
+    rows = [Row(model, name, 2, length) for model, length in decoders.items() for name in ("full", "lora")]
+    rows += [Row(model, name, 8, length) for model, length in encoders.items() for name in ("full", "lora")]
+    rows += [Row("google/flan-t5-base", name, 8, 512) for name in ("full", "lora")]
+    rows += [Row("openai/whisper-small", name, 4, 128) for name in ("full", "lora")]
+    rows += [Row("google/vit-base-patch16-224", name, 32, 197) for name in ("full", "lora")]
+    rows += [Row("google/gemma-2-2b", "lora", 1, 1024, changes='{"attention": "eager"}')]
+    for model in ("mistralai/Mistral-7B-v0.1", "Qwen/Qwen2.5-7B", "tiiuae/falcon-7b", "google/gemma-2-9b"):
+        rows += [Row(model, "qlora", 1, 1024), Row(model, "lora", 1, 1024, True)]
+    experts = ("allenai/OLMoE-1B-7B-0924", "ibm-granite/granite-3.1-1b-a400m-instruct", "Qwen/Qwen1.5-MoE-A2.7B")
+    return rows + [Row(model, "lora", 1, 1024, again) for model in experts for again in (False, True)]
+
+
+SETS = {"sizes": sizes, "choices": choices, "families": families}
+
+
+def model_of(row: Row) -> Any:
+    """A catalogue id, or the toy's configuration."""
+    return TOY if row.model == "toy" else IDS.get(row.model, row.model)
 
 
 def method_of(row: Row) -> Method:
@@ -90,15 +170,9 @@ def method_of(row: Row) -> Method:
 
 def options_of(row: Row, device: str) -> MemoryOptions:
     """The row's options; on a CPU in the plain loop that the dry run takes."""
-    return MemoryOptions(
-        batch=row.batch,
-        sequence=row.sequence,
-        checkpointing=row.checkpointing,
-        padding=False,
-        keep_outputs=True,  # `output` is alive while `output.loss.backward()` runs
-        attention="sdpa",
-        autocast=device == "cuda",
-    )
+    own: dict[str, Any] = {"attention": "sdpa", "autocast": device == "cuda", "checkpointing": row.checkpointing}
+    own |= {"padding": False, "keep_outputs": True}  # `output` is alive while `output.loss.backward()` runs
+    return MemoryOptions(batch=row.batch, sequence=row.sequence, **own | json.loads(row.changes))
 
 
 def measure_all(chosen: list[Row], device: str) -> None:
@@ -125,7 +199,7 @@ def measure(row: Row, device: str) -> dict[str, Any]:
     options = asdict(options_of(row, device))
     options = {name: value for name, value in options.items() if name not in ("batch", "sequence", "card")}
     step = measure_memory(
-        pc.load_model(config_of(row.model)),
+        pc.load_model(model_of(row)),
         method_of(row),
         row.batch,
         row.sequence,
@@ -140,15 +214,19 @@ def measure(row: Row, device: str) -> dict[str, Any]:
     return found | {
         "measured_allocated": step.allocated_bytes or None,
         "measured_reserved": step.reserved_bytes or None,
+        "measured_process": step.process_bytes or None,
+        "seconds": step.seconds,
+        "predicted_seconds": step.predicted_seconds or None,
+        "evidence": row_of(step),
     }
 
 
 def predict(row: Row, device: str) -> dict[str, Any]:
     """Simulated and estimated bytes of the same step."""
-    config, method = config_of(row.model), method_of(row)
+    model, method = model_of(row), method_of(row)
     options = {k: v for k, v in asdict(options_of(row, device)).items() if k not in ("batch", "sequence")}
-    trace = pc.simulate_memory(config, method, row.batch, row.sequence, **options)
-    estimated: Any = pc.estimate_memory(pc.load_model(config), method, row.batch, row.sequence, **options)
+    trace = pc.simulate_memory(model, method, row.batch, row.sequence, **options)
+    estimated: Any = pc.estimate_memory(pc.load_model(model), method, row.batch, row.sequence, **options)
     return {"simulated": trace.peak, "estimated": estimated.total}
 
 
@@ -158,12 +236,12 @@ def in_a_process(chosen: list[Row], device: str) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, "--measure", rows_as_json, "--device", device]
     reason = "the process ended early"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=GROUP_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SET_SECONDS)
         lines, reason = done.stdout, (done.stderr.strip().splitlines() or [reason])[-1][:150]
     except subprocess.TimeoutExpired as error:
         raw = error.stdout or b""
         lines = raw.decode() if isinstance(raw, bytes) else raw
-        reason = f"stopped after {GROUP_SECONDS} seconds"
+        reason = f"stopped after {SET_SECONDS} seconds"
     found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
     return found + [asdict(row) | {"note": reason} for row in chosen[len(found) :]]
 
@@ -173,19 +251,27 @@ def percent(predicted: Any, measured: Any) -> float | None:
     return round(100 * (predicted / measured - 1), 3) if predicted and measured else None
 
 
-def run(chosen: list[Row], device: str) -> list[dict[str, Any]]:
-    """Measure the rows, one process for each model, while other processes predict them; print each as it comes."""
+def shown(result: dict[str, Any]) -> str:
+    """One line of JSON, without what goes into the table of evidence."""
+    return json.dumps({name: value for name, value in result.items() if name != "evidence"})
+
+
+def run(sets: dict[str, list[Row]], device: str, measured_only: bool) -> list[dict[str, Any]]:
+    """Measure the rows, one process for each set, then predict them in several; print each as it comes."""
     table: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(max(1, min(6, (os.cpu_count() or 2) // 2)), get_context("spawn")) as pool:
-        predictions = {row: pool.submit(predict, row, device) for row in chosen}
-        for model in dict.fromkeys(row.model for row in chosen):
-            group = [row for row in chosen if row.model == model]
-            for row, result in zip(group, in_a_process(group, device), strict=True):
-                result |= predictions[row].result()
-                for kind in ("simulated", "estimated"):
-                    result[f"{kind}_error_percent"] = percent(result[kind], result.get("measured_allocated"))
-                print(json.dumps(result), flush=True)
-                table.append(result)
+    for chosen in sets.values():  # nothing runs beside: the steps are timed too
+        for result in in_a_process(chosen, device):
+            print(shown(result), flush=True)
+            table.append(result)
+    if measured_only:
+        return table
+    rows = [row for chosen in sets.values() for row in chosen]
+    with ProcessPoolExecutor(max(1, (os.cpu_count() or 2) // 2), get_context("spawn")) as pool:
+        for result, predicted in zip(table, pool.map(predict, rows, [device] * len(rows)), strict=True):
+            result |= predicted
+            for kind in ("simulated", "estimated"):
+                result[f"{kind}_error_percent"] = percent(result[kind], result.get("measured_allocated"))
+            print(shown(result), flush=True)
     return table
 
 
@@ -197,9 +283,19 @@ def summary(table: list[dict[str, Any]], key: str) -> str:
     return f"{key}: {len(errors)} rows, mean {statistics.mean(errors):.2f} %, worst {max(errors):.2f} %"
 
 
+def write(path: str, fields: Any, rows: list[dict[str, Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(fields), extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=SETS, default=list(SETS), help="which sets of rows")
     parser.add_argument("--out", help="CSV file for the table")
+    parser.add_argument("--evidence", help="CSV file for the rows as `peftcalc/evidence/data/memory_measured.csv` has them")
+    parser.add_argument("--measured-only", action="store_true", help="no predictions on this machine")
     parser.add_argument("--dry-run", action="store_true", help="every method at toy size on the CPU")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -207,17 +303,17 @@ def main() -> None:
     if arguments.measure:
         measure_all([Row(**row) for row in json.loads(arguments.measure)], arguments.device)
         return
-    chosen = rows()
+    sets = {name: SETS[name]() for name in arguments.rows}
     device = "cpu" if arguments.dry_run else arguments.device
     if arguments.dry_run:
-        chosen = [Row("toy", name, 2, 32, again) for name in METHODS for again in (False, True)]
-    table = run(chosen, device)
+        sets = {"toy": [Row("toy", name, 2, 32, again) for name in METHODS for again in (False, True)]}
+    table = run(sets, device, arguments.measured_only)
     print(summary(table, "simulated_error_percent"), summary(table, "estimated_error_percent"), sep="\n")
     if arguments.out:
-        with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(table)
+        write(arguments.out, FIELDS, table)
+    found = [row["evidence"] for row in table if "evidence" in row]
+    if arguments.evidence and found:
+        write(arguments.evidence, found[0], found)
 
 
 if __name__ == "__main__":
