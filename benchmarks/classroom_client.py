@@ -188,10 +188,17 @@ class Visitor:
         started = time.monotonic()
         await self._send(state)
         heard = ended = False
-        async with asyncio.timeout(TIMEOUT):
-            while not (heard and ended):
-                ended = self._take(ForwardMsg.FromString(await self.socket.recv()))  # type: ignore[arg-type]
-                heard = heard or (self._begun >= started and self._ran(state.fragment_id))
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while not (heard and ended):
+                    ended = self._take(ForwardMsg.FromString(await self.socket.recv()))  # type: ignore[arg-type]
+                    heard = heard or (self._begun >= started and self._ran(state.fragment_id))
+        except TimeoutError as error:
+            asked = state.fragment_id or "the whole page"
+            raise TimeoutError(
+                f"/{self.page}: no answer for {asked} in {TIMEOUT:.0f} s; the last run was of "
+                f"{sorted(self._run[1]) or 'the whole page'}, {self._begun - started:+.1f} s after the question"
+            ) from error
         self.reruns += 1
         return time.monotonic() - started
 
