@@ -2,8 +2,7 @@
 
     python benchmarks/memory_gpu.py                               every row, on a GPU of 80 GiB in about 6 minutes
     python benchmarks/memory_gpu.py --rows sizes                  31 rows of one family, on a GPU of 24 GiB or more
-    python benchmarks/memory_gpu.py --evidence rows.csv --measured-only
-                                                                  rows as the table of evidence has them; predict elsewhere
+    python benchmarks/memory_gpu.py --evidence rows.csv --measured-only  the table of evidence's rows; predict elsewhere
     python benchmarks/memory_gpu.py --dry-run                     the same code at toy size on the CPU
 
 Models of true shapes with random weights take a few training steps, all rows of one set in a process of its own; what
@@ -142,7 +141,11 @@ def families() -> list[Row]:
         "tiiuae/falcon-rw-1b": 1024,
         "HuggingFaceTB/SmolLM2-135M": 2048,
     }
-    encoders = {"google-bert/bert-base-uncased": 512, "FacebookAI/roberta-base": 512, "answerdotai/ModernBERT-base": 512}
+    encoders = {
+        "google-bert/bert-base-uncased": 512,
+        "FacebookAI/roberta-base": 512,
+        "answerdotai/ModernBERT-base": 512,
+    }
     rows = [Row(model, name, 2, length) for model, length in decoders.items() for name in ("full", "lora")]
     rows += [Row(model, name, 8, length) for model, length in encoders.items() for name in ("full", "lora")]
     rows += [Row("google/flan-t5-base", name, 8, 512) for name in ("full", "lora")]
@@ -294,7 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", choices=SETS, default=list(SETS), help="which sets of rows")
     parser.add_argument("--out", help="CSV file for the table")
-    parser.add_argument("--evidence", help="CSV file for the rows as `peftcalc/evidence/data/memory_measured.csv` has them")
+    parser.add_argument("--evidence", help="CSV file for the rows as the table of evidence has them")
     parser.add_argument("--measured-only", action="store_true", help="no predictions on this machine")
     parser.add_argument("--dry-run", action="store_true", help="every method at toy size on the CPU")
     parser.add_argument("--device", default="cuda")
