@@ -203,8 +203,8 @@ async def _killed(
     try:
         end = time.monotonic() + PATIENCE
         while True:
-            before = await asyncio.to_thread(_acknowledged, path)
-            hand = [run.records for run in before.values() if run.alive(since)]
+            there = await asyncio.to_thread(_acknowledged, path, since)
+            hand = [run.records for run in there.values() if run.alive(since)]
             if len(hand) >= visitors and sum(map(len, hand)) >= TOLD:
                 break
             if time.monotonic() > end:
@@ -219,12 +219,12 @@ async def _killed(
             one.cancel()
 
 
-def _acknowledged(path: Path) -> dict[str, Acknowledged]:
-    """Each run in the file."""
+def _acknowledged(path: Path, since: float = 0.0) -> dict[str, Acknowledged]:
+    """Each run in the file, or each that began since then."""
     if not path.exists():
         return {}
     history = History(path)
-    runs = history.runs(10_000)
+    runs = [run for run in history.runs(10_000) if run.begun >= since]
     return {
         run.id: Acknowledged(run.state, run.begun, [json.dumps(one) for one in history.records(run.id)]) for run in runs
     }
