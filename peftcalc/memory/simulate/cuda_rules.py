@@ -1,7 +1,8 @@
 """What CUDA would do where a CPU does otherwise: the attention kernel that is chosen, and autocast's float32 list.
 
 Fake tensors live on the CPU here, for a build of torch without CUDA has no autograd for fake CUDA tensors. Two
-decisions depend on the device and change memory; this mode takes them as CUDA does.
+decisions depend on the device and change memory; this mode takes them as CUDA does. A third is peft's, which asks torch
+whether CUDA's autocast is on.
 """
 
 from __future__ import annotations
@@ -104,6 +105,22 @@ class CudaRules(TorchFunctionMode):
             repeats = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
         return _efficient(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+@contextlib.contextmanager
+def cuda_autocast() -> Iterator[None]:
+    """While open, autocast is on for CUDA where it is on for the CPU: peft asks without naming a device.
+
+    (peft 0.21, tuners/lora/bnb.py: `requires_conversion = not torch.is_autocast_enabled()`, which means CUDA's.)
+    """
+    before, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", torch.is_autocast_enabled("cpu"))
+    torch.set_autocast_dtype("cuda", torch.get_autocast_dtype("cpu"))
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+        torch.set_autocast_dtype("cuda", dtype)
 
 
 @cache
