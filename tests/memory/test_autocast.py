@@ -1,14 +1,19 @@
-"""Adapters over a quantized base under autocast: peft asks for CUDA's autocast, and casts nothing while it is on."""
+"""What a card does where a CPU does otherwise: autocast as peft and cross-entropy meet it, and torch's MATH kernel."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 
 from peftcalc import DoRA, LoRA, QDoRA, QLoRA
+from peftcalc.memory.estimate.anatomy import anatomy
 from peftcalc.memory.estimate.closed_form import estimate_memory
-from peftcalc.memory.simulate.cuda_rules import cuda_autocast
+from peftcalc.memory.options import MemoryOptions
+from peftcalc.memory.simulate.cuda_rules import CudaRules, cuda_autocast
 from peftcalc.memory.simulate.simulate import simulate_memory
+from peftcalc.models.load import load_model
 
 WIDE = {
     "model_type": "llama",
@@ -124,3 +129,79 @@ def test_peft_casts_nothing_in_a_traced_step_also_where_a_layer_is_computed_agai
     assert simulate_memory(WIDE, QLoRA(rank=8), 1, 32, **options).peak > 0
     with pytest.raises(ValueError, match="peft casts"):
         simulate_memory(WIDE, QLoRA(rank=8), 1, 32, autocast=False, **options)
+
+
+class Spy(torch.utils._python_dispatch.TorchDispatchMode):
+    """The types and names of the operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen: list[tuple[str, torch.dtype]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        first = result[0] if isinstance(result, tuple) else result
+        self.seen.append((func.overloadpacket.__name__, getattr(first, "dtype", None)))
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_cross_entropy_under_autocast_has_log_probabilities_of_the_logits_type(dtype):
+    rules = CudaRules(MemoryOptions())
+    logits = torch.randn(6, 11, generator=torch.manual_seed(0)).to(dtype).requires_grad_()
+    target = torch.tensor([0, 3, -100, 7, 10, 2])
+    with torch.autocast("cpu"), rules, Spy() as spy:
+        loss = functional.cross_entropy(logits, target)
+    kinds = dict(spy.seen)
+    assert (kinds["_log_softmax"], kinds["nll_loss_forward"]) == (dtype, torch.float32)
+    assert float(loss) == pytest.approx(float(functional.cross_entropy(logits.float(), target)), rel=0.01)
+    loss.backward()
+    assert logits.grad.dtype == dtype
+
+
+def test_a_mask_whose_last_stride_is_not_one_leaves_math_alone():
+    query = torch.randn(2, 4, 8, 16, dtype=torch.bfloat16)
+    turned = torch.randn(8, 8, 4, dtype=torch.bfloat16).permute(2, 0, 1).unsqueeze(0)
+    kernels = []
+    for mask in (turned, turned.contiguous()):
+        rules = CudaRules(MemoryOptions(card="H100 80GB"))
+        with rules, FakeTensorMode(allow_non_fake_inputs=True):
+            functional.scaled_dot_product_attention(query, query, query, attn_mask=mask)
+        kernels.append(rules.kernels)
+    assert kernels == [{"math"}, {"efficient"}]
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_math_with_dropout_answers_as_torchs_and_keeps_a_mask_of_one_byte(heads):
+    query = torch.randn(2, 4, 8, 16, requires_grad=True)
+    key, value = (torch.randn(2, heads, 8, 16, requires_grad=True) for _ in range(2))
+    mask = torch.randn(1, 1, 8, 8)
+    rules = CudaRules(MemoryOptions(kernel="math"))
+    kept = []
+    with rules, torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        drop = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=1e-7, enable_gqa=heads < 4
+        )
+    plain = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=heads < 4)
+    assert torch.allclose(drop, plain, atol=1e-5)
+    scores = [t for t in kept if t.shape[-2:] == (8, 8)]
+    assert sorted({t.dtype.itemsize for t in scores}) == [1, 4]
+
+
+def test_logits_of_a_class_with_its_own_loss_take_ten_bytes_and_six():
+    """10 and 6 bytes a token and word; 2 more while the loop holds the logits."""
+    words = 30_522
+    for options, each in (({}, 10), ({"autocast": False}, 6), ({"dtype": "float32"}, 12)):
+        result = estimate_memory(
+            "google-bert/bert-base-uncased", LoRA(rank=8), 1, 512, padding=False, keep_outputs=False, **options
+        )
+        assert result.logits_and_loss == each * 512 * words
+    llama = estimate_memory(WIDE, LoRA(rank=8), 1, 512, padding=False, keep_outputs=False)
+    assert llama.logits_and_loss == 12 * 512 * 4096
+
+
+def test_modernberts_layers_are_read_and_two_of_three_slide():
+    body = anatomy(load_model("answerdotai/ModernBERT-base"))
+    assert body.unknown == ()
+    assert [(mlp.width, mlp.gated, mlp.repeats) for mlp in body.mlps] == [(1152, True, 22)]
+    assert (body.window, body.sliding) == (128, pytest.approx(14 / 22))
