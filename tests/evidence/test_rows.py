@@ -71,7 +71,7 @@ def test_our_own_runs_on_an_h100_are_missed_by_little():
     """Of 70, those with which nothing was found; and those that found rules lie within them too, but for T5's."""
     ours = [row for row in evidence_rows() if row.id.startswith("peftcalc:")]
     judges = [abs(row.error_percent) for row in ours if not row.used_for]
-    assert (len(ours), len(judges)) == (70, 55)
+    assert (len(ours), len(judges)) == (70, 56)
     assert statistics.mean(judges) <= 0.25
     assert sorted(judges)[-5] <= 0.4  # beyond: ViT, gpt2 and two more
     found = {row.id: abs(row.error_percent) for row in ours if row.used_for}

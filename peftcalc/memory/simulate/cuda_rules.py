@@ -197,9 +197,9 @@ def _cross_entropy(
 ) -> torch.Tensor:
     """Under CUDA's autocast: log-probabilities in the logits' own type, and a float32 copy of them that the loss keeps.
 
-    Autocast leaves cross-entropy alone; it asks for log-probabilities of its input's type by name, which autocast heeds,
-    and then for the negative log-likelihood, which is on the float32 list. (torch, aten/src/ATen/native/LossNLL.cpp,
-    `cross_entropy_loss`; aten/src/ATen/autocast_mode.h.)
+    Autocast leaves cross-entropy alone; it asks for log-probabilities of its input's type by name, which autocast
+    heeds, and then for the negative log-likelihood, which is on the float32 list. (torch,
+    aten/src/ATen/native/LossNLL.cpp, `cross_entropy_loss`; aten/src/ATen/autocast_mode.h.)
     """
     if values.dtype not in _HALF or target.is_floating_point() or label_smoothing:
         return functional.cross_entropy(
