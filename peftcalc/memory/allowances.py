@@ -91,7 +91,7 @@ def spread(name: str, peak: int, expected: int, source: str) -> Allowance:
 def context_allowance(card: Gpu | None = None) -> Allowance:
     """The CUDA context of one process: outside the allocator, inside what `nvidia-smi` shows."""
     if card and card.name in MEASURED_CONTEXTS:
-        sizes, source = MEASURED_CONTEXTS[card.name]
-        return Allowance("CUDA context", *(size * MIB for size in sizes), source)
+        (low, expected, high), source = MEASURED_CONTEXTS[card.name]
+        return Allowance("CUDA context", low * MIB, expected * MIB, high * MIB, source)
     judged = "judgement, not measured by this project: it varies with card and CUDA version"
     return Allowance("CUDA context", *CONTEXT_BYTES, judged)
