@@ -128,7 +128,7 @@ def test_needs_are_in_order_and_grow_with_the_step(model, method, card, batch, s
 
 def test_a_measured_context_stands_in_its_cards_place():
     assert context_allowance(gpu("T4")).expected_bytes == 141 * 2**20
-    assert context_allowance(gpu("H100 80GB")).expected_bytes == 762 * 2**20
+    assert context_allowance(gpu("H100 80GB")).expected_bytes == 760 * 2**20
     assert "by us on an H100" in context_allowance(gpu("H100 80GB")).source
     assert context_allowance(gpu("L4")) == context_allowance()
     assert room(gpu("T4")) == gpu("T4").usable_bytes - 250 * 2**20 > 14 * GIB
