@@ -22,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from peftcalc.evidence.measured import targets_of
 from peftcalc.memory.cards import gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.needed import needed_by
@@ -54,7 +55,8 @@ def method_of(row: dict[str, str]) -> Method:
     """The row's method."""
     if row["method"] == "full":
         return make_method("full")
-    named: dict[str, Any] = {"rank": int(row["rank"]), "alpha": float(row["alpha"]), "targets": row["targets"].split()}
+    named: dict[str, Any] = {"rank": int(row["rank"]), "alpha": float(row["alpha"])}
+    named["targets"] = targets_of(row["targets"])
     named |= {"dropout": float(row["dropout"] or 0)}
     if row["double_quant"]:
         named["double_quant"] = row["double_quant"] == "True"
@@ -65,7 +67,7 @@ def group_of(row: dict[str, str], options: dict[str, Any]) -> tuple[str, str, st
     """Card, what is trained, and how attention runs; rows of another stack stand apart."""
     attention = "written out" if options.get("attention") == "eager" else "fused"
     kind = row["method"] + (" of experts" if "mixtral" in row["id"] else "")
-    known = row["setup"].startswith("known")
+    known = row["setup"] == "known"
     return row["card"], kind if known else f"{kind}, {row['setup'][:12]}", attention
 
 

@@ -1,4 +1,4 @@
-"""Will it fit, how long does it take, and where do the bytes go? Estimated, simulated, and measured by others."""
+"""Will it fit, how long does it take, and where do the bytes go? Estimated, simulated, and measured."""
 
 from __future__ import annotations
 

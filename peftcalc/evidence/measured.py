@@ -82,10 +82,10 @@ def _method(row: dict[str, str]) -> Method:
     }
     if row["double_quant"]:
         named["double_quant"] = row["double_quant"] == "True"
-    return make_method(row["method"], targets=_targets(row["targets"]), **named)
+    return make_method(row["method"], targets=targets_of(row["targets"]), **named)
 
 
-def _targets(text: str) -> str | tuple[str, ...]:
+def targets_of(text: str) -> str | tuple[str, ...]:
     """Names divided by spaces; "all-linear" or a regular expression as they are."""
     names = tuple(text.split())
     plain = all(character.isalnum() or character in "_.-" for name in names for character in name)

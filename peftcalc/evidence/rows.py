@@ -19,6 +19,9 @@ from peftcalc.methods import LoRA, Method
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+OWN = "peftcalc:"
+"""How the ids of this project's own runs begin."""
+
 ALLOCATED = "allocated"
 RESERVED = "reserved"
 RESERVE = "how much of its blocks the allocator shares was fitted to these reserves, each left out in turn 3 to 4 % off"
@@ -115,7 +118,7 @@ def _of_measured(row: Measured) -> EvidenceRow:
 
 
 def _reserve_used_for(row: Measured) -> str:
-    if row.setup != "known" or not (row.reserved or row.process):
+    if row.setup != "known" or not (row.reserved or row.process) or row.id.startswith(OWN):
         return ""
     return RESERVE if row.gpus == 1 else NCCL
 

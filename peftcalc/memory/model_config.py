@@ -18,13 +18,32 @@ def first(config: Mapping[str, Any], keys: Iterable[str], default: Any = 0) -> A
 
 
 def sliding_window(config: Mapping[str, Any]) -> int:
-    """The sliding window, where it is used."""
+    """The sliding window, where it is used; ModernBERT calls it by another name."""
+    if config.get("model_type") == "modernbert":
+        return int(config.get("local_attention") or 128)
     return int(config.get("sliding_window") or 0) if config.get("use_sliding_window", True) else 0
 
 
+_OWN_LOSS = (
+    *("bert", "roberta", "xlm-roberta", "distilbert", "deberta-v2"),
+    *("t5", "mt5", "umt5", "bart", "mbart", "whisper"),
+)
+
+
+def keeps_logits_half(config: Mapping[str, Any]) -> bool:
+    """Whether transformers' class takes the loss of its logits as they are, where others make them float32 first.
+
+    (transformers 5.23: these classes call `CrossEntropyLoss` themselves, the others `loss_function`.)
+    """
+    return config.get("model_type") in _OWN_LOSS
+
+
 def sliding_share(config: Mapping[str, Any]) -> float:
-    """All layers slide unless the configuration says which do."""
+    """All layers slide unless the configuration says which do; of ModernBERT's each third does not, and the first."""
     kinds = config.get("layer_types")
+    if config.get("model_type") == "modernbert" and not kinds:
+        layers, every = int(config["num_hidden_layers"]), int(config.get("global_attn_every_n_layers") or 3)
+        return 1 - -(-layers // every) / layers
     if not isinstance(kinds, list) or not kinds:
         return 0.5 if config.get("model_type") == "gemma2" else 1.0
     return kinds.count("sliding_attention") / len(kinds)

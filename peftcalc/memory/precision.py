@@ -45,17 +45,21 @@ class Precision:
     """True when matrix products of float32 operands are cast to the dtype."""
 
 
-def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = False) -> Precision:
+def precision_of(
+    method: Method, options: MemoryOptions, layer_norms: bool = False, scaled_blocks: bool = False
+) -> Precision:
     """The bytes that this method has under these options.
 
     Autocast has no effect in float32. `float32_masters` concerns full fine-tuning only. A 4-bit layer answers in the
     type of its input, so norms that answer in float32 make float32 hidden states: norms cast by `kbit_upcast` or TRL's
-    older preparation, and under autocast every LayerNorm, since that is on autocast's float32 list. The products of
-    GPTQ and AWQ are torch's own, which autocast casts; peft leaves a GPTQ model as it is.
+    older preparation, and under autocast every LayerNorm, since that is on autocast's float32 list. DoRA's float32
+    magnitude makes them too under autocast, for peft does not cast its result back then (peft 0.21, tuners/lora/bnb.py
+    and dora.py). The products of GPTQ and AWQ are torch's own, which autocast casts; peft leaves a GPTQ model as it is.
 
     Args:
         method, options: the set-up.
         layer_norms: True for a model with torch's LayerNorm, False for one with RMSNorms.
+        scaled_blocks: True where DoRA's magnitude scales a layer whose result reaches the hidden states.
     """
     dtype = DTYPE_BYTES[options.dtype]
     autocast = options.autocast and dtype < 4
@@ -64,11 +68,12 @@ def precision_of(method: Method, options: MemoryOptions, layer_norms: bool = Fal
     upcast = method.quantized and options.kbit_upcast and prepared == "peft" and options.base_format != "gptq"
     float_norms = upcast or prepared == "trl_norms"
     follows = method.quantized and not (autocast and options.base_format in ("gptq", "awq"))
-    answers_in_float32 = follows and (float_norms or (autocast and layer_norms))
+    adapter = 4 if options.adapters_float32 and prepared == "peft" else dtype
+    widened = autocast and (layer_norms or (scaled_blocks and adapter == 4))
+    answers_in_float32 = follows and (float_norms or widened)
     weight = 4 if masters or upcast else dtype
     stream = 4 if answers_in_float32 or float_norms else weight
     product = 4 if answers_in_float32 else dtype if autocast else weight
-    adapter = 4 if options.adapters_float32 and prepared == "peft" else dtype
     return Precision(
         dtype=dtype,
         weight=weight,

@@ -27,6 +27,8 @@ from peftcalc.adapters.state import adapted, adapter_tensors, trainable
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 RELATIVE = 1e-5
+ON_CARD = 3e-5
+"""On a GPU, where cuDNN and cuBLAS pick algorithms with other orders of summation: 1.12e-5 was seen on an H100."""
 
 
 @pytest.fixture(params=DEVICES)
@@ -115,6 +117,7 @@ def test_twenty_steps_of_adamw_equal_pefts(build, method, device):
     with torch.no_grad():
         assert torch.equal(ours.eval()(x), base(x))
         target = torch.randn_like(ours.train()(x))
+    limit = ON_CARD if device == "cuda" else RELATIVE
     optimizers = [torch.optim.AdamW(tensors.values(), lr=1e-2) for tensors in (mine, reference)]
     for step in range(20):
         outputs = []
@@ -123,10 +126,10 @@ def test_twenty_steps_of_adamw_equal_pefts(build, method, device):
             optimizer.zero_grad()
             outputs.append(model(x))
             (outputs[-1] - target).square().mean().backward()
-        assert relative(*outputs) < RELATIVE, step
+        assert relative(*outputs) < limit, step
         for name, tensor in reference.items():
             if tensor.grad is not None and tensor.grad.norm() > 1e-7:
-                assert relative(mine[name].grad, tensor.grad) < RELATIVE, (step, name)
+                assert relative(mine[name].grad, tensor.grad) < limit, (step, name)
         for optimizer in optimizers:
             optimizer.step()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from peftcalc.evidence.measuring import readings, real_model, real_step
 from peftcalc.evidence.measuring.device import find_device
 from peftcalc.evidence.measuring.readings import as_csv, measure_memory
 from peftcalc.evidence.measuring.real_step import Reading
+from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.load import load_model
 from peftcalc.units import GIB
 
@@ -167,9 +170,40 @@ def test_a_dry_run_takes_real_steps_of_two_layers(method, options):
     assert readings.row_of(step)["measured_allocated"] == ""
 
 
-def test_a_real_model_has_the_shapes_types_and_ties_that_are_counted():
-    from peftcalc.memory.options import MemoryOptions
+def test_texts_of_a_batch_are_really_padded_so_that_attention_gets_a_mask(monkeypatch):
+    """The mask that transformers hands to attention, on real values: None unless a position is hidden."""
+    from transformers.models.llama import modeling_llama
 
+    options = MemoryOptions(batch=3, sequence=8)
+    model, settings = real_model.real_model(load_model(TOY), LoRA(rank=4), options, "cpu", 1)
+    batch = real_step.batch_of_texts(model, settings, options)
+    assert batch["attention_mask"].tolist() == [[1] * 8, [1] * 7 + [0], [1] * 7 + [0]]
+    masks, make = [], modeling_llama.create_causal_mask
+    monkeypatch.setattr(modeling_llama, "create_causal_mask", lambda **named: masks.append(make(**named)) or masks[-1])
+    for chosen in (options, options.resized(1, 8)):
+        real_step.measure_step(model, settings, chosen, "cpu")
+    assert {None if mask is None else tuple(mask.shape) for mask in masks[:6]} == {(3, 1, 8, 8)}
+    assert set(masks[6:]) == {None}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_nothing_of_a_step_outlives_its_model(waits, monkeypatch):
+    """Hooks that update weights in the backward pass are taken off again, and with them weights and states go."""
+    made, build = [], real_model.real_model
+
+    def remembered(*asked):
+        model, settings = build(*asked)
+        made.extend(weakref.ref(parameter) for parameter in model.parameters())
+        return model, settings
+
+    monkeypatch.setattr(real_model, "real_model", remembered)
+    measure_memory(load_model(TOY), Full(), 1, 8, "cpu", dry_run=True, optimizer_in_backward=not waits)
+    gc.collect()
+    assert made
+    assert all(parameter() is None for parameter in made)
+
+
+def test_a_real_model_has_the_shapes_types_and_ties_that_are_counted():
     tied = load_model(TOY | {"tie_word_embeddings": True})
     model, _ = real_model.real_model(tied, LoRA(rank=4), MemoryOptions(), "cpu")
     base = [p for name, p in model.named_parameters() if "lora" not in name]

@@ -18,11 +18,13 @@ def test_every_row_has_a_source_and_an_answer():
     table = pc.evidence()
     assert len(table) == len(measured()) + 34
     assert table.index.is_unique
-    assert table["source"].str.contains("https://").all()
+    own = table.index.str.startswith("peftcalc:")
+    assert table["source"][~own].str.contains("https://").all()
+    assert table["source"][own].str.contains("own run of 2026-11-26.*torch 2.11.0.*driver").all()
     expected = 100 * (table["estimated_bytes"] / table["measured_bytes"] - 1)
     unrounded = table["error_percent"] != 0
     assert table.loc[unrounded, "error_percent"].tolist() == pytest.approx(expected[unrounded].tolist())
-    assert set(table["card"]) >= {"T4", "A100 80GB", "RTX 4080", "H200", "L40S"}
+    assert set(table["card"]) >= {"T4", "A100 80GB", "RTX 4080", "H100 80GB", "H200", "L40S"}
 
 
 def test_a_row_can_be_asked_again_from_its_own_columns():
@@ -35,7 +37,14 @@ def test_a_row_can_be_asked_again_from_its_own_columns():
 def test_rows_that_set_a_rule_are_marked():
     marked = {row.id for row in evidence_rows() if row.used_for_calibration}
     of_rules = {row.id for row in evidence_rows() if row.id.startswith(("peft-", "dorafactors")) or row.gpus == 2}
-    assert of_rules == marked
+    assert of_rules == {name for name in marked if not name.startswith("peftcalc:")}
+    ours = [row for row in evidence_rows() if row.id.startswith("peftcalc:")]
+    under_autocast = {row.id for row in ours if row.method.startswith("Q") and not row.checkpointing}
+    under_autocast -= {row.id for row in ours if "preparation=trl" in row.id.split() or "autocast=False" in row.id}
+    read_with = {f"peftcalc: {name}" for name in ("bert-base-uncased lora b8 s512", "flan-t5-base lora b8 s512",
+                                                  "ModernBERT-base full b8 s512")}  # fmt: skip
+    assert under_autocast | read_with == {row.id for row in ours if row.used_for}
+    assert not any(row.reserve_used_for for row in ours)
     assert all(row.reserve_used_for for row in evidence_rows() if row.gpus == 2)
     assert all(row.used_for for row in evidence_rows() if row.used_for_calibration)
 
@@ -56,6 +65,27 @@ def test_the_bars_on_rows_that_judge(kind, bars):
     ]
     assert len(errors) >= 3
     assert (statistics.mean(errors) <= bars[0], max(errors) <= bars[1]) == (True, True)
+
+
+def test_our_own_runs_on_an_h100_are_missed_by_little():
+    """Of 70, those with which nothing was found; and those that found rules lie within them too, but for T5's."""
+    ours = [row for row in evidence_rows() if row.id.startswith("peftcalc:")]
+    judges = [abs(row.error_percent) for row in ours if not row.used_for]
+    assert (len(ours), len(judges)) == (70, 56)
+    assert statistics.mean(judges) <= 0.25
+    assert sorted(judges)[-5] <= 0.4  # beyond: ViT, gpt2 and two more
+    found = {row.id: abs(row.error_percent) for row in ours if row.used_for}
+    assert max(error for name, error in found.items() if "t5" not in name and "BERT" not in name) <= 0.45
+    (t5,) = (row for row in ours if "t5" in row.id)
+    assert t5.setup != "known"
+    assert t5.error_percent < -30
+
+
+def test_what_an_earlier_row_left_is_taken_off_and_said():
+    lasting = [row for row in measured() if "bytes that an earlier row left" in row.source]
+    assert len(lasting) == 9
+    assert not any(row.reserved or row.process for row in lasting)
+    assert all(" 74159" in row.source for row in lasting)
 
 
 @pytest.mark.slow

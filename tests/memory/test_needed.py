@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from peftcalc import QLoRA
 from peftcalc.evidence.measured import measured
 from peftcalc.evidence.models import row_model
-from peftcalc.evidence.rows import evidence_rows
+from peftcalc.evidence.rows import OWN, evidence_rows
 from peftcalc.memory.allowances import context_allowance, reserved_allowance
 from peftcalc.memory.cards import all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
@@ -73,14 +73,24 @@ def test_the_bar_on_what_is_reserved_and_shown(card):
     assert statistics.mean(errors) <= 0.06
 
 
-def test_nine_of_ten_rows_lie_in_the_range():
+def test_nine_of_ten_rows_lie_in_the_range_that_was_fitted_to_them():
     inside = []
     for row in measured():
-        if row.reserved and row.gpus == 1:
+        if row.reserved and row.gpus == 1 and not row.id.startswith(OWN):
             estimate = estimate_memory(row_model(row.model), row.method, row.batch, row.sequence, **row.options)
             reserve = reserved_allowance(estimate.total, estimate.unshared_bytes, estimate.upcast_bytes)
             inside.append(reserve.low_bytes <= row.reserved - estimate.total <= reserve.high_bytes)
     assert sum(inside) >= 0.9 * len(inside)
+
+
+def test_reserves_of_an_h100_that_set_nothing_are_missed_by_less_than_six_percent():
+    """27 rows alone on the card; full fine-tuning is 5 to 24 % too low, Adafactor's worst."""
+    ours = [row for row in evidence_rows() if row.id.startswith(OWN) and row.reserved_bytes]
+    errors = [row.estimated_reserved_bytes / row.reserved_bytes - 1 for row in ours]
+    shown = [row.estimated_process_bytes / row.process_bytes - 1 for row in ours]
+    assert len(ours) == 27
+    assert max(map(abs, errors)) < 0.25
+    assert (statistics.mean(map(abs, errors)) < 0.045, statistics.mean(map(abs, shown)) < 0.045) == (True, True)
 
 
 def test_written_out_attention_leaves_more_of_its_blocks_unshared():
@@ -118,5 +128,7 @@ def test_needs_are_in_order_and_grow_with_the_step(model, method, card, batch, s
 
 def test_a_measured_context_stands_in_its_cards_place():
     assert context_allowance(gpu("T4")).expected_bytes == 141 * 2**20
+    assert context_allowance(gpu("H100 80GB")).expected_bytes == 760 * 2**20
+    assert "by us on an H100" in context_allowance(gpu("H100 80GB")).source
     assert context_allowance(gpu("L4")) == context_allowance()
     assert room(gpu("T4")) == gpu("T4").usable_bytes - 250 * 2**20 > 14 * GIB

@@ -168,6 +168,11 @@ def test_values_are_rounded_once_to_the_dtype(dtype: torch.dtype) -> None:
 def test_cuda_agrees_with_the_cpu_byte_for_byte(kind: str, dtype: torch.dtype, double_quant: bool) -> None:
     x = numbers(kind, 64 * 700 + 11, 9, dtype)
     for table in ("nf4", "fp4"):
+        if double_quant and kind == "huge" and dtype != torch.float16:  # the sum of 701 scales exceeds float32
+            for numbers_there in (x, x.cuda()):
+                with pytest.raises(ValueError, match="double_quant must be off"):
+                    quantize(numbers_there, table, double_quant=True)
+            continue
         here = quantize(x, table, double_quant=double_quant)
         there = quantize(x.cuda(), table, double_quant=double_quant)
         assert there.codes.is_cuda

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,30 +66,44 @@ def check_measurable(options: MemoryOptions) -> None:
 
 
 def measure_step(model: Any, settings: Any, options: MemoryOptions, device: str) -> Reading:
-    """A few steps of the same batch of random length-`sequence` texts; the peak is that of the third.
+    """A few steps of the same batch of texts of `sequence` tokens; the peak is that of the third.
+
+    Nothing of the step is left in the model when it is over.
 
     Raises:
         OUT_OF_MEMORY: CUDA's allocator found no memory.
     """
     on_card = device == "cuda"
-    inputs = {name: value.to(device) for name, value in training_inputs(model, settings, options).items()}
+    inputs = {name: value.to(device) for name, value in batch_of_texts(model, settings, options).items()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     forward = forward_function(model, inputs, options.loss, options.chunk_size)
-    optimizers = _optimizers(trained, options)
-    for _ in range(WARM_UP):
-        _step(forward, trained, optimizers, options, device)
-    if on_card:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    loss = _step(forward, trained, optimizers, options, device)
-    sizes = _counted() if on_card else (0, 0, 0)
-    began = time.perf_counter()
-    for _ in range(TIMED):
+    with _optimizers(trained, options) as optimizers:
+        for _ in range(WARM_UP):
+            _step(forward, trained, optimizers, options, device)
+        if on_card:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
         loss = _step(forward, trained, optimizers, options, device)
-    if on_card:
-        torch.cuda.synchronize()
-    seconds = (time.perf_counter() - began) / TIMED
+        sizes = _counted() if on_card else (0, 0, 0)
+        began = time.perf_counter()
+        for _ in range(TIMED):
+            loss = _step(forward, trained, optimizers, options, device)
+        if on_card:
+            torch.cuda.synchronize()
+        seconds = (time.perf_counter() - began) / TIMED
     return Reading(*sizes, seconds, loss)
+
+
+def batch_of_texts(model: Any, settings: Any, options: MemoryOptions) -> dict[str, torch.Tensor]:
+    """`training_inputs`, with texts that are padded where a mask says so: each after the first lacks its last token.
+
+    transformers looks into a mask of real values, and leaves attention without one where all are ones (5.17,
+    masking_utils.py, `_ignore_causal_mask_sdpa`).
+    """
+    inputs = training_inputs(model, settings, options)
+    if "attention_mask" in inputs:
+        inputs["attention_mask"][1:, -1] = 0
+    return inputs
 
 
 def _step(
@@ -119,19 +134,27 @@ def _whole(options: MemoryOptions) -> bool:
     return options.autocast_scope == "step"
 
 
-def _optimizers(trained: Sequence[nn.Parameter], options: MemoryOptions) -> list[Any]:
-    """One optimizer, or one for each weight, which updates it in the backward pass."""
+@contextlib.contextmanager
+def _optimizers(trained: Sequence[nn.Parameter], options: MemoryOptions) -> Iterator[list[Any]]:
+    """One optimizer, or one for each weight, which updates it in the backward pass while this is open.
+
+    A hook that stayed would hold weights and states for good: it lies in C++, where no collector sees the cycle.
+    """
     if options.gradients_stay:
-        return [_optimizer(options.optimizer, list(trained))]
+        yield [_optimizer(options.optimizer, list(trained))]
+        return
     optimizers = {parameter: _optimizer(options.optimizer, [parameter]) for parameter in trained}
 
     def update(parameter: torch.Tensor) -> None:
         optimizers[parameter].step()  # type: ignore[index]
         parameter.grad = None
 
-    for parameter in trained:
-        parameter.register_post_accumulate_grad_hook(update)
-    return []
+    hooks = [parameter.register_post_accumulate_grad_hook(update) for parameter in trained]
+    try:
+        yield []
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _optimizer(name: str, parameters: list[nn.Parameter]) -> Any:

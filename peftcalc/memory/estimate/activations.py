@@ -168,14 +168,13 @@ def _base_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
     """
     if not (setting.method.quantized and setting.options.base_format == "int8"):
         return
-    precision = setting.precision
-    there = setting.keeps_output and not setting.options.checkpointing
-    sizes = {HEADS: 0 if there else precision.attention, MLP_HIDDEN: precision.product}
+    kept_anyway = {HEADS: setting.keeps_output, MLP_HIDDEN: _keeps_output(setting)}
+    there = {name for name, kept in kept_anyway.items() if kept and not setting.options.checkpointing}
     total = 0
     for linear in setting.body.linears:
         if linear.source not in seen:
             seen.add(linear.source)
-            size = sizes.get(linear.reads, max(precision.stream, precision.norm))
+            size = 0 if linear.reads in there else setting.bytes_read(linear)
             total += linear.group.repeats * linear.group.in_features * size
     yield Saved("inputs of the 8-bit layers", "L · T · Σ in · a", total, INT8)
 
@@ -191,7 +190,8 @@ def _adapter_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
             inputs += part.repeats * part.in_features * _adapter_copy(linear, setting, method, seen)
             ranks += part.repeats * part.rank * precision.adapter_output
             masks += part.repeats * part.in_features if method.dropout else 0
-            base = precision.adapter_output if method.dropout else precision.product
+            answer = min(setting.bytes_read(linear), precision.product)
+            base = precision.adapter_output if method.dropout else answer
             dora += part.repeats * part.out_features * (base + precision.adapter_output) if method.decomposed else 0
     copies = "L · T · Σ i·in"
     yield Saved("the adapters' own copies of their inputs", copies, inputs, PEFT)
@@ -219,7 +219,8 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
     precision = setting.precision
     if not setting.adapters_keep_inputs:
         return 0
-    if precision.own_copy or method.dropout:
+    cast = precision.own_copy if setting.converts(linear) else setting.bytes_read(linear) != precision.adapter_input
+    if cast or method.dropout:
         return precision.adapter_input
     fused_output = linear.reads == HEADS and setting.keeps_output
     if linear.source in seen or fused_output or (linear.reads == MLP_HIDDEN and _keeps_output(setting)):

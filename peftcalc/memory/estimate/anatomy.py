@@ -19,6 +19,7 @@ from peftcalc.memory.model_config import (
     is_parallel,
     is_rotary,
     is_t5,
+    keeps_logits_half,
     language_config,
     sliding_share,
     sliding_window,
@@ -33,14 +34,16 @@ OTHER = "other"
 
 _READS = (
     (HEADS, r"(o_proj|out_proj|out_lin|\w*Attention\.o|self_attention\.dense|attention\.dense|output_proj)$"),
-    (HEADS, r"(attn\.c_proj|attention\.output\.dense)$"),
+    (HEADS, r"(attn\.c_proj|attn\.Wo|attention\.output\.dense)$"),
     (ATTENTION_INPUT, r"(q|k|v|query|key|value|qkv)(_proj|_lin)?$"),
     (ATTENTION_INPUT, r"(query_key_value|Wqkv|c_attn|q_a_proj|kv_a_proj_with_mqa)$"),
-    (MLP_HIDDEN, r"(down_proj|fc2|fc_out|dense_4h_to_h|wo|lin2|w2|mlp\.c_proj|output\.dense)$"),
-    (MLP_INPUT, r"(up_proj|gate_proj|gate_up_proj|fc1|fc_in|c_fc|dense_h_to_4h|wi|wi_0|wi_1|lin1|w1|w3)$"),
+    (MLP_HIDDEN, r"(down_proj|fc2|fc_out|dense_4h_to_h|wo|lin2|w2|mlp\.c_proj|mlp\.Wo|output\.dense)$"),
+    (MLP_INPUT, r"(up_proj|gate_proj|gate_up_proj|fc1|fc_in|c_fc|dense_h_to_4h|wi|wi_0|wi_1|lin1|w1|w3|mlp\.Wi)$"),
     (MLP_INPUT, r"intermediate\.dense$"),
 )
-_GATES = ("gate_proj", "wi_0", "w1", "gate_up_proj")
+_GATES = ("gate_proj", "wi_0", "w1", "gate_up_proj", "Wi")
+_BOTH = {"gate_up_proj", "Wi"}
+"""Names of a gate and an up-projection in one."""
 _FUSED = ("qkv_proj", "query_key_value", "Wqkv", "c_attn", "qkv")
 _WRITTEN_OUT = ("bloom", "deberta-v2", "gptj", "gpt_neo", "gemma2", "gpt_oss")
 """Kinds of models whose attention transformers always writes out (`_supports_sdpa` is False)."""
@@ -133,6 +136,8 @@ class Anatomy:
     """Share of the layers whose attention slides."""
     t5: bool
     """True for T5's kin: a bias of its own in self-attention, more dropouts, some weights in float32."""
+    half_loss: bool
+    """True when the loss takes the logits as they are."""
     unknown: tuple[str, ...]
     """Linear layers inside the layers whose part is not known."""
 
@@ -183,6 +188,7 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
         window=sliding_window(config),
         sliding=sliding_share(config),
         t5=is_t5(config),
+        half_loss=keeps_logits_half(config),
         unknown=tuple(linear.group.suffix for linear in linears if linear.reads == OTHER),
     )
 
@@ -242,8 +248,9 @@ def _mlps(linears: Iterable[Linear], activation: str) -> Iterable[Mlp]:
             blocks.setdefault(linear.source, {})[linear.group.suffix] = linear.group
     for members in blocks.values():
         widest = max(group.out_features for group in members.values())
-        gated = any(suffix in _GATES for suffix in members) and ("gate_up_proj" in members or len(members) > 1)
-        width = widest // 2 if "gate_up_proj" in members else widest
+        both = not _BOTH.isdisjoint(members)
+        gated = any(suffix in _GATES for suffix in members) and (both or len(members) > 1)
+        width = widest // 2 if both else widest
         yield Mlp(max(group.repeats for group in members.values()), width, gated, activation)
 
 

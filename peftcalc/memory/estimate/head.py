@@ -26,8 +26,10 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
 
     The standard loss holds float32 log-probabilities and, when its backward pass begins, two gradients as large: 12
     bytes for each token and word. Its forward pass holds the logits, their float32 copy and the log-probabilities, at
-    most 10 to 12; the older one has another float32 copy, shifted by a position: 14 to 16. A chunked loss does this for
-    C positions at a time. A fused one makes logits, their float32 copy and probabilities of C positions while the chunk
+    most 10 to 12; the older one has another float32 copy, shifted by a position: 14 to 16. A class that takes the loss
+    of half-precision logits has log-probabilities of their type, under autocast with a float32 copy and one gradient:
+    10 bytes, and 6 without it (`simulate.cuda_rules`, `_cross_entropy`). A chunked loss does the standard for C
+    positions at a time. A fused one makes logits, their float32 copy and probabilities of C positions while the chunk
     before still has its probabilities and gradient. Liger's writes gradients over the logits; those of the chunk before
     are there until the next are made.
     """
@@ -36,9 +38,11 @@ def head_moments(body: Anatomy, precision: Precision, options: MemoryOptions, tr
     count = "T" if options.loss in ("standard", "shifted") else f"min(T, {options.chunk_size})"
     softcap = precision.logits if body.softcap else 0
     copies = 8 + (precision.logits if precision.logits < 4 else 0) + (4 if options.loss == "shifted" else 0) + softcap
+    each = 12 + softcap
+    if body.half_loss and options.loss == "standard" and precision.logits < 4:
+        copies, each = (8, 10) if precision.autocast else (4, 6)
     ahead = _term("logits, float32 copies and log-probabilities", f"{copies} · {count} · V", copies * words * positions)
     if options.loss in ("standard", "shifted") or not words:
-        each = 12 + softcap
         return ahead, Head(
             _term("log-probabilities and their gradients", f"{each} · T · V", each * words * tokens), "backward"
         )

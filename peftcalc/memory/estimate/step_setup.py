@@ -7,7 +7,7 @@ from functools import cached_property
 
 from peftcalc.counting.counts import Part
 from peftcalc.memory.base_formats import FORMATS
-from peftcalc.memory.estimate.anatomy import Anatomy, Attention
+from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, Anatomy, Attention, Linear
 from peftcalc.memory.kernels import attention_kernel, shares_heads
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import Precision
@@ -52,6 +52,22 @@ class StepSetup:
     def adapters_keep_inputs(self) -> bool:
         """False where A is frozen: the gradient of B needs `A x` alone (LoRA-FA, section 3.2)."""
         return not (isinstance(self.method, LoRA) and self.method.freeze_a)
+
+    def converts(self, linear: Linear) -> bool:
+        """Whether peft casts the input of this layer's adapter to the adapter's type before it multiplies.
+
+        While autocast is on it does not over bitsandbytes' layers and AWQ's; T5's `wo` is not among them. (peft 0.21,
+        tuners/lora/bnb.py and awq.py, `requires_conversion`; elsewhere `_cast_input_dtype`.)
+        """
+        own = self.method.quantized and self.options.base_format in ("4bit", "int8", "awq")
+        kept_whole = self.body.t5 and linear.reads == MLP_HIDDEN
+        return not (own and self.precision.autocast) or kept_whole
+
+    def bytes_read(self, linear: Linear) -> int:
+        """Of a number that this layer reads, and in which a quantized one answers."""
+        precision = self.precision
+        sizes = {HEADS: precision.attention, MLP_HIDDEN: precision.product}
+        return sizes.get(linear.reads, max(precision.stream, precision.norm))
 
     @property
     def written_out(self) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count
 from peftcalc.memory.estimate.activations import is_layer_norm
-from peftcalc.memory.estimate.anatomy import Anatomy, anatomy
+from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Anatomy, anatomy
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.memory.precision import precision_of
@@ -30,9 +30,8 @@ class Study:
 
     def setup(self, options: MemoryOptions) -> StepSetup:
         """What decides what a step with these options keeps."""
-        return StepSetup(
-            self.body, self.method, self.counted.parts, precision_of(self.method, options, self._fused_norms), options
-        )
+        precision = precision_of(self.method, options, self._fused_norms, self._scaled_blocks)
+        return StepSetup(self.body, self.method, self.counted.parts, precision, options)
 
     def heard(self, options: MemoryOptions) -> MemoryOptions:
         """The options with the positions that a layer sees on the average.
@@ -49,6 +48,13 @@ class Study:
     @cached_property
     def _fused_norms(self) -> bool:
         return any(is_layer_norm(group) for group in self.body.norms)
+
+    @cached_property
+    def _scaled_blocks(self) -> bool:
+        """Whether DoRA adapts an output projection or a layer of an MLP, whose results reach the hidden states."""
+        ends = {x.group.template for x in self.body.linears if x.reads in (HEADS, MLP_INPUT, MLP_HIDDEN)}
+        adapted = {part.module for part in self.counted.parts if part.how == "adapter"}
+        return self.method.decomposed and not ends.isdisjoint(adapted)
 
 
 @lru_cache(maxsize=KEPT)

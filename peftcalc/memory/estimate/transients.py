@@ -6,7 +6,7 @@ against the layer with everything saved: what has been freed by then is taken of
 
 from __future__ import annotations
 
-from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention
+from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Attention, Linear
 from peftcalc.memory.estimate.model_state import is_expert_stack, quantizes
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.methods import LoRA
@@ -60,8 +60,8 @@ def hidden_width(setting: StepSetup) -> int:
 def forward_work(setting: StepSetup) -> int:
     """Bytes while the down-projection's adapter runs: the product it reads and, under autocast, its float32 copy."""
     precision, tokens = setting.precision, setting.options.tokens
-    _, down = _adapted(setting)
-    copy = precision.adapter if down and precision.autocast and precision.stream < precision.adapter else 0
+    converted = any(setting.converts(linear) for linear in _adapted_down(setting))
+    copy = precision.adapter if converted and precision.autocast and precision.stream < precision.adapter else 0
     return tokens * (hidden_width(setting) * (precision.product + copy) + _results(setting))
 
 
@@ -79,15 +79,14 @@ def backward_work(setting: StepSetup) -> int:
     gated = any(mlp.gated for mlp in setting.body.mlps) or bool(setting.body.experts)
     factors = (1 if setting.fused_activations and gated else 3 if gated else 2) * setting.hidden_bytes - kept
     adapters = 2 * precision.adapter_output - kept if up else 0
-    reading = precision.adapter if down else 0
+    reading = _gradient_of_input(setting) if down else 0
     work = hidden_width(setting) * max(factors, adapters, reading) + _results(setting)
     return tokens * max(work, _attention_work(setting))
 
 
 def down_work(setting: StepSetup) -> int:
     """Bytes while the down-projection of a quantized layer runs backward, without the dequantized weight."""
-    precision = setting.precision
-    reading = precision.adapter if _adapted(setting)[1] else precision.product
+    reading = _gradient_of_input(setting)
     return setting.options.tokens * (hidden_width(setting) * reading + _results(setting))
 
 
@@ -95,6 +94,20 @@ def _adapted(setting: StepSetup) -> tuple[bool, bool]:
     """Whether the MLP's way up and its way down have adapters."""
     reads = {linear.reads for linear in setting.body.linears if linear.group.template in setting.adapters}
     return MLP_INPUT in reads, MLP_HIDDEN in reads
+
+
+def _adapted_down(setting: StepSetup) -> list[Linear]:
+    linears = (linear for linear in setting.body.linears if linear.reads == MLP_HIDDEN)
+    return [linear for linear in linears if linear.group.template in setting.adapters]
+
+
+def _gradient_of_input(setting: StepSetup) -> int:
+    """Bytes a number of the gradient of what the down-projection reads: where peft casts it, in the adapter's type."""
+    precision = setting.precision
+    return max(
+        (precision.adapter if setting.converts(linear) else precision.product for linear in _adapted_down(setting)),
+        default=precision.product,
+    )
 
 
 def _results(setting: StepSetup) -> int:

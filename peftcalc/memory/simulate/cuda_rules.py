@@ -1,7 +1,8 @@
 """What CUDA would do where a CPU does otherwise: the attention kernel that is chosen, and autocast's float32 list.
 
 Fake tensors live on the CPU here, for a build of torch without CUDA has no autograd for fake CUDA tensors. Two
-decisions depend on the device and change memory; this mode takes them as CUDA does.
+decisions depend on the device and change memory; this mode takes them as CUDA does. A third is peft's, which asks torch
+whether CUDA's autocast is on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FLOAT32_NAMES = (
     "dist",
 )
 _FLOAT32_FUNCTIONAL = (
-    "layer_norm", "group_norm", "softmax", "log_softmax", "softplus", "softmin", "cosine_similarity", "cross_entropy",
+    "layer_norm", "group_norm", "softmax", "log_softmax", "softplus", "softmin", "cosine_similarity",
     "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy_with_logits",
 )
 # fmt: on
@@ -64,6 +65,8 @@ class CudaRules(TorchFunctionMode):
             return self._attention(*args, **kwargs)
         if func is functional.dropout:
             return _dropout(*args, **kwargs)
+        if func is functional.cross_entropy and torch.is_autocast_enabled("cpu"):
+            return _cross_entropy(*args, **kwargs)
         if func is functional.softmax and _is_fused_softmax(args, kwargs):
             return torch.ops.aten._softmax.default(args[0], kwargs["dim"], True)
         if func in self.float32 and torch.is_autocast_enabled("cpu"):
@@ -90,13 +93,16 @@ class CudaRules(TorchFunctionMode):
         if kernel == "auto":
             width = query.shape[-1]
             kernel = attention_kernel(self.card, name, grouped, attn_mask is not None, width, value.shape[-1])
-            kernel = "math" if grouped and not enable_gqa else kernel
+            refused = (grouped and not enable_gqa) or (attn_mask is not None and attn_mask.stride(-1) != 1)
+            kernel = "math" if refused else kernel
         self.kernels.add(kernel)
         if kernel == "flash":
             if query.dtype not in _HALF:  # as transformers casts before the flash-attention package
                 half = self.dtype if self.dtype in _HALF else torch.bfloat16
                 query, key, value = query.to(half), key.to(half), value.to(half)
             return _flash(query, key, value, dropout_p, is_causal or attn_mask is not None, scale)
+        if kernel == "math" and dropout_p > 0 and not is_causal:
+            return _math_with_dropout(query, key, value, attn_mask, dropout_p, scale)
         if kernel == "math":
             operator = torch.ops.aten._scaled_dot_product_attention_math
             return operator(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)[0]
@@ -104,6 +110,22 @@ class CudaRules(TorchFunctionMode):
             repeats = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
         return _efficient(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+@contextlib.contextmanager
+def cuda_autocast() -> Iterator[None]:
+    """While open, autocast is on for CUDA where it is on for the CPU: peft asks without naming a device.
+
+    (peft 0.21, tuners/lora/bnb.py: `requires_conversion = not torch.is_autocast_enabled()`, which means CUDA's.)
+    """
+    before, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", torch.is_autocast_enabled("cpu"))
+    torch.set_autocast_dtype("cuda", torch.get_autocast_dtype("cpu"))
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+        torch.set_autocast_dtype("cuda", dtype)
 
 
 @cache
@@ -161,6 +183,54 @@ def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplac
     if not training or not 0 < p < 1:
         return functional.dropout(values, p, training, inplace)
     return torch.native_dropout(values, p, True)[0]
+
+
+def _cross_entropy(
+    values: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """Under CUDA's autocast: log-probabilities in the logits' own type, and a float32 copy of them that the loss keeps.
+
+    Autocast leaves cross-entropy alone; it asks for log-probabilities of its input's type by name, which autocast
+    heeds, and then for the negative log-likelihood, which is on the float32 list. (torch,
+    aten/src/ATen/native/LossNLL.cpp, `cross_entropy_loss`; aten/src/ATen/autocast_mode.h.)
+    """
+    if values.dtype not in _HALF or target.is_floating_point() or label_smoothing:
+        return functional.cross_entropy(
+            values, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        )
+    logs = torch.ops.aten._log_softmax.default(values, 0 if values.dim() == 1 else 1, False)
+    return functional.nll_loss(logs.float(), target, weight, size_average, ignore_index, reduce, reduction)
+
+
+def _math_with_dropout(
+    query: Any, key: Any, value: Any, mask: Any, dropout: float, scale: float | None
+) -> torch.Tensor:
+    """The MATH kernel in float32, with CUDA's dropout, whose mask is one byte a number.
+
+    (torch, aten/src/ATen/native/transformers/attention.cpp, `_scaled_dot_product_attention_math`.)
+    """
+    dtype = query.dtype
+    root = (query.shape[-1] ** -0.5 if scale is None else scale) ** 0.5
+    repeats = query.shape[1] // key.shape[1]
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        if repeats > 1:
+            key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+        scores = (query * root) @ (key.transpose(-2, -1) * root)
+        if mask is not None:
+            if mask.dtype == torch.bool:
+                mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(mask.logical_not(), float("-inf"))
+            scores = scores.add_(mask)
+        kept = torch.native_dropout(torch.ops.aten._safe_softmax(scores, -1), dropout, True)[0]
+        answer, _ = (kept @ value).to(dtype), kept.to(dtype)
+        return answer
 
 
 def _flash(query: Any, key: Any, value: Any, dropout: float, causal: bool, scale: float | None) -> torch.Tensor:

@@ -16,7 +16,7 @@ from peftcalc.memory.reserve.replay import unused_bytes
 from peftcalc.memory.simulate.choices.fused_kernels import fuse
 from peftcalc.memory.simulate.choices.losses import forward_function
 from peftcalc.memory.simulate.course import PART_NAMES, Course, course_of
-from peftcalc.memory.simulate.cuda_rules import CudaRules, own_mask
+from peftcalc.memory.simulate.cuda_rules import CudaRules, cuda_autocast, own_mask
 from peftcalc.memory.simulate.inputs import training_inputs
 from peftcalc.memory.simulate.trace import StorageLedger, TimeLimitError
 from peftcalc.memory.simulate.training_model import build_model, enable_checkpointing, settings_of, to_fake, untie
@@ -76,14 +76,14 @@ def trace_at_depth(
 @contextlib.contextmanager
 def _rules_again(rules: CudaRules) -> Iterator[None]:
     """The rules where a chunk of the loss is computed again: `Tensor.backward` suspends them."""
-    with rules:
+    with rules, cuda_autocast():
         yield
 
 
 @contextlib.contextmanager
 def _recomputation(ledger: StorageLedger, rules: CudaRules) -> Iterator[None]:
     """`Tensor.backward` suspends the rules while it runs: a layer that is computed again needs them anew."""
-    with rules, ledger.recomputation():
+    with rules, cuda_autocast(), ledger.recomputation():
         yield
         torch.clear_autocast_cache()  # autograd's own thread leaves its outermost autocast here
 

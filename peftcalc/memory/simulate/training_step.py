@@ -14,6 +14,7 @@ from torch import nn
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.choices.early import HostActivations, release_gradients
 from peftcalc.memory.simulate.choices.optimizers import HostOptimizer, Optimizer, make_optimizer
+from peftcalc.memory.simulate.cuda_rules import cuda_autocast
 from peftcalc.memory.simulate.several.rank import rank_of
 from peftcalc.memory.simulate.trace import StorageLedger
 
@@ -96,7 +97,7 @@ def _autocast(options: MemoryOptions) -> Iterator[None]:
     """Autocast to the dtype, where it is asked for; in float32 there is nothing to cast to."""
     dtype = getattr(torch, options.dtype)
     enabled = options.autocast and dtype != torch.float32
-    with torch.autocast("cpu", dtype=dtype if enabled else torch.bfloat16, enabled=enabled):
+    with torch.autocast("cpu", dtype=dtype if enabled else torch.bfloat16, enabled=enabled), cuda_autocast():
         yield
 
 

@@ -19,7 +19,7 @@ from peftcalc.ui import page, show, state
 from peftcalc.ui.memory import quality
 from peftcalc.ui.memory.setup import Setup
 
-OF_MEMORY, OF_QUALITY = "memory, measured by others", "accuracy, published by PEFT"
+OF_MEMORY, OF_QUALITY = "memory, measured", "accuracy, published by PEFT"
 PICTURES = ("error by card", "measured against estimated")
 KNOWN, ALL = "set-up known", "all"
 KEY = "evidence-table"
@@ -37,7 +37,7 @@ def draw(setup: Setup) -> None:
 def _of_memory() -> None:
     chosen = state.choice("Rows", (KNOWN, ALL), "rows", KNOWN)
     rows = _rows(chosen)
-    page.badge("measured", "by others, published")
+    page.badge("measured", "published by others, and by us on an H100")
     st.markdown(_score(rows))
     picture = state.choice("Picture", PICTURES, "picture", PICTURES[0], label_visibility="collapsed")
     show.chart(_chart(chosen, picture), f"The estimate of memory for each measured row: {picture}.")
@@ -100,21 +100,23 @@ def _score(rows: Sequence[EvidenceRow]) -> str:
         for kind, errors in words.items()
         if errors
     ]
-    shown = [
-        abs(estimated / measured - 1)
-        for row in judges
-        for measured, estimated in (
-            (row.reserved_bytes, row.estimated_reserved_bytes),
-            (0 if row.reserved_bytes else row.process_bytes, row.estimated_process_bytes),
-        )
-        if measured and row.gpus == 1
-    ]
-    if shown:
-        told.append(
-            f"what is reserved or nvidia-smi shows, whose rule was fitted to it: "
-            f"**{100 * statistics.mean(shown):.1f} %** ({len(shown)} rows)"
-        )
+    for fitted, words_of in ((True, "whose rule was fitted to it"), (False, "where no rule was fitted to it")):
+        shown = [
+            error for row in judges if row.gpus == 1 and bool(row.reserve_used_for) == fitted for error in _held(row)
+        ]
+        if shown:
+            told.append(
+                f"what is reserved or nvidia-smi shows, {words_of}: "
+                f"**{100 * statistics.mean(shown):.1f} %** ({len(shown)} rows)"
+            )
     return "Off by, where the set-up is known: " + "; ".join(told) + "."
+
+
+def _held(row: EvidenceRow) -> list[float]:
+    """How far the reserve is off, or what nvidia-smi showed where no reserve was taken down."""
+    if row.reserved_bytes:
+        return [abs(row.estimated_reserved_bytes / row.reserved_bytes - 1)]
+    return [abs(row.estimated_process_bytes / row.process_bytes - 1)] if row.process_bytes else []
 
 
 @st.cache_data
