@@ -1,6 +1,6 @@
 """Predicted against measured on a real GPU: simulation and estimate against what the CUDA allocator counted.
 
-    python benchmarks/memory_gpu.py                               every row, on a GPU of 80 GiB in about 6 minutes
+    python benchmarks/memory_gpu.py                               every row, on a GPU of 80 GiB in 15 minutes or more
     python benchmarks/memory_gpu.py --rows sizes                  31 rows of one family, on a GPU of 24 GiB or more
     python benchmarks/memory_gpu.py --evidence rows.csv --measured-only
                                                                   rows for the table of evidence; predict elsewhere
@@ -16,6 +16,7 @@ reported as such and left out of the errors.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gc
 import json
@@ -23,6 +24,9 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -53,7 +57,7 @@ TOY: dict[str, Any] = {
 SMALL = 2 * 2**20
 """Bytes of the allocator's smallest segment: what lies in one of them, tables and constants, is let be."""
 
-SET_SECONDS = 240
+SET_SECONDS = 900
 """The rows of one set together may take this long."""
 
 # fmt: off
@@ -263,20 +267,30 @@ def predict(row: Row, device: str) -> dict[str, Any]:
     return {"simulated": trace.peak, "estimated": estimated.total}
 
 
-def in_a_process(chosen: list[Row], device: str) -> list[dict[str, Any]]:
-    """`measure_all` in a fresh interpreter; rows that it did not reach are noted."""
+def in_a_process(chosen: list[Row], device: str) -> Iterator[dict[str, Any]]:
+    """`measure_all` in a fresh interpreter, row by row as it comes; rows that it did not reach are noted."""
     rows_as_json = json.dumps([asdict(row) for row in chosen])
     command = [sys.executable, __file__, "--measure", rows_as_json, "--device", device]
-    reason = "the process ended early"
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SET_SECONDS)
-        lines, reason = done.stdout, (done.stderr.strip().splitlines() or [reason])[-1][:150]
-    except subprocess.TimeoutExpired as error:
-        raw = error.stdout or b""
-        lines = raw.decode() if isinstance(raw, bytes) else raw
-        reason = f"stopped after {SET_SECONDS} seconds"
-    found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-    return found + [asdict(row) | {"note": reason} for row in chosen[len(found) :]]
+    found, late = 0, threading.Event()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(SET_SECONDS, stop)
+        timer.start()
+        with process, process.stdout or contextlib.nullcontext([]) as lines:
+            for line in lines:
+                if line.startswith("{"):
+                    found += 1
+                    yield json.loads(line)
+        timer.cancel()
+        said.seek(0)
+        reason = (said.read().strip().splitlines() or ["the process ended early"])[-1][:150]
+    for row in chosen[found:]:
+        yield asdict(row) | {"note": f"stopped after {SET_SECONDS} seconds" if late.is_set() else reason}
 
 
 def percent(predicted: Any, measured: Any) -> float | None:
