@@ -81,7 +81,7 @@ def in_turn(turns: Turns | None = None) -> Iterator[None]:
         with line.turn():
             plain(runner)
 
-    ScriptRunner._run_script_thread = run
+    ScriptRunner._run_script_thread = run  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:

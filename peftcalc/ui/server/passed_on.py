@@ -49,9 +49,9 @@ def passed_on_together() -> Iterator[None]:
         else:
             told(runtime)
 
-    AppSession.flush_browser_queue = flush_together
-    Runtime._send_message = send_together
-    Runtime._enqueued_some_message = told_by_the_loop
+    AppSession.flush_browser_queue = flush_together  # pyright: ignore[reportAttributeAccessIssue]
+    Runtime._send_message = send_together  # pyright: ignore[reportAttributeAccessIssue]
+    Runtime._enqueued_some_message = told_by_the_loop  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:
