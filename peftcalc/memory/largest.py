@@ -88,9 +88,7 @@ class Step:
     @cached_property
     def _shared(self) -> MemoryOptions:
         """The options without the card where torch runs the same kernels as without: such cards share one course."""
-        plain = self.options.on(None)
-        kernels = [self._study.setup(options).possible_kernels for options in (self.options, plain)]
-        return plain if kernels[0] == kernels[1] else self.options.on(_like(self.options.chosen_card))
+        return self.options.on(_stands_for(self._study, self.options.resized(1, 1)))
 
     @cached_property
     def _own(self) -> int:
@@ -178,6 +176,14 @@ def _course_of_batches(model: ModelShapes, method: Method, options: MemoryOption
 @lru_cache(maxsize=KEPT)
 def _course_of_sequences(model: ModelShapes, method: Method, options: MemoryOptions) -> Course | None:
     return pieces(Step(model, method, options)._with_sequence, MOST_SEQUENCE, _largest_card())
+
+
+@lru_cache(maxsize=KEPT)
+def _stands_for(known: Study, options: MemoryOptions) -> Gpu | None:
+    """The card that stands for all with these kernels, at any size; None where torch runs the same without a card."""
+    plain = options.on(None)
+    same = known.setup(options).possible_kernels == known.setup(plain).possible_kernels
+    return None if same else _like(options.chosen_card)
 
 
 @lru_cache(maxsize=KEPT)

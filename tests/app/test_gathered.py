@@ -1,4 +1,4 @@
-"""What a run costs the server beside its script: the loop is woken once for many calls, the theme is looked up once."""
+"""What a run costs the server beside its script: the loop is woken once for many calls, the theme is written once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 from streamlit import config
+from streamlit.proto.NewSession_pb2 import NewSession
+from streamlit.runtime import app_session
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.runtime import Runtime
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 
 from peftcalc.ui.server import gathered as gathering
 from peftcalc.ui.server import warming
 from peftcalc.ui.server.gathered import gathered
-from peftcalc.ui.server.settings import sections_read_once
+from peftcalc.ui.server.settings import sections_read_once, theme_written_once
 
 
 class StillLoop:
@@ -137,21 +142,63 @@ def test_a_section_of_the_settings_is_looked_up_once(monkeypatch: pytest.MonkeyP
     assert config.get_options_for_section is counted
 
 
-def test_the_server_lives_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+THEME = {
+    "theme": {"base": "light", "paddingTop": "3rem", "chartCategoricalColors": ["#808080"] * 10},
+    "theme.light": {"base": None, "primaryColor": "#1c69bb"},
+    "theme.sidebar": {"base": None, "primaryColor": None},
+}
+
+
+def written() -> NewSession:
+    """A message with the theme, as Streamlit fills it."""
+    message = NewSession()
+    app_session._populate_theme_msg(message.custom_theme)
+    app_session._populate_theme_msg(message.custom_theme.light, "theme.light")
+    app_session._populate_theme_msg(message.custom_theme.sidebar, "theme.sidebar")
+    return message
+
+
+def test_the_theme_is_written_once_and_said_as_streamlit_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "get_options_for_section", lambda section: dict(THEME[section]))
+    plain, expected = app_session._populate_theme_msg, written()
+    assert expected.custom_theme.HasField("light")
+    assert not expected.custom_theme.HasField("sidebar")
+    times: list[str] = []
+    monkeypatch.setattr(app_session, "_populate_theme_msg", lambda m, s="theme": (times.append(s), plain(m, s)))
+    counted = app_session._populate_theme_msg
+    with theme_written_once():
+        for _ in range(2):
+            assert written() == expected
+        written().custom_theme.light.primary_color = "#000000"  # the caller's own
+        assert written() == expected
+        assert times == ["theme", "theme.light"]
+        config._on_config_parsed.send()
+        monkeypatch.setitem(THEME["theme.light"], "primaryColor", "#ffffff")
+        assert written().custom_theme.light.primary_color == "#ffffff"
+    assert app_session._populate_theme_msg is counted
+
+
+def test_the_server_lives_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(*_: object) -> None: ...
 
     monkeypatch.setattr("streamlit.runtime.get_instance", lambda: SimpleNamespace())
     monkeypatch.setattr(warming.sys, "setswitchinterval", lambda seconds: None)
     monkeypatch.setattr(warming.calls, "serve", nothing)
     monkeypatch.setattr(warming, "warm", nothing)
-    look = config.get_options_for_section
 
-    async def lives() -> tuple[bool, bool]:
+    def now() -> list[Any]:
+        theme, script = app_session._populate_theme_msg, ScriptRunner._run_script_thread
+        return [config.get_options_for_section, theme, script, AppSession.flush_browser_queue, Runtime._send_message]
+
+    before = now()
+
+    async def lives() -> list[bool]:
         loop = asyncio.get_running_loop()
         async with warming.while_idle(None):
-            within = "call_soon_threadsafe" in vars(loop), config.get_options_for_section is not look
+            within = [one is other for one, other in zip(before, now(), strict=True)]
+            assert "call_soon_threadsafe" in vars(loop)
         assert "call_soon_threadsafe" not in vars(loop)
         return within
 
-    assert asyncio.run(lives()) == (True, True)
-    assert config.get_options_for_section is look
+    assert asyncio.run(lives()) == [False] * 5
+    assert now() == before

@@ -134,8 +134,8 @@ MESSAGES = 30
 
 def test_what_was_held_goes_over_the_network_in_one_packet() -> None:
     """Counted by the system at the other end of a real server's connection."""
-    if not hasattr(socket, "TCP_CORK"):
-        pytest.skip("needs Linux, which can hold a packet back")
+    if not hasattr(socket, "TCP_INFO"):
+        pytest.skip("needs Linux, which tells of packets")
     packets = asyncio.run(packets_of([began("f"), *[drawn()] * MESSAGES, ended(), at_rest()]))
     assert packets == 1
 

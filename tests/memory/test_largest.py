@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from peftcalc import DoRA, Full, LoRA, QDoRA, QLoRA
 from peftcalc.memory import largest
-from peftcalc.memory.cards import all_gpus
+from peftcalc.memory.cards import all_gpus, gpu
 from peftcalc.memory.estimate.closed_form import estimate_memory
 from peftcalc.memory.estimate.growing.growth import pieces
 from peftcalc.memory.estimate.growing.sizes import Course, Size, total_of
 from peftcalc.memory.fit import FIVE_METHODS, fit, largest_batch, largest_sequence
 from peftcalc.memory.largest import MOST_BATCH, MOST_SEQUENCE, searched, step
-from peftcalc.memory.needed import most_peak, needed, needed_by
-from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions
+from peftcalc.memory.needed import most_peak, needed, needed_by, needed_for
+from peftcalc.memory.options import CHOICES, SWITCHES, MemoryOptions, make_options
 from peftcalc.models.catalogue import catalogue_ids
 from peftcalc.models.load import load_model
 
@@ -107,6 +107,29 @@ def test_a_course_gives_the_bytes_of_every_moment(name, method, options, sequenc
     assert abs(highest.at(sequence) - estimate.apart_bytes) <= highest.doubt(sequence)
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    name=st.sampled_from(TRANSFORMERS),
+    method=METHODS,
+    card=st.sampled_from(all_gpus()),
+    batch=st.sampled_from((1, 3)),
+    sequence=st.sampled_from((1, 1024, 4097)),
+    options=OPTIONS,
+)
+@example("google/gemma-2-2b", QLoRA(rank=8), gpu("T4"), 2, 8192, {})
+@example(LLAMA, DoRA(rank=8), gpu("T4"), 1, 2048, {})
+@example(LLAMA, DoRA(rank=8), gpu("H200"), 4, 2048, {})
+def test_cards_that_share_a_course_have_the_estimate_of_their_own(name, method, card, batch, sequence, options):
+    try:
+        direct = estimate_memory(name, method, batch, sequence, card=card, **options)
+    except ValueError:  # peft refuses the method on this model
+        return
+    asked = step(load_model(name), method, make_options(batch=batch, sequence=sequence, card=card, **options))
+    assert needed_for(asked.held, asked.upcast, card) == needed_by(direct, card)
+    if asked._own == 0:
+        assert asked.estimate == direct
+
+
 def test_a_card_of_exactly_the_bytes_is_told_to_the_byte():
     asked = step(load_model(LLAMA), QLoRA(rank=16), MemoryOptions())
     for batch, sequence in ((1, 777), (2, 2048), (37, 2048)):
@@ -181,6 +204,7 @@ def test_bytes_that_fall_are_searched():
 
 
 def test_the_sum_of_sizes_is_their_sum():
+    assert total_of([1, 2.5]) == 3.5
     size = Size.of(Course(3, 9))
     mixed = [round(size * 0.5), 4, size * size, 2.5]
     one, other = total_of(mixed), sum(mixed)

@@ -12,6 +12,7 @@ of a quantized base are no parameters and lie whole on every GPU (bitsandbytes, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from peftcalc.memory.base_formats import FORMATS
 from peftcalc.memory.estimate.growing.sizes import total_of
@@ -38,7 +39,7 @@ class Moment:
     phase: str
     terms: tuple[Term, ...]
 
-    @property
+    @cached_property
     def total(self) -> int:
         return total_of([term.bytes for term in self.terms])
 

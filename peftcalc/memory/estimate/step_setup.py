@@ -115,7 +115,7 @@ class StepSetup:
         grouped = block.key < block.query and shares_heads(masked, width)
         return attention_kernel(self.options.chosen_card, dtype, grouped, masked, width)
 
-    @property
+    @cached_property
     def masked_share(self) -> float:
         """Share of the layers whose attention gets a mask: all where sequences are padded, else those that slide.
 
@@ -125,7 +125,7 @@ class StepSetup:
             return 1.0
         return self.body.sliding if 0 < self.body.window <= self.options.sequence else 0.0
 
-    @property
+    @cached_property
     def kernels(self) -> tuple[str, ...]:
         """Names of all kernels that run, that of most layers first."""
         first = self.masked_share > 0.5

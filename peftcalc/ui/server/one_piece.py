@@ -9,7 +9,7 @@ run says is held until the server rests, which it says right after the run's end
 at most. A run of the whole page is not held: who opens a page sees its first elements at once.
 
 What was held is written to the network as one: a browser that is given thirty messages one by one begins to draw after
-the first few.
+the first few, and each would be a call of the system.
 
 A browser's timer asks for a part of a page whether or not it was answered (`asked_once`): what it asks again is left.
 """
@@ -17,7 +17,6 @@ A browser's timer asks for a part of a page whether or not it was answered (`ask
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext
@@ -112,19 +111,33 @@ class _Gate:
 
 @contextmanager
 def _as_one(send: Send) -> Iterator[None]:
-    """What is sent within goes over the network in as few packets as it fills, where the system can do that (Linux)."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    found = transport.get_extra_info("socket") if transport is not None else None
-    cork = getattr(socket, "TCP_CORK", None)
-    if found is None or cork is None or found.family not in (socket.AF_INET, socket.AF_INET6):
+    """What is sent within goes to the network in one call, where the server's connection can be seen (uvicorn's)."""
+    connection = getattr(send, "__self__", None)
+    transport = getattr(connection, "transport", None)
+    if connection is None or transport is None:
         yield
         return
-    found.setsockopt(socket.IPPROTO_TCP, cork, 1)
+    together = connection.transport = _Gathers(transport)
     try:
         yield
     finally:
-        if found.fileno() >= 0:  # nobody has closed it meanwhile
-            found.setsockopt(socket.IPPROTO_TCP, cork, 0)
+        connection.transport = transport
+        if together.written:
+            transport.write(b"".join(together.written))
+
+
+class _Gathers:
+    """In place of a connection's transport: what is written is kept, all else is the transport's own."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _told(message: bytes | None) -> ForwardMsg | None:

@@ -25,7 +25,9 @@ from peftcalc.ui.classroom import calls
 from peftcalc.ui.pages import PAGES
 from peftcalc.ui.sections import KEY
 from peftcalc.ui.server.gathered import gathered
-from peftcalc.ui.server.settings import sections_read_once
+from peftcalc.ui.server.in_turn import in_turn
+from peftcalc.ui.server.passed_on import passed_on_together
+from peftcalc.ui.server.settings import sections_read_once, theme_written_once
 
 if TYPE_CHECKING:
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -50,7 +52,8 @@ async def while_idle(app: Any) -> AsyncIterator[None]:
 
     del app
     sys.setswitchinterval(TURN_SECONDS)
-    with gathered(asyncio.get_running_loop()), sections_read_once():
+    loop = asyncio.get_running_loop()
+    with in_turn(), gathered(loop), passed_on_together(), sections_read_once(), theme_written_once():
         tasks = [asyncio.create_task(calls.serve()), asyncio.create_task(warm(get_instance()))]
         try:
             yield

@@ -220,10 +220,10 @@ def total_of(sizes: Sequence[Any]) -> Any:
     >>> total_of([1, 2, 3]), total_of([1, 2 * Size.of(Course(10, 100))]).value
     (6, 21)
     """
+    if Size not in map(type, sizes):
+        return sum(sizes)
     grown = [size for size in sizes if type(size) is Size]
     plain = sum([size for size in sizes if type(size) is not Size])
-    if not grown:
-        return plain
     return Size(
         sum([size.value for size in grown]) + plain,
         grown[0].course,

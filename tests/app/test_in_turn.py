@@ -1,0 +1,111 @@
+"""Scripts run one at a time, in the order in which they were asked for, and nobody waits long for one that hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+
+from peftcalc.ui.server.in_turn import LONGEST, PLACES, Turns, in_turn
+
+LONG = 30.0
+"""Seconds that no test takes: who waits so long is waited for in vain."""
+
+
+class Script(threading.Thread):
+    """At work from its turn on until it is told to end."""
+
+    def __init__(self, turns: Turns, begun: list[str], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.turns, self.begun, self.may_end, self.waits = turns, begun, threading.Event(), len(turns._line)
+        self.start()
+        while len(turns._line) == self.waits and name not in begun:  # in line, or at work
+            time.sleep(0.001)
+
+    def run(self) -> None:
+        with self.turns.turn():
+            self.begun.append(self.name)
+            self.may_end.wait(LONG)
+
+    def end(self) -> None:
+        self.may_end.set()
+        self.join(LONG)
+
+
+def until(begun: list[str], expected: list[str]) -> None:
+    end = time.monotonic() + LONG
+    while begun != expected and time.monotonic() < end:
+        time.sleep(0.001)
+    assert begun == expected
+
+
+def test_two_are_at_work_and_the_others_follow_in_their_order() -> None:
+    turns, begun = Turns(places=2, longest=LONG), []
+    scripts = {name: Script(turns, begun, name) for name in "abcde"}
+    until(begun, ["a", "b"])
+    assert len(turns._line) == 3
+    scripts["b"].end()
+    until(begun, ["a", "b", "c"])
+    scripts["a"].end()
+    scripts["c"].end()
+    until(begun, ["a", "b", "c", "d", "e"])
+    for script in scripts.values():
+        script.end()
+    assert turns._at_work == {}
+
+
+def test_who_takes_long_keeps_nobody_waiting_and_gives_no_second_place_at_its_end() -> None:
+    now = [0.0]
+    turns, begun = Turns(places=1, longest=0.01, clock=lambda: now[0]), []
+    first, second = Script(turns, begun, "first"), Script(turns, begun, "second")
+    now[0] = 0.009
+    time.sleep(0.05)  # the second looks again and again
+    assert begun == ["first"]
+    now[0] = 0.01
+    until(begun, ["first", "second"])
+    third = Script(turns, begun, "third")
+    first.end()  # its place is the second's by now
+    assert begun == ["first", "second"]
+    second.end()
+    until(begun, ["first", "second", "third"])
+    third.end()
+    assert turns._at_work == {}
+
+
+def test_who_takes_long_stays_at_work_as_long_as_nobody_waits() -> None:
+    now = [0.0]
+    turns, begun = Turns(places=1, longest=0.01, clock=lambda: now[0]), []
+    alone = Script(turns, begun, "alone")
+    now[0] = 1.0
+    turns._call()
+    assert len(turns._at_work) == 1
+    alone.end()
+
+
+def test_a_script_that_fails_leaves_its_place() -> None:
+    turns = Turns(places=1, longest=LONG)
+    with pytest.raises(ValueError, match="rank"), turns.turn():
+        raise ValueError("rank")
+    assert turns._at_work == {}
+
+
+def test_a_page_waits_far_less_than_anybody_sees() -> None:
+    assert (PLACES, LONGEST) == (1, 0.1)
+
+
+def test_streamlit_s_scripts_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []
+
+    def script(runner: Any) -> None:
+        at_work.append(len(turns._at_work))
+
+    monkeypatch.setattr(ScriptRunner, "_run_script_thread", script)
+    turns = Turns()
+    with in_turn(turns):
+        ScriptRunner._run_script_thread(None)  # type: ignore[arg-type]
+    ScriptRunner._run_script_thread(None)  # type: ignore[arg-type]
+    assert at_work == [1, 0]
+    assert ScriptRunner._run_script_thread is script
