@@ -54,7 +54,7 @@ def test_one_outlier_takes_the_levels_of_all_that_share_its_scale(views):
     zeros = int((quantize(torch.tensor(weights), "int4", block_size=64).dequantize() == 0).sum())
     assert f"{zeros} of the other 63 become zero" in root.locator(".x-say").inner_text()
     root.get_by_role("radio", name="16", exact=True).click()
-    assert "The other 48 keep scales of their own" in root.locator(".x-say").inner_text()
+    root.locator(".x-say", has_text="The other 48 keep scales of their own").wait_for(timeout=5000)
 
 
 def test_the_rail_has_all_steps_and_its_lit_one_moves(views):

@@ -149,7 +149,8 @@ def test_an_adapter_is_plugged_in_and_the_last_question_has_its_answer(views):
     data = story_data()["scenes"][8]["faces"]
     root, picture = scene(views, 9)
     root.get_by_role("radio", name="Poland").click()
-    assert picture.get_by_text(data[0]["data"]["adapters"][1]["after"][0].strip(), exact=True).is_visible()
+    after = data[0]["data"]["adapters"][1]["after"][0].strip()
+    picture.get_by_text(after, exact=True).first.wait_for(timeout=5000)
     assert say(views, picture).startswith("Poland is plugged in; no byte")
     root.get_by_role("radio", name="Which would you choose?").click()
     root.get_by_role("combobox", name="Card").select_option("1")
