@@ -20,8 +20,18 @@ def first(config: Mapping[str, Any], keys: Iterable[str], default: Any = 0) -> A
 def sliding_window(config: Mapping[str, Any]) -> int:
     """The sliding window, where it is used; ModernBERT calls it by another name."""
     if config.get("model_type") == "modernbert":
-        return int(config.get("local_attention") or 128)
-    return int(config.get("sliding_window") or 0) if config.get("use_sliding_window", True) else 0
+        return _size(config, "local_attention", 128)
+    return _size(config, "sliding_window", 0) if config.get("use_sliding_window", True) else 0
+
+
+def _size(config: Mapping[str, Any], key: str, default: int) -> int:
+    """A positive whole number; the class's default where the configuration has none or something else.
+
+    >>> [_size({"window": value}, "window", 7) for value in (128, 0, -1, None, "x", [1], True)]
+    [128, 7, 7, 7, 7, 7, 7]
+    """
+    value = config.get(key)
+    return value if type(value) is int and value > 0 else default
 
 
 _OWN_LOSS = (
@@ -42,7 +52,7 @@ def sliding_share(config: Mapping[str, Any]) -> float:
     """All layers slide unless the configuration says which do; of ModernBERT's each third does not, and the first."""
     kinds = config.get("layer_types")
     if config.get("model_type") == "modernbert" and not kinds:
-        layers, every = int(config["num_hidden_layers"]), int(config.get("global_attn_every_n_layers") or 3)
+        layers, every = _size(config, "num_hidden_layers", 22), _size(config, "global_attn_every_n_layers", 3)
         return 1 - -(-layers // every) / layers
     if not isinstance(kinds, list) or not kinds:
         return 0.5 if config.get("model_type") == "gemma2" else 1.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from memory_gpu import TOY
 
 from peftcalc import DoRA, Full, LoRA, QLoRA
 from peftcalc.cli import main
@@ -22,16 +23,6 @@ from peftcalc.memory.options import MemoryOptions
 from peftcalc.models.load import load_model
 from peftcalc.units import GIB
 
-TOY = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 384,
-}
 LLAMA = "meta-llama/Llama-3.2-1B"
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from peftcalc import DoRA, LoRA, QDoRA, QLoRA
 from peftcalc.memory.estimate.anatomy import anatomy
 from peftcalc.memory.estimate.closed_form import estimate_memory
+from peftcalc.memory.model_config import sliding_share, sliding_window
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.simulate.cuda_rules import CudaRules, cuda_autocast
 from peftcalc.memory.simulate.simulate import simulate_memory
@@ -207,3 +208,13 @@ def test_modernberts_layers_are_read_and_two_of_three_slide():
     assert body.unknown == ()
     assert [(mlp.width, mlp.gated, mlp.repeats) for mlp in body.mlps] == [(1152, True, 22)]
     assert (body.window, body.sliding) == (128, pytest.approx(14 / 22))
+
+
+@pytest.mark.parametrize("given", [{}, {"sliding_window": [1]}, {"sliding_window": "x"}, {"sliding_window": -3}])
+@pytest.mark.parametrize("kind", ["modernbert", "llama"])
+def test_a_configuration_that_leaves_a_size_out_or_says_nonsense_has_its_class_s(kind: str, given: dict) -> None:
+    config = {"model_type": kind, "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4} | given
+    assert sliding_window(config) == (128 if kind == "modernbert" else 0)
+    assert sliding_share(config) == (1 - 8 / 22 if kind == "modernbert" else 1.0)
+    said = config | {"sliding_window": 256, "local_attention": 64}
+    assert sliding_window(said) == (64 if kind == "modernbert" else 256)
