@@ -28,7 +28,7 @@ class Script(threading.Thread):
     def run(self) -> None:
         with self.turns.turn():
             self.begun.append(self.name)
-            self.may_end.wait(LONG)
+            self.may_end.wait(2 * LONG)  # longer than anybody waits for its place
 
     def end(self) -> None:
         self.may_end.set()
