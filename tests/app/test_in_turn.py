@@ -50,7 +50,8 @@ def test_two_are_at_work_and_the_others_follow_in_their_order() -> None:
     scripts["b"].end()
     until(begun, ["a", "b", "c"])
     scripts["a"].end()
-    scripts["c"].end()
+    until(begun, ["a", "b", "c", "d"])
+    scripts["c"].end()  # one place after the other: of two that are called at once, either may be the first to say so
     until(begun, ["a", "b", "c", "d", "e"])
     for script in scripts.values():
         script.end()
