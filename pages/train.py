@@ -50,7 +50,7 @@ def one_race() -> None:
     st.fragment(what_came, key=controls.PARTS[2])()
     lessons.show_presets(LESSON, "train")
     lessons.show_prediction(LESSON, "train")
-    lessons.show_try_this(LESSON, "train")
+    lessons.show_try_this(LESSON, "train", folded=True)
     results.note(page.escape(live.engine_line()))
 
 

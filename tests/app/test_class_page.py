@@ -21,6 +21,7 @@ from peftcalc.ui.classroom import follow, here, teacher
 from peftcalc.ui.classroom.lessons import LESSONS
 from peftcalc.ui.classroom.notes import as_html
 from peftcalc.ui.history.keeper import CHUNK, Keeper
+from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -297,14 +298,17 @@ def test_whom_a_teacher_has_sent_the_page_shows_what_the_class_does(room: Room):
         return {one.label for one in test.button}
 
     alone, led = opened(), opened(**{page.LED: True})
-    assert {"Train", "Set it up"} <= buttons(alone)
+    preset = LESSON.presets[0].name
+    assert {"Train", preset} <= buttons(alone)
     assert "Train" in buttons(led)
-    assert "Set it up" not in buttons(led)
+    assert preset not in buttons(led)
     assert "The comparison" in {one.label for one in alone.expander}
     assert "The comparison" not in {one.label for one in led.expander}, "the class compares on its board"
     assert len(led.main) < len(alone.main)
-    led.session_state["train-try"] = True
-    assert "Set it up" in buttons(led.run()), "in its box"
+    for test in (alone, led):
+        assert "Set it up" not in buttons(test)
+        test.session_state["train-try"] = True
+        assert "Set it up" in buttons(test.run()), "in its box"
 
 
 def test_a_teacher_who_sends_twice_quickly_sends_everybody_to_the_last_page(room: Room, monkeypatch):

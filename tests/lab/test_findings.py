@@ -235,24 +235,23 @@ SETTINGS = ("method", "rank", "scale", "learning_rate", "variant", "images", "qu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["learning-rate", "capacity", "alpha", "forgetting", "starts", "merging"])
 def test_one_seed_comes_again(name, monkeypatch):
-    """Some of its runs, for time: nine of ten lie within the interval of one more seed around the stored ones."""
+    """Some of its runs, for time: on another machine they differ from those stored by far less than seeds do.
+
+    Half of them do; at high learning rates what another processor rounds grows until it is as another seed.
+    """
     monkeypatch.setattr(digits, "IMAGES", (640,))
     monkeypatch.setattr(digits, "ALPHAS", (4.0, 16.0))
     monkeypatch.setattr(digits, "STARTS", {key: digits.STARTS[key] for key in ("LoRA", "PiSSA", "QLoRA, LoftQ")})
     finding, key = stored_finding(name), {"capacity": "accuracy", "merging": "trained"}.get(name, "validation")
     rows = TRIALS[name].rows({"seed": 0})
-    inside = []
+    apart = []
     for row in rows:
-        same = {
-            k: v
-            for k, v in row.items()
-            if k in ("method", "rank", "scale", "learning_rate", "variant", "images", "quant")
-        }
-        group = [one[key] for one in chosen(finding.rows, **same)]
-        assert len(group) >= 10, same
-        if not all(map(math.isfinite, [*group, row[key]])):
-            continue
-        mean, spread = statistics.fmean(group), statistics.stdev(group)
-        inside.append(abs(row[key] - mean) <= 2.3 * spread + 1e-3)  # t of 9 degrees at 95 %
-    assert len(inside) > len(rows) / 2
-    assert statistics.fmean(inside) >= 0.9
+        group = chosen(finding.rows, **{setting: row[setting] for setting in SETTINGS if setting in row})
+        (stored,) = chosen(group, seed=0)
+        values = [one[key] for one in group]
+        assert len(values) >= 10, row
+        if all(map(math.isfinite, [*values, row[key]])):
+            apart.append(abs(row[key] - stored[key]) / (statistics.stdev(values) or 1e-9))  # 0 where all are right
+    assert len(apart) > len(rows) / 2
+    assert statistics.median(apart) < 0.3, "of the deviation over seeds; another seed is one apart"
+    assert sorted(apart)[-2] < 3, "all but one"

@@ -114,14 +114,20 @@ def show_presets(lesson: Lesson, page: str) -> None:
             )
 
 
-def show_try_this(lesson: Lesson, page: str) -> None:
+def show_try_this(lesson: Lesson, page: str, folded: bool = False) -> None:
     """The prompts, one a line: a button sets the controls; the claim is behind a click, to be predicted first.
 
-    Before a room the teacher asks: with the projector they are left out. Whom a teacher has sent finds them in a box.
+    Before a room the teacher asks: with the projector they are left out. Whom a teacher has sent finds them in a box,
+    and everybody does on a page that says a lot without them.
+
+    Args:
+        lesson: whose prompts.
+        page: the beginning of their keys.
+        folded: whether they stand in a box.
     """
     if projector():
         return
-    if led():
+    if folded or led():
         box = st.expander("Try this", key=f"{page}-try", on_change="rerun")
         if box.open:
             with box:

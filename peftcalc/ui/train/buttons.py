@@ -97,7 +97,7 @@ def guide(wish: Wish | None) -> None:
     elif job.alive:
         st.markdown("Click a method to see inside it.")
     else:
-        st.markdown(f"The slider leads back. Again {_cost(wish)}.")
+        st.markdown(f"The slider leads back. Training again {_cost(wish)}.")
 
 
 def _cost(wish: Wish | None) -> str:
