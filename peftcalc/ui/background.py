@@ -28,6 +28,7 @@ from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
 from peftcalc.jobs.machine import worker_count
 from peftcalc.ui import live
+from peftcalc.ui.server.in_turn import aside
 
 ROOMS_WITH_WORK = (
     "peftcalc.models.work",
@@ -147,19 +148,21 @@ def from_worker(
 ) -> Made:
     """What a worker makes of it; `look` hears at each look whether the workers are ready.
 
-    Where `look` writes to a page, Streamlit ends there the script that is not wanted any more.
+    Where `look` writes to a page, Streamlit ends there the script that is not wanted any more. Meanwhile the scripts of
+    others run.
     """
     with tempfile.TemporaryDirectory(prefix="peftcalc-") as folder:
         for name, content in files.items():
             Path(folder, name).write_bytes(content)
         job = queue().submit(visitor, kind, [{**parameters, "files": folder} if files else parameters])
-        try:
-            while job.alive:
-                queue().touch(job)
-                look(queue().ready)
-                time.sleep(EVERY)
-        finally:  # done, or the visitor has left
-            queue().stop(job)
+        with aside():
+            try:
+                while job.alive:
+                    queue().touch(job)
+                    look(queue().ready)
+                    time.sleep(EVERY)
+            finally:  # done, or the visitor has left
+                queue().stop(job)
         return _made(job)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 
+from peftcalc.ui import background
+from peftcalc.ui.server import in_turn as in_turn_module
 from peftcalc.ui.server.in_turn import LONGEST, PLACES, Turns, in_turn
 
 LONG = 30.0
@@ -35,10 +39,15 @@ class Script(threading.Thread):
         self.join(LONG)
 
 
-def until(begun: list[str], expected: list[str]) -> None:
+def _until(true: Callable[[], bool]) -> bool:
     end = time.monotonic() + LONG
-    while begun != expected and time.monotonic() < end:
+    while not true() and time.monotonic() < end:
         time.sleep(0.001)
+    return true()
+
+
+def until(begun: list[str], expected: list[str]) -> None:
+    _until(lambda: begun == expected)
     assert begun == expected
 
 
@@ -90,6 +99,69 @@ def test_a_script_that_fails_leaves_its_place() -> None:
     turns = Turns(places=1, longest=LONG)
     with pytest.raises(ValueError, match="rank"), turns.turn():
         raise ValueError("rank")
+    assert turns._at_work == {}
+
+
+def test_who_waits_for_others_gives_its_place_away_and_stands_in_line_again() -> None:
+    turns, begun, may_go_on = Turns(places=1, longest=LONG), [], threading.Event()
+
+    def first() -> None:
+        with turns.turn():
+            with turns.aside():
+                begun.append("aside")
+                may_go_on.wait(LONG)
+            begun.append("back")
+
+    waits = threading.Thread(target=first, daemon=True)
+    waits.start()
+    until(begun, ["aside"])
+    assert turns._at_work == {}
+    second = Script(turns, begun, "second")
+    until(begun, ["aside", "second"])
+    may_go_on.set()
+    assert _until(lambda: len(turns._line) == 1)
+    third = Script(turns, begun, "third")
+    assert begun == ["aside", "second"], "its place is the second's"
+    second.end()
+    until(begun, ["aside", "second", "back", "third"])
+    third.end()
+    waits.join(LONG)
+    assert turns._at_work == {}
+
+
+def test_who_has_no_place_gives_none_away() -> None:
+    turns = Turns()
+    with turns.aside():
+        assert turns._at_work == {}
+    assert turns._at_work == {}
+    with turns.turn(), pytest.raises(ValueError, match="rank"), turns.aside():
+        raise ValueError("rank")
+    with turns.aside():  # a turn that is over is none
+        pass
+    assert turns._at_work == {}
+
+
+def test_who_waits_for_a_worker_has_no_place_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = Turns(), []
+    monkeypatch.setattr(in_turn_module, "_of_this_server", turns)
+
+    class Queue:
+        ready = True
+        touch = stop = staticmethod(lambda job: seen.append(len(turns._at_work)))
+
+        @staticmethod
+        def submit(*asked: Any) -> Any:
+            return SimpleNamespace(alive=True, state="done", records=[{}])
+
+    monkeypatch.setattr(background, "queue", Queue)
+
+    def left(ready: bool) -> None:  # as Streamlit ends the script of a visitor who leaves
+        assert ready
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError), turns.turn():
+        background.from_worker("me", "kind", {}, {}, left)
+    assert seen == [0, 0], "nor while its job is stopped"
     assert turns._at_work == {}
 
 
