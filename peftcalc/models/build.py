@@ -15,6 +15,7 @@ from peftcalc.models.configs.fields import field_notes
 from peftcalc.models.configs.other_files import refuse_other_json
 from peftcalc.models.configs.towers import with_backbone, without_timm
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
+from peftcalc.models.configs.unsaid import unsaid
 from peftcalc.models.configs.without_parameters import left_out_note, readings
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
@@ -52,12 +53,13 @@ def build_shapes(
         module, left_out = _build(config, model_type, built.name, num_labels)
         called = shown(name or str(config.get("_name_or_path") or "")) or built.name
         shapes = read_module(module, called, dict(config))
+        silent = unsaid(config, module.config.to_dict())
         notes = [built.note, *left_out, *field_notes(config, module, shapes)]
         if num_labels is None and label_count(config) is None and has_labels(built.name):
             notes.append(NO_LABELS)
     if shapes.total > MAX_PARAMETERS:
         raise ValueError(f"this config describes {shapes.total:,} parameters; the limit is {MAX_PARAMETERS:,}")
-    return replace(shapes, notes=tuple(note for note in notes if note), whole=False)
+    return replace(shapes, notes=tuple(note for note in notes if note), whole=False, unsaid=silent)
 
 
 def label_count(config: Mapping[str, Any]) -> int | None:

@@ -176,9 +176,8 @@ class ModelShapes(Drawn):
         architecture: name of the model's class: "LlamaForCausalLM".
         config: the raw configuration, as `config.json` has it; not part of equality's hash.
         groups: every module that owns parameters, in the model's order.
-        input_embedding: name of the token embedding, when the model is a transformers model that has one.
-        output_embedding: name of the module that makes the logits, when the model is a transformers model that has one;
-            peft's `all-linear` leaves it out.
+        input_embedding: name of a transformers model's token embedding, where it has one.
+        output_embedding: name of the module that makes its logits, which peft's `all-linear` leaves out.
         classification_head: names of the top-level heads that a classification fine-tuning would train in full
             ("score", "classifier"); empty when the model has none.
         pretrained: True for a model of the transformers library, False for any other `nn.Module`.
@@ -186,9 +185,9 @@ class ModelShapes(Drawn):
             them by mistake and peft then refuses.
         expert_names: how peft translates the names of single experts' projections, which older checkpoints had, to
             this model's expert stacks: "mixtral" (w1, w2, w3), "qwen2_moe" (gate_proj, up_proj, down_proj) or None.
-        notes: sentences about how the configuration was read: another class than it names, fields that were ignored or
-            filled in; not part of equality.
+        notes: sentences about how the configuration was read; not part of equality, no more than `unsaid`.
         whole: True for a module that was given as it is, whose class no task may replace.
+        unsaid: what the class sets where the configuration is silent.
     """
 
     id: str
@@ -203,6 +202,7 @@ class ModelShapes(Drawn):
     expert_names: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     whole: bool = False
+    unsaid: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __hash__(self) -> int:
         """Models key the caches: equal ones agree in this, and all groups would take long to hash."""
@@ -252,6 +252,7 @@ class ModelShapes(Drawn):
             "bare": [group.to_dict() for group in self.bare],
             **({"notes": list(self.notes)} if self.notes else {}),
             **({"whole": True} if self.whole else {}),
+            **({"unsaid": self.unsaid} if self.unsaid else {}),
         }
 
     @classmethod
@@ -275,4 +276,5 @@ class ModelShapes(Drawn):
             record.get("expert_names"),
             tuple(record.get("notes", ())),
             record.get("whole", False),
+            dict(record.get("unsaid", {})),
         )

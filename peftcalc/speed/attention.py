@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from peftcalc.memory.estimate.anatomy import Attention
 from peftcalc.memory.estimate.terms import FLASH, MATH
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.speed.work import COMPUTE, MEMORY, SpeedSetup, Work
 
 _SLOWER_EFFICIENT = 0.7
@@ -99,7 +100,7 @@ def _reads_both_ways(setup: SpeedSetup) -> bool:
     """True for encoders, whose positions see the whole sequence."""
     kind = str(setup.model.config.get("model_type"))
     encoders = ("bert", "roberta", "deberta", "electra", "mpnet", "vit")
-    return any(word in kind for word in encoders) or bool(setup.model.config.get("is_encoder_decoder"))
+    return any(word in kind for word in encoders) or bool(settings(setup.model).get("is_encoder_decoder"))
 
 
 def _repeated(setup: SpeedSetup) -> Work:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from peftcalc.memory.cards import Gpu
 from peftcalc.memory.model_config import language_config
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.speed.machine import peak_of
 from peftcalc.speed.work import SpeedSetup
 
@@ -76,7 +77,7 @@ def notes(setup: SpeedSetup, card: Gpu, wide: Spread) -> Iterator[str]:
 
 
 def _of_the_model(setup: SpeedSetup) -> Iterator[str]:
-    body, config = setup.step.body, setup.model.config
+    body, config = setup.step.body, settings(setup.model)
     if setup.kernels not in ("eager", "compiled") and not setup.has_fused_kernels:
         yield "fused kernels are written for families with RMSNorm; this model has LayerNorm, so it runs as it is"
     if body.experts:

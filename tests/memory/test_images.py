@@ -8,7 +8,7 @@ import pytest
 
 from peftcalc import Full, LoRA, estimate_memory, fit, simulate_memory
 from peftcalc.memory.kernels import matrix_workspaces
-from peftcalc.memory.model_config import image_tokens
+from peftcalc.memory.model_config import check_images, image_tokens
 
 LANGUAGE = {"model_type": "llama", "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 384}  # fmt: skip
@@ -56,6 +56,17 @@ def test_a_picture_has_the_tokens_of_its_patches_or_those_that_are_pooled() -> N
     assert image_tokens(LLAVA | {"model_type": "qwen2_vl"}) == 0
 
 
+def test_pictures_of_a_size_that_nobody_knows_are_refused() -> None:
+    with pytest.raises(ValueError, match="are not counted: how many tokens"):
+        check_images("this", {"model_type": "qwen2_vl", "vision_config": {}}, 1, 99)
+
+
+def test_a_tower_that_says_no_sizes_has_its_class_s() -> None:
+    silent = LLAVA | {"vision_config": {"model_type": "clip_vision_model", "num_hidden_layers": 2}}
+    estimate = estimate_memory(silent, LANGUAGE_ALONE, 1, 768, images=1, **PLAIN)
+    assert "1 image, 49 of its 768 tokens" in " ".join(estimate.notes)  # 224 / 32, squared
+
+
 def test_the_largest_batch_is_smaller_with_pictures() -> None:
     text, pictures = (
         fit(LLAVA, "T4", [EVERYWHERE], 1, 768, images=images, **PLAIN)[0].largest_batch for images in (0, 3)
@@ -73,7 +84,6 @@ def test_the_largest_batch_is_smaller_with_pictures() -> None:
         ),
         (LLAVA, {"images": 4}, "sequence must be at least 1,024 to hold images=4 of 256 tokens each, got 768"),
         (LLAVA, {"images": -1}, "images must be between 0 and"),
-        (LLAVA | {"vision_config": {"model_type": "clip_vision_model"}}, {"images": 1}, "are not counted"),
     ],
 )
 @pytest.mark.parametrize("call", [estimate_memory, simulate_memory])

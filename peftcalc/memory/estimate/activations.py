@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from peftcalc.counting.counts import Part
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, Anatomy, Linear
-from peftcalc.memory.estimate.saved_attention import saved_in_attention
+from peftcalc.memory.estimate.saved_attention import saved_distances, saved_in_attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
 from peftcalc.memory.estimate.terms import (
     AUTOGRAD,
@@ -47,7 +47,7 @@ def saved_in_layers(setting: StepSetup) -> list[Saved]:
         linears = [*_base_inputs(setting, seen), *_adapter_inputs(setting, seen), *_parameter_adapters(setting)]
     scaled = [Saved(s.name, s.formula, s.bytes * reached, s.source) for s in body]
     scaled += [Saved(s.name, s.formula, s.bytes * tokens, s.source) for s in linears]
-    return [term for term in (*scaled, *_weight_casts(setting)) if term.bytes]
+    return [term for term in (*scaled, saved_distances(setting), *_weight_casts(setting)) if term.bytes]
 
 
 def _norms(setting: StepSetup) -> Iterator[Saved]:
@@ -152,13 +152,8 @@ def _kept_input(linear: Linear, setting: StepSetup, own: bool) -> int:
     if linear.reads == HEADS:
         return 0 if setting.keeps_output else precision.attention
     if linear.reads == MLP_HIDDEN:
-        return 0 if _keeps_output(setting) else precision.product
+        return 0 if setting.keeps_hidden else precision.product
     return precision.dtype if own else precision.stream
-
-
-def _keeps_output(setting: StepSetup) -> bool:
-    """True where the activation keeps its result, which the down-projection reads: ReLU."""
-    return any(mlp.activation == "relu" and not mlp.gated for mlp in setting.body.mlps)
 
 
 def _base_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
@@ -168,7 +163,7 @@ def _base_inputs(setting: StepSetup, seen: set[str]) -> Iterator[Saved]:
     """
     if not (setting.method.quantized and setting.options.base_format == "int8"):
         return
-    kept_anyway = {HEADS: setting.keeps_output, MLP_HIDDEN: _keeps_output(setting)}
+    kept_anyway = {HEADS: setting.keeps_output, MLP_HIDDEN: setting.keeps_hidden}
     there = {name for name, kept in kept_anyway.items() if kept and not setting.options.checkpointing}
     total = 0
     for linear in setting.body.linears:
@@ -223,7 +218,7 @@ def _adapter_copy(linear: Linear, setting: StepSetup, method: LoRA, seen: set[st
     if cast or method.dropout:
         return precision.adapter_input
     fused_output = linear.reads == HEADS and setting.keeps_output
-    if linear.source in seen or fused_output or (linear.reads == MLP_HIDDEN and _keeps_output(setting)):
+    if linear.source in seen or fused_output or (linear.reads == MLP_HIDDEN and setting.keeps_hidden):
         return 0
     seen.add(linear.source)
     return precision.adapter_input

@@ -14,16 +14,26 @@ from typing import Any
 
 from peftcalc.memory.kernels import shares_heads
 from peftcalc.memory.model_config import (
+    Ends,
+    distances,
+    dropouts,
+    drops_probabilities,
+    ends_of,
     first,
     is_of_tower,
     is_parallel,
     is_rotary,
     is_t5,
+    is_written_out,
     keeps_logits_half,
     language_config,
+    shares_layers,
     sliding_share,
     sliding_window,
+    stacks_of,
+    widens_logits,
 )
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup
 
 ATTENTION_INPUT = "attention input"
@@ -42,15 +52,10 @@ _READS = (
     (MLP_INPUT, r"intermediate\.dense$"),
 )
 _GATES = ("gate_proj", "wi_0", "w1", "gate_up_proj", "Wi")
-_BOTH = {"gate_up_proj", "Wi"}
-"""Names of a gate and an up-projection in one."""
+_BOTH = {"gate_up_proj", "Wi"}  # a gate and an up-projection in one
 _FUSED = ("qkv_proj", "query_key_value", "Wqkv", "c_attn", "qkv")
-_WRITTEN_OUT = ("bloom", "deberta-v2", "gptj", "gpt_neo", "gemma2", "gpt_oss")
-"""Kinds of models whose attention transformers always writes out (`_supports_sdpa` is False)."""
-
 _HEAD_KEYS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads")
 _ACTIVATION_KEYS = ("hidden_act", "hidden_activation", "activation_function", "activation", "feed_forward_proj")
-_DROPOUT_KEYS = ("resid_pdrop", "residual_dropout", "hidden_dropout", "hidden_dropout_prob", "dropout", "dropout_rate")
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class Anatomy:
     experts: tuple[Experts, ...]
     parallel: bool
     """True when attention and MLP read the same hidden states."""
+    ends: Ends
     dropouts: int
     """Residual dropouts of a layer that are active in training."""
     softcap: bool
@@ -126,6 +132,10 @@ class Anatomy:
     """True when transformers has no fused attention for this model."""
     broadcasts: bool
     """True when fewer heads of keys are handed over without a word (`enable_gqa`), which only MATH takes."""
+    attention_drops: bool
+    """True when the probabilities of attention pass through a dropout."""
+    distances: tuple[int, int]
+    """How many distances attention scores, and how often: DeBERTa's."""
     attention_softcap: bool
     """True when the scores of attention pass through a tanh."""
     pieces: int
@@ -136,8 +146,9 @@ class Anatomy:
     """Share of the layers whose attention slides."""
     t5: bool
     """True for T5's kin: a bias of its own in self-attention, more dropouts, some weights in float32."""
+    wide_logits: bool
     half_loss: bool
-    """True when the loss takes the logits as they are."""
+    """True when the logits are float32 from the beginning, and when the loss takes them as they are."""
     unknown: tuple[str, ...]
     """Linear layers inside the layers whose part is not known."""
 
@@ -156,14 +167,17 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
     Raises:
         ValueError: a model without numbered layers, or not a transformer.
     """
-    config = language_config(shapes.config)
+    config = language_config(settings(shapes))
     inside = [group for group in shapes.groups if group.indices and is_of_tower(group.template) == tower]
     linears = tuple(_linear(group) for group in inside if group.kind in LINEAR_KINDS)
     norms = tuple(group for group in inside if group.kind == "norm")
     embedding = next((g for g in shapes.groups if g.template == shapes.input_embedding), None)
-    width = embedding.out_features if embedding else max((n.tensors[0].numel for n in norms), default=0)
+    stacks = stacks_of(inside)
+    read = [linear.group.in_features for linear in linears if linear.reads == MLP_INPUT]
+    otherwise = embedding.out_features if embedding else max((n.tensors[0].numel for n in norms), default=0)
+    width = max(read, default=otherwise)
     attentions = tuple(_attentions(linears, config, width))
-    if not inside or not attentions or not width:
+    if not inside or not attentions or not width or shares_layers(config):
         raise ValueError(
             f"{shapes.id or 'this model'} has no layers with attention that the estimate knows; simulate it"
         )
@@ -171,7 +185,7 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
     activation = str(first(config, _ACTIVATION_KEYS, "gelu_new" if "n_embd" in config else "gelu"))
     return Anatomy(
         width=width,
-        layers=_depth(inside),
+        layers=sum(map(len, stacks.values())),
         vocabulary=head.out_features if head else 0,
         linears=linears,
         norms=norms,
@@ -179,32 +193,22 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
         mlps=tuple(_mlps(linears, activation)),
         experts=tuple(_experts(inside, config, activation)),
         parallel=is_parallel(config),
-        dropouts=_dropouts(config),
+        ends=ends_of(shapes.groups, width, len(stacks), config),
+        dropouts=dropouts(config),
         softcap=bool(config.get("final_logit_softcapping")),
         pieces=_pieces(shapes),
-        written_out=config.get("model_type") in _WRITTEN_OUT,
+        written_out=is_written_out(config),
         broadcasts=config.get("model_type") == "falcon" and not config.get("new_decoder_architecture"),
+        attention_drops=drops_probabilities(config),
+        distances=distances(config),
         attention_softcap=bool(config.get("attn_logit_softcapping")),
         window=sliding_window(config),
         sliding=sliding_share(config),
         t5=is_t5(config),
-        half_loss=keeps_logits_half(config),
+        wide_logits=widens_logits(shapes.architecture),
+        half_loss=keeps_logits_half(shapes.architecture),
         unknown=tuple(linear.group.suffix for linear in linears if linear.reads == OTHER),
     )
-
-
-def _dropouts(config: Mapping[str, Any]) -> int:
-    """Two a layer where a configuration asks for any; T5's kin has them unless it says otherwise."""
-    asked = any(config.get(key) for key in _DROPOUT_KEYS if isinstance(config.get(key), float))
-    return 2 if asked or (is_t5(config) and "dropout_rate" not in config) else 0
-
-
-def _depth(groups: Iterable[ModuleGroup]) -> int:
-    """Layers of all stacks: an encoder's and a decoder's are added."""
-    stacks: dict[str, set[int]] = {}
-    for group in groups:
-        stacks.setdefault(group.template.partition("{}")[0], set()).update(group.indices)
-    return sum(len(indices) for indices in stacks.values())
 
 
 def _linear(group: ModuleGroup) -> Linear:

@@ -21,6 +21,7 @@ from peftcalc.memory.model_config import check_images
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import PARTS, MemoryBreakdown
 from peftcalc.methods import Method
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
 
@@ -91,7 +92,7 @@ def estimate_memory(
 @lru_cache(maxsize=KEPT)
 def estimated(model: ModelShapes, method: Method, options: MemoryOptions) -> MemoryEstimate:
     """`estimate_memory` of a model and options that are read already; kept, because pages ask again and again."""
-    check_images(model.id or model.architecture, model.config, options.images, options.sequence)
+    check_images(model.id or model.architecture, settings(model), options.images, options.sequence)
     known = studied(model, method)
     moments = moments_of(known, options)
     highest = max(moments.real, key=lambda moment: moment.total)

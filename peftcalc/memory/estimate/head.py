@@ -70,7 +70,8 @@ def before_head(setting: StepSetup) -> list[Term]:
     if not body.vocabulary:
         return []
     fused = any(is_layer_norm(group) for group in body.norms)
-    size = (4 if not fused or precision.autocast else precision.stream) * body.width
+    last = (4 if not fused or precision.autocast else precision.stream) * body.width
+    size = last if body.ends.last_norm or not body.norms else 0
     size += precision.stream * body.width * (1 if fused else 2) if not setting.method.has_adapter else 0
     terms = [Term("saved_activations", "the last norm and the head's input", "T · 4·h", size * tokens, AUTOGRAD)]
     if precision.autocast and precision.weight == 4:

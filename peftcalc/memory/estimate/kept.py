@@ -5,6 +5,10 @@ Without either all that autograd keeps is there; with checkpointing the input of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from peftcalc.memory.estimate.activations import saved_in_layers
+from peftcalc.memory.estimate.growing.sizes import total_of
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
 from peftcalc.memory.estimate.terms import AUTOGRAD, CHECKPOINT, HOST_ACTIVATIONS, INT8, Term
 
@@ -17,33 +21,47 @@ def kept(layers: list[Saved], setting: StepSetup) -> list[Term]:
     kept = [Term("saved_activations", s.name, s.formula, round(s.bytes), s.source) for s in stay]
     if not options.checkpointing:
         return [*kept, *at_work(layers, setting)] if options.activation_offload else kept
-    there = min(2, body.layers) if options.activation_offload else body.layers
-    size = setting.precision.stream * body.width * options.tokens * there
+    read_by_all = any(block.crossed for block in body.attentions)  # the encoder's answer
+    there = min(2, body.layers) if options.activation_offload else body.layers + read_by_all
+    size = setting.handed_on * body.width * options.tokens * there
     if options.activation_offload:
         name = "inputs of two checkpointed layers, the others in the host's memory"
         return [*kept, Term("saved_activations", name, "2 · T · a·h", size, HOST_ACTIVATIONS)]
-    return [*kept, Term("saved_activations", "inputs of the checkpointed layers", "L · T · a·h", size, CHECKPOINT)]
+    formula = "(L + 1) · T · a·h" if read_by_all else "L · T · a·h"
+    return [*kept, Term("saved_activations", "inputs of the checkpointed layers", formula, size, CHECKPOINT)]
+
+
+def of_embeddings(setting: StepSetup) -> Term:
+    """What lies between the embeddings and the first layer, where a gradient comes so far: in full fine-tuning, and
+    where checkpointed layers make the embeddings of a frozen model ask for one (`enable_input_require_grads`)."""
+    precision, tokens, ends = setting.precision, setting.options.tokens, setting.body.ends
+    if not (setting.trained or setting.options.checkpointing):
+        return Term("saved_activations", "", "", 0, AUTOGRAD)
+    size = 4 if precision.autocast else precision.stream
+    statistics = 8 * ends.normed // setting.body.width
+    asked = 0 if setting.trained else precision.weight * ends.followed
+    each = size * ends.normed + statistics + ends.dropped + asked
+    return Term("saved_activations", "norm and dropout of the embeddings", "T · (4·h + 8 + h)", each * tokens, AUTOGRAD)
 
 
 def at_work(layers: list[Saved], setting: StepSetup) -> list[Term]:
-    """What one layer keeps: everything divided by the number of layers.
+    """What one layer keeps, of several kinds the one that keeps most.
 
     Where it comes back from the host's memory, it does so for one operator at a time: the largest kind of them counts.
     """
-    depth, options = setting.body.layers, setting.options
+    alone = [saved_in_layers(setting.of_layer(layer)) for layer in setting.kinds] or [_shared_out(layers, setting)]
+    options = setting.options
     if options.activation_offload and not options.checkpointing:
-        moved = [s for s in layers if s.source != INT8]
-        layers = [max(moved, key=lambda s: s.bytes)] if moved else []
-    return [
-        Term(
-            "saved_activations",
-            f"{s.name}, one layer",
-            s.formula.replace("L · ", "", 1),
-            round(s.bytes / depth),
-            s.source,
-        )
-        for s in layers
-    ]
+        moved = [s for one in alone for s in one if s.source != INT8]
+        alone = [[max(moved, key=lambda s: s.bytes)]] if moved else [[]]
+    most = max(alone, key=lambda one: total_of([s.bytes for s in one]))
+    names = ((s, f"{s.name}, one layer", s.formula.replace("L · ", "", 1)) for s in most)
+    return [Term("saved_activations", name, formula, round(s.bytes), s.source) for s, name, formula in names]
+
+
+def _shared_out(layers: list[Saved], setting: StepSetup) -> list[Saved]:
+    """Everything divided by the number of layers, which are alike."""
+    return [replace(s, bytes=s.bytes / setting.body.layers) for s in layers]
 
 
 def shared_mask(setting: StepSetup) -> Term:

@@ -17,7 +17,7 @@ from peftcalc.memory.estimate.head import (
     last_hidden,
     loss_block,
 )
-from peftcalc.memory.estimate.kept import at_work, kept, shared_mask
+from peftcalc.memory.estimate.kept import at_work, kept, of_embeddings, shared_mask
 from peftcalc.memory.estimate.model_state import adapter_term, gradient_term, weight_terms
 from peftcalc.memory.estimate.optimizers import one_update, optimizer_term, trained_tensors, update_term
 from peftcalc.memory.estimate.sharding import (
@@ -183,7 +183,7 @@ def _moments(standing: _Standing, setting: StepSetup, of_head: MemoryOptions) ->
     earlier = (gradients,) if options.accumulation > 1 else ()
     layers = saved_in_layers(setting)
     mask = shared_mask(setting)
-    saved = [*kept(layers, setting), *before_head(setting), mask]
+    saved = [*kept(layers, setting), *before_head(setting), mask, of_embeddings(setting)]
     forward, backward = head_moments(body, precision, of_head, not setting.method.has_adapter)
     held = held_logits(body, precision, of_head)
     open_after = [cached] if options.autocast_scope == "step" else []

@@ -8,7 +8,8 @@ from peftcalc.memory.estimate.anatomy import Anatomy
 from peftcalc.memory.estimate.model_state import is_expert_stack
 from peftcalc.memory.estimate.step_setup import StepSetup
 from peftcalc.memory.kernels import SOURCE, compute_capability
-from peftcalc.memory.model_config import image_tokens, language_config
+from peftcalc.memory.model_config import has_own_layers, image_tokens, language_config
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.units import gib
 
@@ -52,26 +53,27 @@ def _choice_notes(setting: StepSetup) -> Iterable[str]:
 
 def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Iterable[str]:
     """What makes this estimate less certain."""
-    context = language_config(model.config).get("max_position_embeddings")
+    config = settings(model)
+    context = language_config(config).get("max_position_embeddings")
     if isinstance(context, int) and setting.options.sequence > context:
         yield f"{setting.options.sequence:,} tokens are more than this model's context of {context:,}"
     yield from _kernel_notes(setting)
     yield from _choice_notes(setting)
     if body.unknown:
         yield f"how {', '.join(dict.fromkeys(body.unknown))} are used is not known; their activations are left out"
-    if positions := model.config.get("max_source_positions"):
+    if has_own_layers(config):
+        yield "its layers do more than attention and an MLP: expect an error of up to 30 %; simulate_memory knows them"
+    if positions := config.get("max_source_positions"):
         yield (
             f"the encoder hears {positions:,} positions, whatever the sequence; layers are counted at the mean of both "
             "stacks: simulate_memory knows each"
         )
-    elif body.t5:
+    elif body.t5 or config.get("is_encoder_decoder"):
         yield "encoder and decoder are taken to read equally many tokens"
-    elif model.config.get("is_encoder_decoder"):
-        yield "encoder and decoder are taken to read equally many tokens; expect an error of up to 20 %"
     if count := setting.options.images:
-        tokens = count * image_tokens(model.config)
-        yield f"each sequence holds {count} images, {tokens:,} of its {setting.options.sequence:,} tokens"
-    elif isinstance(model.config.get("vision_config"), Mapping) and not body.pieces:
+        tokens = count * image_tokens(config)
+        yield f"each sequence holds {count} image{'s' * (count > 1)}, {tokens:,} of its {setting.options.sequence:,} tokens"
+    elif isinstance(config.get("vision_config"), Mapping) and not body.pieces:
         yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
     if body.pieces:
         yield f"an image is {body.pieces:,} pieces, whatever the sequence"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from peftcalc.memory.estimate.anatomy import Attention
 from peftcalc.memory.estimate.step_setup import Saved, StepSetup
-from peftcalc.memory.estimate.terms import AUTOGRAD, FLASH, MATH
+from peftcalc.memory.estimate.terms import AUTOGRAD, DISENTANGLED, FLASH, MATH
 
 
 def saved_in_attention(setting: StepSetup) -> Iterator[Saved]:
@@ -60,9 +60,25 @@ def _written_attention(setting: StepSetup) -> Iterator[Saved]:
         for block in body.attentions
     )
     yield Saved("queries, keys and values of attention", "L · T · 3·q·H·d", inputs, AUTOGRAD)
-    each = 4 + (size if size < 4 else 0) + (size if body.attention_softcap else 0)
-    scores = sum(each * block.repeats * block.heads * setting.options.sequence for block in body.attentions)
-    yield Saved("probabilities of attention, float32 and cast", "L · T · (4 + q)·H·S", scores, AUTOGRAD)
+    each = 4 + (size if size < 4 else 0) + (size if body.attention_softcap else 0) + body.attention_drops
+    heads = sum(block.repeats * block.heads for block in body.attentions)
+    scores = each * heads * setting.options.sequence
+    dropped = " + 1" if body.attention_drops else ""
+    yield Saved("probabilities of attention, float32 and cast", f"L · T · (4 + q{dropped})·H·S", scores, AUTOGRAD)
+    there, ways = body.distances
+    if ways:
+        yield Saved("scores of distances", "L · T · 2·q·H·D", size * ways * heads * there, DISENTANGLED)
+        hidden = sum(block.repeats for block in body.attentions) * setting.options.sequence
+        yield Saved("what each token may see", "L · T · S", hidden, DISENTANGLED)
+
+
+def saved_distances(setting: StepSetup) -> Saved:
+    """DeBERTa's queries and keys of distances, a copy for each sequence; and which distance two tokens are apart."""
+    options, (there, ways), each = setting.options, setting.body.distances, setting.precision.attention
+    widths = sum(block.repeats * block.query for block in setting.body.attentions)
+    places = 8 * sum(block.repeats for block in setting.body.attentions) * options.sequence * options.sequence
+    size = ways * (each * there * widths * options.batch + places)
+    return Saved("queries and keys of distances", "L · 2 · (B · D · q·h + 8·S²)", size, DISENTANGLED)
 
 
 def _kept_by_attention(block: Attention, setting: StepSetup, kernel: str) -> int:

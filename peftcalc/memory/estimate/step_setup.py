@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from peftcalc.counting.counts import Part
@@ -25,6 +25,14 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One layer as a model of its own, and what is trained of it."""
+
+    body: Anatomy
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
 class StepSetup:
     """Everything that decides what is kept."""
 
@@ -33,6 +41,12 @@ class StepSetup:
     parts: tuple[Part, ...]
     precision: Precision
     options: MemoryOptions
+    kinds: tuple[Layer, ...] = ()
+    """One layer of each kind; empty where all are alike."""
+
+    def of_layer(self, layer: Layer) -> StepSetup:
+        """The same step, of this layer alone."""
+        return replace(self, body=layer.body, parts=layer.parts, kinds=())
 
     @property
     def trained(self) -> bool:
@@ -68,6 +82,26 @@ class StepSetup:
         precision = self.precision
         sizes = {HEADS: precision.attention, MLP_HIDDEN: precision.product}
         return sizes.get(linear.reads, max(precision.stream, precision.norm))
+
+    @property
+    def layers_end_in_norms(self) -> bool:
+        """Whether a LayerNorm makes what a layer hands on; a norm without weights (OLMo) is not seen."""
+        return self.body.ends.norms_behind and bool(self.body.norms)
+
+    @property
+    def keeps_hidden(self) -> bool:
+        """True where the activation keeps its result, which the down-projection reads: ReLU."""
+        return any(mlp.activation == "relu" and not mlp.gated for mlp in self.body.mlps)
+
+    @property
+    def handed_on(self) -> int:
+        """Bytes of a number that one layer hands to the next.
+
+        Under autocast a LayerNorm answers in float32, and so is what is added to its answer: be the norm a layer's last
+        (BERT, BART) or that of the embeddings (BLOOM, ModernBERT).
+        """
+        widened = self.precision.autocast and (self.layers_end_in_norms or self.body.ends.normed > 0)
+        return 4 if widened else self.precision.stream
 
     @property
     def written_out(self) -> bool:

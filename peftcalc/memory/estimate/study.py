@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from peftcalc.counting.count import count
-from peftcalc.counting.counts import Count
+from peftcalc.counting.counts import Count, Part
 from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Anatomy, anatomy
-from peftcalc.memory.estimate.step_setup import StepSetup
+from peftcalc.memory.estimate.step_setup import Layer, StepSetup
+from peftcalc.memory.model_config import is_of_tower, stacks_of
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.memory.precision import precision_of
 from peftcalc.methods import Method
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.shapes import ModelShapes
 
 KEPT = 1024
@@ -31,19 +33,49 @@ class Study:
     def setup(self, options: MemoryOptions) -> StepSetup:
         """What decides what a step with these options keeps."""
         precision = precision_of(self.method, options, self._fused_norms, self._scaled_blocks)
-        return StepSetup(self.body, self.method, self.counted.parts, precision, options)
+        precision = replace(precision, logits=4) if self.body.wide_logits else precision
+        return StepSetup(self.body, self.method, self.counted.parts, precision, options, self._kinds)
 
     def heard(self, options: MemoryOptions) -> MemoryOptions:
         """The options with the positions that a layer sees on the average.
 
         Whisper's encoder hears its own number of them, whatever the sequence, which is that of the decoder alone.
         """
-        config = self.model.config
+        config = settings(self.model)
         if not (positions := config.get("max_source_positions")):
             return options
         above, below = (config[f"{stack}_layers"] for stack in ("encoder", "decoder"))
         mean = round((above * positions + below * options.sequence) / (above + below))
         return options.resized(options.batch, mean)
+
+    @cached_property
+    def _kinds(self) -> tuple[Layer, ...]:
+        """An encoder's layers and a decoder's, dense ones and those with experts, those with adapters and without."""
+        modules = [group for group in self.model.groups if group.indices and not is_of_tower(group.template)]
+        kinds: dict[object, Layer | None] = {}
+        for stack, indices in stacks_of(modules).items():
+            for index in sorted(indices):
+                inside = frozenset(
+                    id(group) for group in modules if _holds(group.template, group.indices, stack, index)
+                )
+                parts = tuple(p for p in self.counted.parts if _holds(p.module, p.indices, stack, index))
+                if (inside, parts) not in kinds:
+                    kinds[inside, parts] = self._alone(inside, parts)
+        known = [layer for layer in kinds.values() if layer is not None]
+        return tuple(known) if len(kinds) > 1 else ()
+
+    def _alone(self, inside: frozenset[int], parts: tuple[Part, ...]) -> Layer | None:
+        """A model of this layer; None where it has no attention, as one of state spaces."""
+        groups = (
+            replace(group, indices=(0,)) if group.indices else group
+            for group in self.model.groups
+            if not group.indices or id(group) in inside
+        )
+        try:
+            body = anatomy(replace(self.model, groups=tuple(groups)))
+        except ValueError:
+            return None
+        return Layer(body, tuple(replace(part, indices=(0,)) for part in parts))
 
     @cached_property
     def _fused_norms(self) -> bool:
@@ -55,6 +87,11 @@ class Study:
         ends = {x.group.template for x in self.body.linears if x.reads in (HEADS, MLP_INPUT, MLP_HIDDEN)}
         adapted = {part.module for part in self.counted.parts if part.how == "adapter"}
         return self.method.decomposed and not ends.isdisjoint(adapted)
+
+
+def _holds(template: str, indices: tuple[int, ...], stack: str, index: int) -> bool:
+    """Whether one of these modules belongs to the layer."""
+    return index in indices and template.partition("{}")[0] == stack
 
 
 @lru_cache(maxsize=KEPT)

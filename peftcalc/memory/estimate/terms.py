@@ -25,6 +25,7 @@ FSDP_HOOKS = "torch 2.4 to 2.13, distributed/fsdp/_runtime_utils.py, _register_p
 CHECKPOINT = "torch.utils.checkpoint; Chen et al. 2016 (arXiv:1604.06174)"
 FORWARD = "transformers 4.48 to 5.23, models/llama/modeling_llama.py, LlamaForCausalLM.forward"
 LOSS = "transformers, loss/loss_utils.py, ForCausalLMLoss; torch's cross_entropy keeps log-probabilities"
+DISENTANGLED = "He et al. 2021 (arXiv:2006.03654), equation 4; transformers 5.23, modeling_deberta_v2.py"
 FLASH = "FlashAttention-2 (arXiv:2307.08691), algorithm 1: output and one log-sum-exp a row are kept"
 CACHE = "torch, aten/src/ATen/autocast_mode.cpp, cached_cast: cleared when the outermost autocast is left"
 MATH = "torch, aten/src/ATen/native/transformers/attention.cpp, _scaled_dot_product_attention_math"

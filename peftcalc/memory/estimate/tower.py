@@ -20,6 +20,7 @@ from peftcalc.memory.estimate.transients import backward_work
 from peftcalc.memory.model_config import image_patches, is_of_tower
 from peftcalc.memory.options import MemoryOptions
 from peftcalc.memory.precision import precision_of
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.shapes import ModelShapes
 
 SOURCE = "the traced step of LLaVA, PaliGemma and Gemma 3; transformers 5.23, modeling_utils.py"
@@ -28,7 +29,7 @@ SOURCE = "the traced step of LLaVA, PaliGemma and Gemma 3; transformers 5.23, mo
 @lru_cache(maxsize=64)
 def tower_of(model: ModelShapes) -> Anatomy:
     """The tower as a model of its own, without embeddings and head."""
-    seen = dict(model.config["vision_config"])
+    seen = dict(settings(model)["vision_config"])
     own = "quick_gelu" if str(seen.get("model_type")).startswith("clip") else "gelu_pytorch_tanh"
     config = {"hidden_act": own} | seen
     return anatomy(replace(model, config=config, input_embedding=None, output_embedding=None), tower=True)
@@ -39,7 +40,7 @@ def tower_terms(known: Study, options: MemoryOptions) -> tuple[list[Term], list[
     if not options.images:
         return [], []
     body = tower_of(known.model)
-    seen = options.resized(options.batch * options.images, image_patches(known.model.config))
+    seen = options.resized(options.batch * options.images, image_patches(settings(known.model)))
     precision = precision_of(known.method, options, layer_norms=True)
     setting = StepSetup(body, known.method, known.counted.parts, precision, seen)
     adapted = any(part.how == "adapter" and is_of_tower(part.module) for part in known.counted.parts)

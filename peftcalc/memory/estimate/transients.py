@@ -58,11 +58,16 @@ def hidden_width(setting: StepSetup) -> int:
 
 
 def forward_work(setting: StepSetup) -> int:
-    """Bytes while the down-projection's adapter runs: the product it reads and, under autocast, its float32 copy."""
+    """Bytes while the down-projection's adapter runs: the product it reads and, under autocast, its float32 copy.
+
+    What ReLU made is kept anyway.
+    """
     precision, tokens = setting.precision, setting.options.tokens
     converted = any(setting.converts(linear) for linear in _adapted_down(setting))
     copy = precision.adapter if converted and precision.autocast and precision.stream < precision.adapter else 0
-    return tokens * (hidden_width(setting) * (precision.product + copy) + _results(setting))
+    return tokens * (
+        hidden_width(setting) * (precision.product * (not setting.keeps_hidden) + copy) + _results(setting)
+    )
 
 
 def backward_work(setting: StepSetup) -> int:

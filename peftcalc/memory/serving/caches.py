@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.memory.model_config import first, language_config
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.shapes import ModelShapes, ModuleGroup
 
 FULL = "full attention"
@@ -101,7 +102,7 @@ def layer_caches(shapes: ModelShapes) -> tuple[LayerCache, ...]:
     >>> [(one.kind, one.layers, one.per_token) for one in layer_caches(load_model("meta-llama/Llama-3.1-8B"))]
     [('full attention', 32, 2048)]
     """
-    config = language_config(shapes.config)
+    config = language_config(settings(shapes))
     groups = [group for group in shapes.groups if group.indices and not _TOWERS.search(group.template)]
     decodes = any(re.search(r"(^|\.)decoder\.", group.template) for group in groups)
     if not decodes and (not shapes.output_embedding or any(_ENCODERS.search(group.template) for group in groups)):

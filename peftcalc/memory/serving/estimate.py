@@ -22,6 +22,7 @@ from peftcalc.memory.options import CHOICES, MemoryOptions
 from peftcalc.memory.serving.caches import LATENT, STATE, LayerCache, layer_caches
 from peftcalc.memory.serving.records import ServingEstimate, ServingTerm
 from peftcalc.methods import Full, Method, QLoRA
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
 
@@ -214,7 +215,7 @@ def _notes(
     merged: bool,
     experts: str,
 ) -> Iterator[str]:
-    limit = int(first(language_config(model.config), ("max_position_embeddings", "n_positions"), 0))
+    limit = int(first(language_config(settings(model)), ("max_position_embeddings", "n_positions"), 0))
     if limit and context > limit:
         yield f"{context:,} tokens are more than the {limit:,} positions that the model's configuration has"
     if not caches:

@@ -17,6 +17,7 @@ from peftcalc.memory.model_config import check_images
 from peftcalc.memory.options import MemoryOptions, make_options
 from peftcalc.memory.records import MemoryTrace
 from peftcalc.methods import Method
+from peftcalc.models.configs.unsaid import settings
 from peftcalc.models.load import load_model
 from peftcalc.models.shapes import ModelShapes
 
@@ -78,7 +79,7 @@ def simulate_memory(
         raise ValueError(f"method must be one of Full, LoRA, DoRA, QLoRA, QDoRA, got {method!r}")
     shapes = load_model(model)
     _check_traceable(shapes)
-    check_images(shapes.id or shapes.architecture, shapes.config, chosen.images, chosen.sequence)
+    check_images(shapes.id or shapes.architecture, settings(shapes), chosen.images, chosen.sequence)
     started = time.monotonic()
     if not _ONE_AT_A_TIME.acquire(timeout=limit):
         raise TimeoutError(f"another simulation was still running after {limit:g} seconds")
