@@ -42,6 +42,8 @@ TASK_TYPES = tuple(_OF_TASK)
 """peft's task types."""
 
 _WRITING = ("CAUSAL_LM", "SEQ_2_SEQ_LM")
+_WRITES = "prepare_inputs_for_generation"
+"""The method that peft asks a model for that is to write text."""
 
 LABELLED = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 """The task types whose class has a head with one output a label."""
@@ -113,14 +115,26 @@ def task_class(config: Mapping[str, Any], model_type: str, task_type: str, own: 
         return ModelClass(own)
     candidates = [name for names in registered for name in names]
     found = next((name for name in [*_named(config), *candidates] if name in candidates), None)
-    if found is None and task_type in _WRITING and not hasattr(_shipped(own), "prepare_inputs_for_generation"):
+    if found is None and task_type in _WRITING and not hasattr(_shipped(own), _WRITES):
         raise ValueError(
-            f"peft refuses {task_type} on {own}, which cannot generate text (it has no "
-            f"prepare_inputs_for_generation), and transformers has no class of {model_type} that does"
+            f"peft refuses {task_type} on {own}, which cannot generate text (it has no {_WRITES}), and transformers "
+            f"has no class of {model_type} that does"
         )
     if found is None:
         return ModelClass(own, f"transformers has no class of {model_type} for {task_type}, so {own} is counted")
     return ModelClass(found, f"{found} is counted, the class that is loaded for {task_type}, and not {own}")
+
+
+def refuse_task(own: str, task_type: str | None) -> None:
+    """A ValueError where peft refuses the task on a module that is what it is: text of a class that writes none.
+
+    >>> refuse_task("LEDModel", "CAUSAL_LM")
+    Traceback (most recent call last):
+    ValueError: peft refuses CAUSAL_LM on LEDModel, which cannot generate text (it has no prepare_inputs_for_generation)
+    """
+    shipped = _shipped(own) if task_type in _WRITING else None
+    if shipped is not None and not hasattr(shipped, _WRITES):
+        raise ValueError(f"peft refuses {task_type} on {own}, which cannot generate text (it has no {_WRITES})")
 
 
 def head_class(model_type: str, own: str) -> str:
