@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.checks import nearest, whole_number
-from peftcalc.models.build import LABELS, NO_LABELS, build_shapes, label_count
+from peftcalc.models.build import LABELS, NO_LABELS, build_shapes
 from peftcalc.models.configs.classes import (
     LABELLED,
     TASK_TYPES,
@@ -19,6 +19,7 @@ from peftcalc.models.configs.classes import (
     refuse_task,
     task_class,
 )
+from peftcalc.models.configs.written_forms import label_count
 from peftcalc.models.limits import MAX_LABELS
 from peftcalc.models.shapes import ModelShapes
 

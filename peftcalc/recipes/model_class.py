@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
+from peftcalc.models.configs.written_forms import label_count
 from peftcalc.models.shapes import ModelShapes
 
 MAX_LABELS = 1_000_000
@@ -108,7 +109,4 @@ def auto_class(architecture: str) -> str:
 
 def configured_labels(shapes: ModelShapes | None) -> int:
     """Classes of a classifier as the configuration has them; 2 without one, as in transformers."""
-    config = shapes.config if shapes else {}
-    labels = config.get("id2label")
-    found = len(labels) if isinstance(labels, Mapping) else config.get("num_labels")
-    return found if isinstance(found, int) and found > 0 else 2
+    return label_count(shapes.config if shapes else {}) or 2
