@@ -125,6 +125,11 @@ def task_class(config: Mapping[str, Any], model_type: str, task_type: str, own: 
     return ModelClass(found, f"{found} is counted, the class that is loaded for {task_type}, and not {own}")
 
 
+def loaded_by_auto(task_type: str, model_type: str) -> tuple[str, ...]:
+    """The classes that the `AutoModelFor…` of a task loads for a model type; none for many."""
+    return tuple(_registered(_OF_TASK[task_type][0], model_type))
+
+
 def refuse_task(own: str, task_type: str | None) -> None:
     """A ValueError where peft refuses the task on a module that is what it is: text of a class that writes none.
 
@@ -158,13 +163,17 @@ def is_class_for(name: str, model_type: str) -> bool:
     Some model types have no classes of their own: `internlm3` is built as Llama.
     """
     import transformers
-    from transformers.models.auto import modeling_auto
 
     found = _shipped(name)
     if found is None or found.config_class is None:
         return False
-    if issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class):
-        return True
+    return issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class) or is_registered(name, model_type)
+
+
+def is_registered(name: str, model_type: str) -> bool:
+    """True for a class that the library registers for this model type, whatever the task."""
+    from transformers.models.auto import modeling_auto
+
     tables = (value for table, value in vars(modeling_auto).items() if table.endswith("_MAPPING_NAMES"))
     return any(name in _flat([table.get(model_type, ())]) for table in tables if table is not None)
 
