@@ -74,6 +74,7 @@ PATTERNS = [
     *("a{,}b", "a{,2}b", "a{}b", "a{x}", "a{1, 2}", "a{-1}", "x{2}{3}", r"\{e}", "(?:a){i}", "a{1,2}{e<=1}"),
     *("[[a]b]", "[[:alpha:]]x", ".*[[:alpha:]]_proj", "[^[:alpha:]]", "[]a[]+", "[^]a[b]", r"[\[\]]+", "[a&&b]"),
     *("(?:.*q_prj){e<=1}", "(?x) a b # [ {e}\n c", "(?#[){e}a", "(?i)Q_PROJ", "(?i:Q)_proj", "a++", "(?>a|ab)c"),
+    *(r"\N{LATIN SMALL LETTER Q}_proj", r"[\N{LATIN SMALL LETTER Q}a]+_proj", r"(?x) \N{LATIN SMALL LETTER A} b"),
     *(r".*\.(?:(?P<x>q)|(?P<x>v))_proj", "(?e)a", r"\p{L}+", "(?<n>a)", "(?|a|b)", "a)|(b", r"\L<a>", "(?r)ab"),
     *(
         "[[a-z]--[aeiou]]",

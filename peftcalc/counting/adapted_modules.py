@@ -70,7 +70,7 @@ def adapted_modules(shapes: ModelShapes, method: LoRA, task_type: str | None = N
     """
     method = stacked_targets(shapes, method)
     found = list(_modules(shapes, method, _head(shapes, task_type)))
-    found += _parameters(shapes, method, {group.template for group in (a.group for a in found)})
+    found += _parameters(shapes, method, found)
     if not found:
         raise _nothing(shapes, method)
     return found
@@ -123,20 +123,23 @@ def _by_rank(adapted: Adapted, method: LoRA) -> Iterator[Adapted]:
         yield replace(adapted, indices=tuple(indices), rank=rank)
 
 
-def _parameters(shapes: ModelShapes, method: LoRA, taken: set[str]) -> Iterator[Adapted]:
+def _parameters(shapes: ModelShapes, method: LoRA, modules: Iterable[Adapted]) -> Iterator[Adapted]:
     """The parameters that `target_parameters` name: equal to a name, or ending with it after a dot."""
     if not method.target_parameters:
         return
+    taken = {name for entry in modules for name in entry.names()}
     for group in shapes.groups:
         for tensor in group.tensors:
             indices = _with_parameter(group, tensor, method.target_parameters)
             if indices is None:
                 continue
-            if group.template in taken:
+            twice = next((name for name in map(group.name, indices or (None,)) if name in taken), None)
+            if twice:
                 raise ValueError(
-                    f"{group.template} is named by targets and its parameter {tensor.name} by target_parameters; "
+                    f"{twice} is named by targets and its parameter {tensor.name} by target_parameters; "
                     "peft adapts one or the other"
                 )
+            _refuse_mamba(shapes, group, group.name(indices[0] if indices else None))
             yield from _by_rank(Adapted(group, indices, method.rank, tensor), method)
 
 
@@ -162,15 +165,19 @@ def _head(shapes: ModelShapes, task_type: str | None) -> str | None:
 def _refuse_module(shapes: ModelShapes, group: ModuleGroup, indices: tuple[int, ...]) -> None:
     """peft adapts only some kinds of modules."""
     name = group.name(indices[0] if indices else None)
-    if shapes.config.get("model_type") in _MAMBA_TYPES and group.suffix in _MAMBA_REFUSED:
-        raise ValueError(
-            f"peft refuses {name}: out_proj and conv1d of Mamba blocks cannot be adapted; name other targets"
-        )
+    _refuse_mamba(shapes, group, name)
     if group.kind in ("norm", "other", "experts"):
         hint = "; name its parameters in target_parameters" if group.kind == "experts" else ""
         raise ValueError(
             f"targets name {name}, a {group.type}, which peft cannot adapt; "
             f"it adapts linear layers, embeddings, convolutions and attention{hint}"
+        )
+
+
+def _refuse_mamba(shapes: ModelShapes, group: ModuleGroup, name: str) -> None:
+    if shapes.config.get("model_type") in _MAMBA_TYPES and group.suffix in _MAMBA_REFUSED:
+        raise ValueError(
+            f"peft refuses {name}: out_proj and conv1d of Mamba blocks cannot be adapted; name other targets"
         )
 
 
@@ -195,21 +202,29 @@ def _nothing(shapes: ModelShapes, method: LoRA) -> ValueError:
 
 
 def saved_roots(shapes: ModelShapes, names: Iterable[str]) -> list[str]:
-    """Names of the modules that `modules_to_save` copies: those whose full name ends with one of `names`.
+    """Names of the modules that `modules_to_save` copies, but for those inside another: they are part of its copy.
 
-    Children of a saved module are part of its copy, so only the outermost are listed.
+    Raises:
+        ValueError: one of them is a list of modules.
     """
+    roots: list[str] = []
+    for name in saved_modules(shapes, names):
+        if not any(name.startswith(f"{root}.") for root in roots):
+            refuse_list(shapes, name)
+            roots.append(name)
+    return roots
+
+
+def saved_modules(shapes: ModelShapes, names: Iterable[str]) -> list[str]:
+    """Every module whose full name ends with one of `names`, the outer ones first."""
     wanted = tuple(names)
     if not wanted:
         return []
     full = {name for group in (*shapes.groups, *shapes.bare) for name in group.names if name}
-    found = sorted((name for name in full if name.endswith(wanted)), key=lambda name: (name.count("."), name))
-    roots: list[str] = []
-    for name in found:
-        if not any(name.startswith(f"{root}.") for root in roots):
-            roots.append(name)
-    containers = {name for group in shapes.bare if group.type in _CONTAINERS for name in group.names}
-    for root in roots:
-        if root in containers:
-            raise ValueError(f"modules_to_save names {root}, a list of modules; peft copies only single modules")
-    return roots
+    return sorted((name for name in full if name.endswith(wanted)), key=lambda name: (name.count("."), name))
+
+
+def refuse_list(shapes: ModelShapes, name: str) -> None:
+    """peft copies a module, not a list of them."""
+    if any(group.type in _CONTAINERS and name in group.names for group in shapes.bare):
+        raise ValueError(f"modules_to_save names {name}, a list of modules; peft copies only single modules")

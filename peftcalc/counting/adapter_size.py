@@ -87,6 +87,8 @@ def _parameter_adapter(entry: Adapted, method: LoRA) -> int:
                 f"peft refuses {what} on {name}, which it adapts as a bare parameter "
                 "(expert stacks and routers); choose targets without experts"
             )
+    if entry.group.kind == "conv1d":
+        raise ValueError(f"peft refuses {name}: a Conv1D keeps its weight transposed; name the module in targets")
     if len(parameter.shape) not in (2, 3):
         raise ValueError(f"peft adapts parameters of 2 or 3 dimensions; {name} has shape {parameter.shape}")
     experts = parameter.shape[0] if len(parameter.shape) == 3 else 1

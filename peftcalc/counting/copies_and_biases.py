@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from peftcalc.counting.adapted_modules import Adapted
+from peftcalc.counting.adapted_modules import Adapted, refuse_list, saved_modules
 from peftcalc.counting.counts import Part, part_of
 from peftcalc.methods import LoRA
 from peftcalc.models.shapes import ModelShapes, ModuleGroup
@@ -27,6 +27,38 @@ def copy_parts(shapes: ModelShapes, roots: Iterable[str]) -> Iterator[Part]:
                 yield replace(part_of(group, "copy", each, ()), module=name)
 
 
+def copied_again(shapes: ModelShapes, names: Iterable[str], roots: list[str], has_head: bool) -> int:
+    """Frozen parameters of saved modules inside saved modules: peft copies them once more, and trains the last copy.
+
+    A module two levels below one that is copied is taken for that one's own copy (peft 0.21, `_set_trainable`) and is
+    left alone.
+
+    Args:
+        shapes: the model.
+        names: `modules_to_save`.
+        roots: the outermost modules that they name.
+        has_head: a task adds its head to them; peft then goes through them twice.
+
+    Raises:
+        ValueError: a saved module inside is a list of modules, or is copied a third time.
+    """
+    if not roots:
+        return 0
+    copied, frozen = set(roots), 0
+    for name in saved_modules(shapes, names):
+        if name in copied or name.rpartition(".")[0].rpartition(".")[0] in copied:
+            continue
+        refuse_list(shapes, name)
+        if has_head:
+            raise ValueError(
+                f"{name} lies in another module that is saved, and with a task's head peft copies it a third time; "
+                "leave it out of modules_to_save"
+            )
+        copied.add(name)
+        frozen += sum(part.each for part in copy_parts(shapes, [name]))
+    return frozen
+
+
 def copied_adapters(adapted: list[Adapted], parts: Iterable[Part], roots: list[str]) -> int:
     """Frozen parameters of adapters that lie inside a saved module: its copy trains, the original's stay behind.
 
@@ -38,7 +70,8 @@ def copied_adapters(adapted: list[Adapted], parts: Iterable[Part], roots: list[s
     frozen = 0
     for entry, part in zip(adapted, parts, strict=True):
         for name in entry.names():
-            if name in roots:
+            held = name.removesuffix(f".{entry.parameter.name}") if entry.parameter else name
+            if held in roots:
                 raise ValueError(
                     f"{name} is adapted and in modules_to_save (peft adds a task's head there); name it once"
                 )

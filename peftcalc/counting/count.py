@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcalc.counting.adapted_modules import adapted_modules, saved_roots
 from peftcalc.counting.adapter_size import adapter_part
-from peftcalc.counting.copies_and_biases import bias_parts, copied_adapters, copy_parts
+from peftcalc.counting.copies_and_biases import bias_parts, copied_adapters, copied_again, copy_parts
 from peftcalc.counting.counts import Count, part_of
 from peftcalc.counting.notes import adapter_notes
 from peftcalc.methods import LoRA, Method
@@ -116,6 +116,7 @@ def _count_adapter(shapes: ModelShapes, method: LoRA, task_type: str | None = No
     added, biased = sum(part.held for part in (*adapters, *copies)), sum(part.trainable for part in biases)
     trainable = sum(part.trainable for part in (*adapters, *copies)) + biased
     total = shapes.total + added + copied_adapters(adapted, adapters, roots)
+    total += copied_again(shapes, saving.modules_to_save, roots, bool(heads))
     notes = tuple(adapter_notes(shapes, method, adapted, roots, trainable, total))
     parts = (*adapters, *copies, *biases)
     return Count(shapes.id, method, shapes.total, trainable, total, added + biased, parts, notes)
@@ -129,3 +130,9 @@ def _refuse_combination(method: LoRA) -> None:
         raise ValueError("peft refuses layers_to_transform together with all-linear; give targets as names")
     if method.layers_pattern and method.layers_to_transform is None:
         raise ValueError("peft refuses layers_pattern without layers_to_transform; name the layers too")
+    for name in method.modules_to_save:
+        if "lora_dropout".endswith(name) or "base_layer".endswith(name):
+            raise ValueError(
+                f"modules_to_save names {name!r}, as which parts of the adapters end too (lora_dropout, base_layer), "
+                "and peft would copy those; name a module by more of its name"
+            )

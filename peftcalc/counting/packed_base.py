@@ -41,7 +41,8 @@ def packed_total(shapes: ModelShapes, total: int) -> int:
     """The total that adding up `numel()` gives, for a logical total of base and adapter.
 
     `total - Σ ⌊n / 2⌋` over the weights of the linear layers that bitsandbytes replaces: all but the one that makes the
-    logits, those whose weight is tied to another, the model's last one and those that its class keeps in floats.
+    logits, those whose weight is tied to another, the model's last one and those that its class keeps in floats. A
+    configuration that lists what it keeps (`llm_int8_skip_modules`) keeps that in place of the head and the last one.
 
     >>> from peftcalc.models.shapes import ModuleGroup, Tensor
     >>> layer = ModuleGroup("up", "linear", "Linear", (Tensor("weight", (5, 3)),), (), 3, 5)
@@ -55,10 +56,14 @@ def packed_total(shapes: ModelShapes, total: int) -> int:
 def _packed(shapes: ModelShapes) -> Iterator[tuple[int, int]]:
     """Numbers in one packed weight, and how many modules have it."""
     owners = {tensor.tied_to for group in shapes.groups for tensor in group.tensors if tensor.tied_to}
-    kept = (*_kept_in_floats(shapes), *_skipped(shapes))
-    last = next((group for group in reversed(shapes.groups) if group.parameters_each), None)
+    listed = _skipped(shapes)
+    kept = (*_kept_in_floats(shapes), *(listed or ()))
+    head, last = None, None
+    if listed is None:
+        head = shapes.output_embedding
+        last = next((group for group in reversed(shapes.groups) if group.parameters_each), None)
     for group in shapes.groups:
-        if group.kind not in LINEAR_KINDS or group.template == shapes.output_embedding:
+        if group.kind not in LINEAR_KINDS or group.template == head:
             continue
         weight = group.tensors[0] if group.tensors[0].name == "weight" else group.tensor("weight")
         if weight is None or weight.tied_to:
@@ -88,7 +93,7 @@ def _settings(shapes: ModelShapes) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _skipped(shapes: ModelShapes) -> tuple[str, ...]:
-    """Modules that the checkpoint's own configuration keeps out of quantization."""
+def _skipped(shapes: ModelShapes) -> tuple[str, ...] | None:
+    """Modules that the checkpoint's own configuration keeps out of quantization; None when it lists none."""
     names = _settings(shapes).get("llm_int8_skip_modules")
-    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else None

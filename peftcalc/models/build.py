@@ -11,12 +11,13 @@ from typing import Any
 
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.classes import ModelClass, has_labels, known_model_type, named_class
-from peftcalc.models.configs.fields import field_notes
+from peftcalc.models.configs.fields import field_notes, unsaid
 from peftcalc.models.configs.other_files import refuse_other_json
 from peftcalc.models.configs.towers import with_backbone, without_timm
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
 from peftcalc.models.configs.unsaid import unsaid
 from peftcalc.models.configs.without_parameters import left_out_note, readings
+from peftcalc.models.configs.written_forms import as_transformers_reads, label_count
 from peftcalc.models.limits import MAX_PARAMETERS, check_config
 from peftcalc.models.shapes import ModelShapes
 from peftcalc.outside_files import shown
@@ -62,22 +63,12 @@ def build_shapes(
     return replace(shapes, notes=tuple(note for note in notes if note), whole=False, unsaid=silent)
 
 
-def label_count(config: Mapping[str, Any]) -> int | None:
-    """How many labels a configuration says that its head has; None when it does not.
-
-    >>> label_count({"id2label": {"0": "no", "1": "yes", "2": "perhaps"}}), label_count({})
-    (3, None)
-    """
-    names = config.get("id2label")
-    return len(names) if isinstance(names, Mapping) and names else config.get("num_labels")
-
-
 def _build(
     config: Mapping[str, Any], model_type: str, class_name: str, num_labels: int | None
 ) -> tuple[Any, tuple[str, ...]]:
     """The model on the meta device, shapes without storage, and what to say of settings that could not be read."""
     first: ValueError | None = None
-    for reading, left_out in readings(with_backbone(config, model_type) | {"model_type": model_type}):
+    for reading, left_out in readings(with_backbone(as_transformers_reads(config), model_type)):
         try:
             module, lost = _built({**reading, "model_type": model_type}, class_name, num_labels)
         except ValueError as error:
@@ -94,7 +85,7 @@ def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -
 
     from peftcalc.models.bounded.without_storage import without_storage
 
-    model_class = class_called(class_name)
+    model_class, made = class_called(class_name), None
     try:
         made = config_object(config)
         if num_labels is not None:
@@ -108,7 +99,10 @@ def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"the config of {class_name} is too large to build") from error
     except Exception as error:  # thousands of constructors, each with its own exceptions for settings that disagree
-        raise ValueError(f"transformers cannot build {class_name} from this config: {_sentence(error)}") from error
+        empty = unsaid(made) if made is not None and "NoneType" in str(error) else ""
+        raise ValueError(
+            f"transformers cannot build {class_name} from this config: {_sentence(error)}{empty}"
+        ) from error
 
 
 def _own_part(config: Any, model_class: Any) -> Any:

@@ -25,11 +25,13 @@ MAX_PARAMETERS = 10**15
 
 _LAYERS = re.compile(r"^(num|n|encoder|decoder).*_?(layers?|blocks)$|^(depth|depths|n_layer)$|^.*_layers$")
 _NOT_LAYERS = re.compile(
-    r"first_k|moe|layer_?drop|shared|mlp_only|no_rope|sliding|window|kv|full_attention|indices|cross"
+    r"per_layer|first_k|moe|layer_?drop|shared|mlp_only|no_rope|sliding|window|kv|full_attention|indices|cross"
 )
 _PER_STAGE = re.compile(r"^(num|n)_|depths?$|^layers$")
 """Names whose list holds a number of layers for each stage, and not the numbers of chosen layers."""
 _EXPERTS = re.compile(r"(^|_)(num|n)_.*experts|^num_experts")
+_EXPERTS_ARE_ROWS = ("doge",)
+"""Model types whose experts are rows of a table, one module for all of them."""
 _DIMENSION = re.compile(
     r"(_size|_dim|_dims|_heads|_channels|_rank|_filters)$|^(n_embd|n_head|n_inner|n_positions|n_ctx|d_model|d_ff|d_kv|head_dim"
     r"|dim|hidden_dim|ffn_dim|embed_dim|max_position_embeddings|hidden_sizes|embed_dims)$"
@@ -61,9 +63,9 @@ def check_config(config: Any, path: str = "") -> None:
     if not path:
         check_content(config, "this config")
     for name, value in config.items():
+        if name == "id2label" and isinstance(value, Mapping | list | tuple) and len(value) > MAX_LABELS:
+            raise ValueError(f"config: {path}id2label must have at most {MAX_LABELS:,} entries, got {len(value):,}")
         if isinstance(value, Mapping):
-            if name == "id2label" and len(value) > MAX_LABELS:
-                raise ValueError(f"config: {path}id2label must have at most {MAX_LABELS:,} entries, got {len(value):,}")
             if name not in ("id2label", "label2id", "quantization_config", "task_specific_params"):
                 check_config(value, f"{path}{name}.")
         elif value is not None and (limit := _limit(str(name))):
@@ -80,10 +82,13 @@ def check_config(config: Any, path: str = "") -> None:
 def _check_product(config: Mapping[Any, Any], path: str) -> None:
     """Layers times experts of one part of a model."""
     layers, experts = 1, 1
+    if config.get("model_type") in _EXPERTS_ARE_ROWS:
+        return
     for name, value in config.items():
         limit = _limit(str(name))
         if limit == MAX_EXPERTS:
-            experts = max(experts, _amount(name, value))
+            each = value if isinstance(value, list | tuple) else [value]  # a number for all layers, or one for each
+            experts = max(experts, *(_amount(name, item) for item in each), 1)
         elif limit == MAX_LAYERS:
             layers = max(layers, _amount(name, value))
     if layers * experts > MAX_EXPERTS_IN_LAYERS:

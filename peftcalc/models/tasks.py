@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from peftcalc.checks import nearest, whole_number
-from peftcalc.models.build import LABELS, NO_LABELS, build_shapes, label_count
+from peftcalc.models.build import LABELS, NO_LABELS, build_shapes
 from peftcalc.models.configs.classes import (
     LABELLED,
     TASK_TYPES,
@@ -16,8 +16,10 @@ from peftcalc.models.configs.classes import (
     has_labels,
     head_class,
     is_class_for,
+    refuse_task,
     task_class,
 )
+from peftcalc.models.configs.written_forms import label_count
 from peftcalc.models.limits import MAX_LABELS
 from peftcalc.models.shapes import ModelShapes
 
@@ -45,6 +47,8 @@ def task_shapes(
     task_type = known_task_type(task_type)
     labels = None if num_labels is None else whole_number("num_labels", num_labels, 1, MAX_LABELS)
     model_type = shapes.config.get("model_type")
+    if shapes.whole and shapes.pretrained:
+        refuse_task(shapes.architecture, task_type)
     if shapes.whole or not isinstance(model_type, str) or _is_as_it_should_be(shapes, task_type, labels, class_name):
         return shapes
     from transformers import CONFIG_MAPPING

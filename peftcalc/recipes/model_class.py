@@ -6,11 +6,14 @@ its registry); every other class is named itself, which is always right.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from peftcalc.checks import one_of, whole_number
+from peftcalc.models.configs.classes import is_registered, loaded_by_auto, task_class
+from peftcalc.models.configs.written_forms import label_count
 from peftcalc.models.shapes import ModelShapes
 
 MAX_LABELS = 1_000_000
@@ -84,16 +87,43 @@ def model_class(
         one_of("task_type", task_type, TASK_CLASSES)
     if labels is not None:
         whole_number("num_labels", labels, 1, MAX_LABELS)
-    own = auto_class(shapes.architecture) if shapes else "AutoModelForCausalLM"
+    own = _own_class(shapes) if shapes else "AutoModelForCausalLM"
     if task_type in (AS_THE_MODEL, None):
         given = {"num_labels": labels} if labels is not None else {}
         return ModelClass(own, None if task_type is None else _PEFT_TASKS.get(own), given)
     if task_type == "SEQ_CLS" and shapes and shapes.architecture.endswith(_OWN_CLASSIFIERS):
         name = own
     else:
-        name = TASK_CLASSES[task_type]
+        name = _of_task(shapes, task_type)
     count = labels or configured_labels(shapes) if task_type in _CLASSIFIERS else None
     return ModelClass(name, task_type, {"num_labels": count} if count else {})
+
+
+def _own_class(shapes: ModelShapes) -> str:
+    """The Auto class of the class that was counted, or that class where no Auto class is told of it.
+
+    A model of the catalogue has a registered class; any other was built by transformers, which can then be asked.
+    """
+    model_type = shapes.config.get("model_type")
+    asked = "transformers.models.auto.modeling_auto" in sys.modules and isinstance(model_type, str)
+    if asked and not is_registered(shapes.architecture, str(model_type)):
+        return shapes.architecture
+    return auto_class(shapes.architecture)
+
+
+def _of_task(shapes: ModelShapes | None, task_type: str) -> str:
+    """The task's Auto class, or the class that is counted where the Auto class loads none for this model type."""
+    auto, model_type = TASK_CLASSES[task_type], shapes.config.get("model_type") if shapes else None
+    try:
+        from transformers import CONFIG_MAPPING
+    except ImportError:  # a model of the catalogue, whose code is asked for without it
+        return auto
+    if shapes is None or model_type not in CONFIG_MAPPING:
+        return auto
+    counted = task_class(shapes.config, str(model_type), task_type, shapes.architecture).name
+    if counted in loaded_by_auto(task_type, str(model_type)):
+        return auto
+    return auto_class(counted) if is_registered(counted, str(model_type)) else counted
 
 
 def auto_class(architecture: str) -> str:
@@ -108,7 +138,4 @@ def auto_class(architecture: str) -> str:
 
 def configured_labels(shapes: ModelShapes | None) -> int:
     """Classes of a classifier as the configuration has them; 2 without one, as in transformers."""
-    config = shapes.config if shapes else {}
-    labels = config.get("id2label")
-    found = len(labels) if isinstance(labels, Mapping) else config.get("num_labels")
-    return found if isinstance(found, int) and found > 0 else 2
+    return label_count(shapes.config if shapes else {}) or 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pprint
 import re
 from collections.abc import Mapping
@@ -63,7 +64,10 @@ def is_bundled(shapes: ModelShapes) -> bool:
 
 def configuration(shapes: ModelShapes) -> dict[str, Any]:
     """The model's configuration as it is built from."""
-    return {key: value for key, value in shapes.config.items() if key not in _NOT_BUILT}
+    given = {key: value for key, value in shapes.config.items() if key not in _NOT_BUILT}
+    if "architectures" in given and not given["architectures"]:  # Auto classes of several classes go by it
+        given["architectures"] = [shapes.architecture]
+    return given
 
 
 def for_peftcalc(shapes: ModelShapes) -> str:
@@ -78,6 +82,22 @@ def for_peftcalc(shapes: ModelShapes) -> str:
 def literal(value: Any) -> str:
     """A Python literal, on several lines where it is long; strings in double quotes, as formatters write them."""
     if isinstance(value, Mapping):
-        return pprint.pformat(dict(value), width=110, sort_dicts=False)
+        return pprint.pformat(_written(dict(value)), width=110, sort_dicts=False)
     text = repr(value)
     return text.replace("'", '"') if '"' not in text and "\\" not in text else text
+
+
+class _NoNumber(float):
+    """Infinity and NaN, which JSON has and Python's literals have not."""
+
+    def __repr__(self) -> str:
+        return f'float("{float(self)}")'
+
+
+def _written(value: Any) -> Any:
+    """The same value with every infinity and NaN as Python writes them."""
+    if isinstance(value, Mapping):
+        return {key: _written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
+    return _NoNumber(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -180,7 +180,7 @@ def _compiled(expression: str) -> Any:
 
 _PIECE = re.compile(
     r"""
-    (?P<escape> \\. )
+    (?P<escape> \\N\{ [^}]* \} | \\. )
     | (?P<remark> \(\?\# [^)]* \) )
     | (?P<set> \[ \^? \]? (?: \\. | [^\]\\] )* \] )
     | (?P<repeat> \{ (?: \d+ (?: , \d* )? | , \d* ) \} )

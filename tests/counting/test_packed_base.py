@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,13 +55,13 @@ def built(name: str) -> Any:
         return MODELS[name]()
 
 
-def in_four_bits(module: Any) -> int:
+def in_four_bits(module: Any, skip: list[str] | None = None) -> int:
     """What adding up `numel()` gives once transformers has put in the layers of bitsandbytes, which pack on loading."""
     from transformers.integrations import replace_with_bnb_linear
     from transformers.quantizers.base import HfQuantizer
 
     settings = tf.BitsAndBytesConfig(load_in_4bit=True)
-    kept = HfQuantizer.get_modules_to_not_convert(module, None, module._keep_in_fp32_modules)
+    kept = HfQuantizer.get_modules_to_not_convert(module, skip, module._keep_in_fp32_modules)
     replaced = replace_with_bnb_linear(module, kept, settings)
     return sum(
         -(-parameter.numel() // 2) if type(parameter).__name__ == "Params4bit" else parameter.numel()
@@ -73,6 +74,17 @@ def test_the_layers_are_those_that_transformers_replaces(name: str) -> None:
     shapes = load_model(built(name))
     printed = in_four_bits(built(name))
     assert packed_total(shapes, shapes.total) == printed < shapes.total
+
+
+@pytest.mark.parametrize(
+    "skip", [[], ["lm_head"], ["q_proj"], ["model.layers.1"], ["mlp"], ["lm_head", "c_attn", "encoder"]], ids=str
+)
+@pytest.mark.parametrize("name", ["Llama", "GPT-J", "GPT-NeoX", "Mixtral"])
+def test_a_list_of_what_is_kept_takes_the_place_of_the_head(name: str, skip: list[str]) -> None:
+    shapes = load_model(built(name))
+    settings = {"quantization_config": {"load_in_4bit": True, "llm_int8_skip_modules": skip}}
+    listed = replace(shapes, config={**shapes.config, **settings})
+    assert packed_total(listed, shapes.total) == in_four_bits(built(name), skip)
 
 
 def test_bitsandbytes_packs_two_numbers_in_a_byte() -> None:

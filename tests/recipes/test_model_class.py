@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import pytest
 
+from peftcalc import LoRA, count
 from peftcalc.models.catalogue import catalogue_ids, catalogue_shapes
 from peftcalc.models.load import load_model
 from peftcalc.recipes.model_class import auto_class, model_class
+from peftcalc.recipes.model_source import literal
+from peftcalc.recipes.python_code import method_code
 
 REGISTERED = {
     "AutoModel": "MODEL_MAPPING_NAMES",
@@ -88,3 +94,42 @@ def test_a_number_of_labels_that_no_model_has_is_refused(labels):
         model_class(None, "SEQ_CLS", labels)
     with pytest.raises(ValueError, match="task_type"):
         model_class(None, "SEQ_CLASS")
+
+
+# What no Auto class loads --------------------------------------------------------------------------------------------
+
+TINY = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+ODD: dict[str, tuple[dict[str, Any], str | None]] = {
+    "a task that transformers has no class for": (
+        {"model_type": "blip_text_model", **TINY, "vocab_size": 50, "encoder_hidden_size": 32},
+        "SEQ_CLS",
+    ),
+    "a detector as a classifier": ({"model_type": "yolos", **TINY, "image_size": [32, 32]}, "SEQ_CLS"),
+    "an endless limit of steps": (
+        {"model_type": "mamba2", "num_hidden_layers": 1, "time_step_limit": [0.0, float("inf")]},
+        "auto",
+    ),
+    "several classes, none named": ({"model_type": "deit", **TINY, "architectures": None}, "auto"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_the_code_runs_and_prints_what_is_counted(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config, task_type = ODD[what]
+    method = LoRA(rank=2, alpha=6, targets=r".*(query|q_proj|in_proj)")
+    shapes = load_model(config)
+    code = method_code(method, task_type, shapes, num_labels=3 if task_type == "SEQ_CLS" else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code, {})
+    counted = count(shapes, method, None if task_type == "auto" else task_type, 3 if task_type == "SEQ_CLS" else None)
+    printed = capsys.readouterr().out
+    assert f"trainable params: {counted.trainable:,} || all params: {counted.total:,}" in printed
+
+
+def test_what_is_no_number_is_written_as_python_reads_it() -> None:
+    text = literal({"limit": [0.0, float("inf")], "part": {"b": float("-inf"), "c": (float("nan"), 1.5)}})
+    read = eval(text)
+    assert read["limit"] == [0.0, float("inf")]
+    assert read["part"]["b"] == float("-inf")
+    assert str(read["part"]["c"]) == "[nan, 1.5]"

@@ -13,7 +13,7 @@ from peftcalc.counting.counts import Count, Part
 from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.methods.starts import STARTS as KNOWN_STARTS
-from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
+from peftcalc.models.shapes import CONVOLUTION_KINDS, LINEAR_KINDS, ModelShapes
 
 _MAX_RANK = 1_000_000
 
@@ -31,13 +31,11 @@ def lora_of(config: Mapping[str, Any], shapes: ModelShapes) -> LoRA:
         raise ValueError(f"peft refuses lora_bias together with init_lora_weights {config['init_lora_weights']!r}")
     targets = config.get("target_modules")
     parameters = _list(config, "target_parameters")
-    if targets is None and "target_modules" in config and parameters:
-        targets = ()
     return (DoRA if doubled else LoRA)(
         rank=whole_number("r", config.get("r", 8), 1, _MAX_RANK),
         alpha=config.get("lora_alpha", 8),
         dropout=config.get("lora_dropout", 0.0),
-        targets=_default_targets(shapes, "LORA") if targets is None else targets,
+        targets=_default_targets(shapes, "LORA", bool(parameters)) if targets is None else targets,
         rslora=bool(config.get("use_rslora", False)),
         bias=config.get("bias", "none"),
         lora_bias=bool(config.get("lora_bias", False)),
@@ -95,9 +93,9 @@ def started(result: Count, config: Mapping[str, Any]) -> Count:
     """
     start = start_of(config.get("init_lora_weights", True))
     adapters = [part for part in result.parts if part.how == "adapter"]
-    odd = next((part for part in adapters if start == "orthogonal" and part.rank % 2), None)
-    if odd:
-        raise ValueError(f"peft needs an even rank for an orthogonal start, got {odd.rank} on {odd.module}")
+    if start == "orthogonal":
+        for part in adapters:
+            _refuse_orthogonal(part)
     change = {"mica": _only_first, "olora": _of_the_weight}.get(start)
     if change is None:
         return result
@@ -107,6 +105,14 @@ def started(result: Count, config: Mapping[str, Any]) -> Count:
     return replace(result, parts=parts, trainable=trainable, total=result.total - less, adapter=result.adapter - less)
 
 
+def _refuse_orthogonal(part: Part) -> None:
+    """An embedding starts as ever; a convolution has no such start, nor a stack of experts, which has no `weight`."""
+    if part.kind in CONVOLUTION_KINDS or (part.kind == "experts" and not part.module.endswith(".weight")):
+        raise ValueError(f"peft has no orthogonal start for {part.module}, of kind {part.kind}")
+    if part.kind != "embedding" and part.rank % 2:
+        raise ValueError(f"peft needs an even rank for an orthogonal start, got {part.rank} on {part.module}")
+
+
 def _of_the_weight(part: Part) -> Part:
     """A QR decomposition has no more columns than the weight's smaller side; peft leaves it at that."""
     rank = min(part.rank, part.in_features, part.out_features) if part.kind in LINEAR_KINDS else part.rank
@@ -114,7 +120,7 @@ def _of_the_weight(part: Part) -> Part:
 
 
 def _only_first(part: Part) -> Part:
-    if part.kind not in ("linear", "conv1d", "embedding"):
+    if part.kind not in ("linear", "conv1d", "embedding") or part.module.endswith(".weight"):  # a bare parameter
         raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {part.module} is of kind {part.kind}")
     smaller = min(part.in_features, part.out_features)
     if part.rank > smaller:
@@ -123,13 +129,17 @@ def _only_first(part: Part) -> Part:
     return replace(part, each=first, frozen=part.each + part.frozen - first)
 
 
-def _default_targets(shapes: ModelShapes, kind: str) -> Any:
-    """What peft adapts when a file names no targets: its own tables by model type."""
+def _default_targets(shapes: ModelShapes, kind: str, may_be_none: bool = False) -> Any:
+    """What peft adapts when a file names no targets: its own tables by model type, where it names parameters too."""
     with explained("an adapter config without target_modules"):
         from peft.utils import constants
 
     table = getattr(constants, f"TRANSFORMERS_MODELS_TO_{kind}_TARGET_MODULES_MAPPING")
     model_type = shapes.config.get("model_type")
+    if may_be_none and (model_type not in table or shapes.expert_names):
+        return ()
+    if shapes.expert_names and kind == "LORA":  # peft 0.21 takes "none" for an empty list where it renames experts
+        raise ValueError(f"peft has no default target_modules for {model_type!r}, whose experts are stacked; name them")
     if model_type not in table:
         raise ValueError(f"the adapter config names no target_modules, and peft has no default for {model_type!r}")
     return table[model_type]
@@ -141,7 +151,7 @@ def _layers(config: Mapping[str, Any]) -> tuple[int, ...] | None:
         return None if layers is None else (layers,)
     if not isinstance(layers, list | tuple):
         raise ValueError(f"layers_to_transform must be a number or a list of numbers, got {layers!r}")
-    return tuple(layers) or None
+    return tuple(layers)
 
 
 def _list(config: Mapping[str, Any], name: str) -> tuple[str, ...]:

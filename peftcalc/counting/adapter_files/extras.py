@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from peftcalc.checks import whole_number
+from peftcalc.counting.adapted_modules import saved_roots
 from peftcalc.counting.counts import Count, Part, part_of
 from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.models.shapes import ModelShapes, ModuleGroup, Tensor
@@ -33,6 +34,8 @@ def replicated(shapes: ModelShapes, layer_map: Any) -> ModelShapes:
         ValueError: no such list of ranges, a layer that the model does not have, a model whose layers peft does not
             find, or more than `MAX_LAYERS` layers.
     """
+    if not shapes.pretrained:
+        raise ValueError("peft repeats layers (layer_replication) of models with a configuration; this module has none")
     path = _layers_path(shapes)
     prefix, depth = (
         f"{path}.{{}}",
@@ -135,6 +138,7 @@ def _tables(shapes: ModelShapes, tokens: Any) -> dict[str, Any]:
 
 def _token_parts(shapes: ModelShapes, result: Count, tables: Mapping[str, Any], tied: bool) -> Iterator[Part]:
     saved = getattr(result.method, "modules_to_save", ())
+    roots = saved_roots(shapes, saved)
     ends = _tied_ends(shapes)
     touched = [name for name in tables if any(end.endswith(name) for end in ends)]
     different = any(tables[name] != tables[touched[0]] for name in touched)
@@ -146,8 +150,17 @@ def _token_parts(shapes: ModelShapes, result: Count, tables: Mapping[str, Any], 
         if not groups:
             raise ValueError(f"trainable_token_indices names {name!r}, which is no module of this model")
         for group in groups:
-            if group.template not in shared:  # else it uses the rows of the input embedding
-                yield _token_part(group, rows, result, (name, *saved))
+            if group.template in shared:  # it uses the rows of the input embedding
+                continue
+            part = _token_part(group, rows, result, (name, *saved))
+            yield part
+            if any(_found_twice(group.template, root, name) for root in roots):
+                yield part
+
+
+def _found_twice(full: str, root: str, name: str) -> bool:
+    """A table inside a saved module: peft finds it by its name in the original and in the copy."""
+    return full.startswith(f"{root}.") and f"{root}.original_module{full.removeprefix(root)}".endswith(name)
 
 
 def _token_part(group: ModuleGroup, rows: Any, result: Count, names: Sequence[str]) -> Part:
@@ -155,11 +168,13 @@ def _token_part(group: ModuleGroup, rows: Any, result: Count, names: Sequence[st
     weight = group.tensor("weight")
     if group.kind not in ("embedding", "linear") or weight is None:
         raise ValueError(f"trainable_token_indices names {name!r}, a {group.type}; peft trains rows of embeddings")
-    if any(group.template.endswith(one) for one in saved):
+    if name in saved:
         raise ValueError(
             f"{group.template} is in modules_to_save and in trainable_token_indices; peft takes one of them"
         )
-    if any(part.how == "adapter" and part.module == group.template for part in result.parts):
+    adapters = (part for part in result.parts if part.how == "adapter")
+    adapted = {part.module.replace("{}", str(index), 1) for part in adapters for index in part.indices or ("{}",)}
+    if any(full in adapted or f"{full}.weight" in adapted for full in group.names):
         raise ValueError(f"{group.template} has an adapter and trainable_token_indices; peft takes one of them")
     if not isinstance(rows, list | tuple) or not rows:
         raise ValueError(f"trainable_token_indices must be a list of row numbers, got {rows!r}")

@@ -42,6 +42,8 @@ TASK_TYPES = tuple(_OF_TASK)
 """peft's task types."""
 
 _WRITING = ("CAUSAL_LM", "SEQ_2_SEQ_LM")
+_WRITES = "prepare_inputs_for_generation"
+"""The method that peft asks a model for that is to write text."""
 
 LABELLED = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 """The task types whose class has a head with one output a label."""
@@ -113,14 +115,31 @@ def task_class(config: Mapping[str, Any], model_type: str, task_type: str, own: 
         return ModelClass(own)
     candidates = [name for names in registered for name in names]
     found = next((name for name in [*_named(config), *candidates] if name in candidates), None)
-    if found is None and task_type in _WRITING and not hasattr(_shipped(own), "prepare_inputs_for_generation"):
+    if found is None and task_type in _WRITING and not hasattr(_shipped(own), _WRITES):
         raise ValueError(
-            f"peft refuses {task_type} on {own}, which cannot generate text (it has no "
-            f"prepare_inputs_for_generation), and transformers has no class of {model_type} that does"
+            f"peft refuses {task_type} on {own}, which cannot generate text (it has no {_WRITES}), and transformers "
+            f"has no class of {model_type} that does"
         )
     if found is None:
         return ModelClass(own, f"transformers has no class of {model_type} for {task_type}, so {own} is counted")
     return ModelClass(found, f"{found} is counted, the class that is loaded for {task_type}, and not {own}")
+
+
+def loaded_by_auto(task_type: str, model_type: str) -> tuple[str, ...]:
+    """The classes that the `AutoModelFor…` of a task loads for a model type; none for many."""
+    return tuple(_registered(_OF_TASK[task_type][0], model_type))
+
+
+def refuse_task(own: str, task_type: str | None) -> None:
+    """A ValueError where peft refuses the task on a module that is what it is: text of a class that writes none.
+
+    >>> refuse_task("LEDModel", "CAUSAL_LM")
+    Traceback (most recent call last):
+    ValueError: peft refuses CAUSAL_LM on LEDModel, which cannot generate text (it has no prepare_inputs_for_generation)
+    """
+    shipped = _shipped(own) if task_type in _WRITING else None
+    if shipped is not None and not hasattr(shipped, _WRITES):
+        raise ValueError(f"peft refuses {task_type} on {own}, which cannot generate text (it has no {_WRITES})")
 
 
 def head_class(model_type: str, own: str) -> str:
@@ -144,13 +163,17 @@ def is_class_for(name: str, model_type: str) -> bool:
     Some model types have no classes of their own: `internlm3` is built as Llama.
     """
     import transformers
-    from transformers.models.auto import modeling_auto
 
     found = _shipped(name)
     if found is None or found.config_class is None:
         return False
-    if issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class):
-        return True
+    return issubclass(transformers.CONFIG_MAPPING[model_type], found.config_class) or is_registered(name, model_type)
+
+
+def is_registered(name: str, model_type: str) -> bool:
+    """True for a class that the library registers for this model type, whatever the task."""
+    from transformers.models.auto import modeling_auto
+
     tables = (value for table, value in vars(modeling_auto).items() if table.endswith("_MAPPING_NAMES"))
     return any(name in _flat([table.get(model_type, ())]) for table in tables if table is not None)
 

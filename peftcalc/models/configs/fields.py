@@ -57,18 +57,32 @@ def field_notes(raw: Mapping[str, Any], module: Any, shapes: ModelShapes) -> Ite
         yield f"the config leaves out fields, for which {name}'s defaults are taken: {_listed(missing)}"
 
 
-def _unknown(raw: Mapping[str, Any], config: Any, module: Any, path: str = "") -> Iterator[str]:
-    """Fields that became an attribute of the object that nobody reads, those of parts included."""
+def _unknown(
+    raw: Mapping[str, Any], config: Any, module: Any, path: str = "", holders: tuple[Any, ...] = ()
+) -> Iterator[str]:
+    """Fields that became an attribute of the object that nobody reads, those of parts included.
+
+    Args:
+        raw: the content of a `config.json`, or of a part of it.
+        config: what transformers made of it.
+        module: the model.
+        path: the names of the parts around it.
+        holders: the objects whose part it is.
+    """
     code = "\n".join({_source(type(part).__module__) for part in module.modules() if _config_of(part) is config})
-    known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map)
+    known = (
+        {field.name for field in dataclasses.fields(config)}
+        | set(config.attribute_map)
+        | set(config.attribute_map.values())
+    )
     for name, value in raw.items():
         part = _value_of(config, name)
         if _is_config(part) and isinstance(value, Mapping):
-            yield from _unknown(value, part, module, f"{path}{name}.")
+            yield from _unknown(value, part, module, f"{path}{name}.", (*holders, config))
         elif name in known or hasattr(type(config), name) or name not in vars(config):
             continue  # what is no attribute was read under an older name
         elif value not in (None, False, [], {}, "") and not (
-            name in _HARMLESS or has_no_parameters(name) or _is_read(name, code)
+            name in _HARMLESS or has_no_parameters(name) or _is_read(name, code) or _is_made(name, config, holders)
         ):
             yield f"{path}{name}"
 
@@ -81,14 +95,27 @@ def _missing(raw: Mapping[str, Any], config: Any, sizes: set[int], path: str = "
         full = f"{path}{field.name}"
         if _is_config(value):
             given = raw.get(field.name)
+            if isinstance(given, Mapping) and given.get("model_type", value.model_type) != value.model_type:
+                continue  # another tower stands for it (`towers`)
             if isinstance(given, Mapping):
                 yield from _missing(given, value, sizes, f"{full}.")
-            elif not _is_config(given) and value.model_type != STAND_IN:
+            elif not _is_config(given) and type(value).model_type != STAND_IN:
                 yield full, type(value).__name__
         elif field.name in said or not is_dimension(field.name) or field.name in _HARMLESS:
             continue
         elif isinstance(value, int) and value == field.default and _matters(field.name, value, sizes):
             yield full, f"{value:,}"
+
+
+def unsaid(config: Any) -> str:
+    """The sizes and lists of layers that have no value, as the end of a sentence; empty when all have one."""
+    fields = (field.name for field in dataclasses.fields(config))
+    empty = [name for name in fields if _is_needed(name) and _value_of(config, name) is None]
+    return f"; these fields have no value: {_listed(empty)}" if empty else ""
+
+
+def _is_needed(name: str) -> bool:
+    return is_dimension(name) or name.endswith(("_types", "_layers", "_config"))
 
 
 def _matters(name: str, value: int, sizes: set[int]) -> bool:
@@ -102,6 +129,28 @@ def _is_read(field: str, code: str) -> bool:
     """True when the model's own code asks for a field that its configuration class does not declare."""
     name = re.escape(field)
     return re.search(rf"(?<!\w)config\.{name}\b|(?<!\w)config, [\"']{name}[\"']", code) is not None
+
+
+def _is_made(field: str, config: Any, holders: Iterable[Any]) -> bool:
+    """True when the classes make the field of others themselves, so that every file that they save has it.
+
+    DeepSeek's class sets `qk_head_dim`, PaliGemma's hands `projection_dim` to its tower.
+    """
+    name = re.escape(field)
+    made = re.compile(rf"self\.{name}\s*=(?!=)")
+    handed = re.compile(rf"\.{name}\s*=(?!=)|^\s+{name}=(?!=)", re.MULTILINE)
+    own, above = _code_of(type(config)), (_code_of(type(holder)) for holder in holders)
+    return made.search(own) is not None or any(handed.search(code) for code in above)
+
+
+@cache
+def _code_of(kind: type[Any]) -> str:
+    """What defines a configuration's class and those of its architecture that it is derived from."""
+    places = {base.__module__ for base in kind.__mro__ if base.__module__.startswith("transformers.models.")}
+    try:
+        return "\n".join(inspect.getsource(sys.modules[place]) for place in sorted(places))
+    except (OSError, TypeError, KeyError):  # a build without sources
+        return ""
 
 
 @cache

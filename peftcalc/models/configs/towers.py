@@ -120,7 +120,13 @@ def _empty(part: Any) -> Any:
 @cache
 def _stand_in() -> type[Any]:
     """The class of that configuration, made known to transformers' `AutoModel` once."""
-    from transformers import AutoModel, AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
+    from transformers import (
+        AutoBackbone,
+        AutoModel,
+        AutoModelForImageClassification,
+        PreTrainedConfig,
+        PreTrainedModel,
+    )
 
     class StandInConfig(PreTrainedConfig):
         model_type = STAND_IN
@@ -132,6 +138,7 @@ def _stand_in() -> type[Any]:
             super().__init__(config)
             self.post_init()
 
+    AutoBackbone.register(StandInConfig, StandIn, exist_ok=True)
     AutoModel.register(StandInConfig, StandIn, exist_ok=True)
     AutoModelForImageClassification.register(StandInConfig, StandIn, exist_ok=True)
     return StandInConfig
