@@ -9,6 +9,7 @@ import subprocess
 import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ MODEL = "meta-llama/Llama-3.2-1B"
 SQUARE = ("square", "--parameters", "1e4", "--rank", "2")
 
 
-def command(*words: str, stdout: int | io.IOBase = subprocess.PIPE, **variables: str) -> subprocess.CompletedProcess:
+def command(*words: str, stdout: Any = subprocess.PIPE, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """One command in a process of its own."""
     run = [sys.executable, "-m", "peftcalc", *words]
     return subprocess.run(run, stdout=stdout, stderr=subprocess.PIPE, env={**os.environ, **variables}, check=False)
