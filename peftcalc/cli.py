@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from peftcalc.lazy import explained
+from peftcalc.outside_files import said
 
 COMMANDS = (
     "square",
@@ -42,7 +43,7 @@ class _OneLineParser(argparse.ArgumentParser):
     """Bad arguments are answered by one line, not by a usage listing."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {said(message)}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where it is answered, and not when Python ends
         return code
     except ValueError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        print(f"{command}: {said(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -77,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _forget_output()
         return 0
     except OSError as error:  # a full disk, a name that is too long, a folder that must not be read
-        what = error.strerror or str(error)
-        print(f"{command}: {what}{f': {str(error.filename)[:200]}' if error.filename else ''}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"{command}: {said(f'{error.strerror or error}{where}')}", file=sys.stderr)
         _forget_output()
         return 2
 

@@ -127,6 +127,8 @@ class LoRA(Method):
         for name in ("rslora", "lora_bias", "freeze_a"):
             store(self, name, flag(name, getattr(self, name)))
         store(self, "layers_to_transform", _layers(self.layers_to_transform))
+        if not isinstance(self.layers_pattern, str):
+            names("layers_pattern", self.layers_pattern, "module list", allow_empty=True)
         if self.layers_to_transform is not None and isinstance(self.targets, str) and self.targets != ALL_LINEAR:
             raise ValueError("layers_to_transform needs targets as a list of names, not a regular expression")
 

@@ -84,6 +84,19 @@ def test_a_value_that_is_empty_or_wrong_is_not_left_out(words, says, capsys):
     assert says in told.err
 
 
+def test_a_long_or_hostile_value_is_quoted_within_a_line(capsys):
+    for words in (["count", MODEL, "--method", "x" * 60_000], ["memory", MODEL, "--sequence", "1\x1b[2J\n2"]):
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code
+        told = capsys.readouterr().err
+        assert code == 2
+        assert told.count("\n") == 1
+        assert "\x1b" not in told
+        assert len(told) < 1_100
+
+
 def test_a_terminal_that_lacks_a_character_gets_another():
     variables = {"PYTHONIOENCODING": "ascii"}
     for words in (SQUARE, ("count", "--help"), ("quantize", "--normal", "8x8")):
