@@ -226,6 +226,7 @@ def test_names_that_somebody_invents_are_not_all_remembered() -> None:
 
 
 def test_names_and_questions_of_a_browser_s_own_size_are_remembered() -> None:
+    assert (LARGEST, LONGEST, MOST) == (200_000, 100, 200), "Streamlit's names have 32 characters"
     asked = AskedOnce()
     for name, again in (("n" * LONGEST, False), ("n" * (LONGEST + 1), True)):
         assert asked.passes(asks(name), 0.0)
