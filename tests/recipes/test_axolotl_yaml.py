@@ -98,7 +98,7 @@ def test_it_is_read_back_as_what_was_asked_for():
     assert "not run here" in axolotl_yaml(QDoRA())
 
 
-OTHER = {
+OTHER: dict[str, Any] = {
     "rank": 4,
     "alpha": 20,
     "dropout": 0.25,
@@ -124,7 +124,7 @@ OTHER = {
 def test_whatever_a_method_says_is_written_or_refused():
     """A file that says less would train something else."""
     assert list(OTHER) == [field.name for field in fields(QDoRA)]
-    layers = {"layers_to_transform": [1]}
+    layers: dict[str, Any] = {"layers_to_transform": [1]}
     for name, value in OTHER.items():
         beside = layers if name == "layers_pattern" else {}
         plain, other = QDoRA(**beside), QDoRA(**beside, **{name: value})
@@ -147,7 +147,7 @@ def test_whatever_a_method_says_is_written_or_refused():
     "name", ["a\x85b", "\u2028x", "a\x7fb", "\U000e0001", "\U0001f600", "a\nb", 'a"b', "é", "a\\\\b", "\t"]
 )
 def test_any_name_is_read_back(name: str):
-    method = LoRA(targets=["q_proj", f"{name}c"], modules_to_save=[f"{name}c"], rank_pattern={f"{name}c": 4})
+    method = LoRA(targets=["q_proj", f"{name}c"], modules_to_save=(f"{name}c",), rank_pattern={f"{name}c": 4})
     values = yaml.safe_load(axolotl_yaml(method))
     assert values["lora_target_modules"] == ["q_proj", f"{name}c"]
     assert values["lora_modules_to_save"] == [f"{name}c"]
