@@ -16,7 +16,7 @@ def unfolded_parts(expression: str) -> int:
         expression: a pattern that `re.compile` has accepted.
 
     >>> unfolded_parts("q_proj"), unfolded_parts("(?:a{1000}b){1000}"), unfolded_parts(".*a{0,9}")
-    (6, 1002000, 4)
+    (6, 1001000, 2)
     """
     return _parts(_parser.parse(expression))
 
