@@ -50,14 +50,39 @@ def names(name: str, value: Any, what: str, allow_empty: bool = False) -> tuple[
     >>> names("targets", ["q_proj", "v_proj"], "module")
     ('q_proj', 'v_proj')
     """
-    if isinstance(value, str):
+    if isinstance(value, str):  # a word would be taken for its letters
+        if value.strip():
+            raise ValueError(f"{name} must be a list of {what} names, got the text {value!r}")
         raise ValueError(f"{name} must name at least one {what}, got an empty string")
-    found = tuple(value) if value is not None else ()
+    found = tuple(listed(name, value, f"{what} names")) if value is not None else ()
     if any(not isinstance(n, str) or not n.strip() for n in found):
         raise ValueError(f"{name} must be {what} names, got {value!r}")
     if not found and not allow_empty:
         raise ValueError(f"{name} must name at least one {what}, got {value!r}")
     return found
+
+
+def listed(name: str, value: Any, what: str) -> list[Any]:
+    """What a collection holds, or a ValueError that quotes what is none.
+
+    >>> listed("seeds", range(2), "whole numbers")
+    [0, 1]
+    """
+    try:
+        return list(value)
+    except TypeError:
+        raise ValueError(f"{name} must be {what}, got {value!r}") from None
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as True or False, numpy's among them, or a ValueError that quotes it.
+
+    >>> flag("rslora", True)
+    True
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def nearest(value: str, choices: Iterable[str], count: int = 3) -> list[str]:

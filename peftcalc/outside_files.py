@@ -12,6 +12,8 @@ MOST_NESTED = 64
 
 MOST_SHOWN = 200
 """Characters of a name; ids of the hub have at most 96 on each side of the slash."""
+MOST_SAID = 1_000
+"""Characters of a sentence about what was wrong."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -99,6 +101,17 @@ def _check_text(text: str, what: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{what} has a text that is not Unicode: {text[:40]!r}") from None
+
+
+def said(error: object) -> str:
+    """A sentence on one line that can be read: of one that quotes a value of pages its beginning and its end.
+
+    >>> said(ValueError("rank must be a number,\\n got 'x'")), len(said("x" * 60_000))
+    ("rank must be a number, got 'x'", 1000)
+    """
+    text = " ".join(str(error).split())
+    text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= MOST_SAID else f"{text[: MOST_SAID - 203]} … {text[-200:]}"
 
 
 def shown(text: str) -> str:

@@ -21,7 +21,7 @@ from peftcalc.doctor.examine import inspect_adapter
 from peftcalc.models.files import parse_json
 from peftcalc.models.limits import check_config
 from peftcalc.models.load import load_model
-from peftcalc.outside_files import MOST_NESTED, check_content, plain_file, read_bounded, shown
+from peftcalc.outside_files import MOST_NESTED, MOST_SAID, check_content, plain_file, read_bounded, said, shown
 from peftcalc.quant.compared.upload import read_upload
 from peftcalc.quant.files.doors import load_quantized
 
@@ -192,3 +192,13 @@ def test_an_array_is_read_as_numpy_reads_it(order: Any, dtype: str) -> None:
     stream, array = io.BytesIO(), np.asarray(np.arange(6).reshape(2, 3), dtype=dtype, order=order)
     np.save(stream, array)
     assert (read_upload("a.npy", stream.getvalue())["a.npy"] == array).all()
+
+
+def test_a_sentence_is_one_line_of_a_length_that_is_read():
+    assert said(ValueError("two\n lines \x1b[2J")) == "two lines �[2J"
+    exact = "a" * MOST_SAID
+    assert said(exact) == exact
+    cut = said(f"targets must be names, got {'x' * 60_000}; did you mean 'q_proj'?")
+    assert len(cut) == MOST_SAID
+    assert cut.startswith("targets must be names, got xx")
+    assert cut.endswith("xx; did you mean 'q_proj'?")

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 
+from peftcalc import targets as module
 from peftcalc.counting.count import count
 from peftcalc.methods import LoRA
 from peftcalc.models.load import load_model
-from peftcalc.targets import is_target, no_match_error, pattern_deadline, pattern_value
+from peftcalc.targets import MORE_UNFOLDED, is_target, no_match_error, pattern_deadline, pattern_value
+from peftcalc.targets.unfolding import unfolded_parts
 
 segments = st.sampled_from(
     ["model", "layers", "h", "0", "1", "12", "attn", "q_proj", "v_proj", "experts", "lm_head", "xq_proj"]
@@ -63,6 +65,57 @@ def test_patterns_give_the_same_value_as_peft(name, keys):
 def test_a_pattern_that_hangs_is_stopped():
     with pytest.raises(ValueError, match="takes too long"):
         is_target("a" * 60 + "b", LoRA(targets="(a|aa)+c"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "parts"),
+    [
+        ("a{9999999}", 9_999_999),  # eleven characters that took 2.6 GB
+        ("(?:(?:ab|c){1000}){1000}", 4_000_000),  # which ended the process
+        ("(?:.{65535}){65535}", 65_535**2),
+        ("(?:.{1000,}){1000,}", 1_000_000),
+        ("(?:(?:.{1000})?){1000}", 1_000_000),  # it may match nothing, and is written out all the same
+        ("(?:.{1000}){1000}?", 1_000_000),
+        ("(?=(?:.{1000}){1000})", 1_000_001),
+        ("(?x: (?:.{1000}) # a remark\n {1000} )", 1_000_001),
+        ("(?:.{1000}(?#remark)){1000}", 1_000_000),
+    ],
+)
+def test_a_pattern_that_unfolds_is_refused_before_it_does(pattern: str, parts: int):
+    """Within the memory that it takes to read it."""
+    assert unfolded_parts(pattern) == parts
+    for method in (
+        LoRA(targets=pattern),
+        LoRA(targets=["q_proj"], exclude=pattern),
+        LoRA(targets=["q_proj"], modules_to_save=(pattern,)),
+        LoRA(targets=["q_proj"], layers_to_transform=(0,), layers_pattern=pattern),
+    ):
+        with pytest.raises(ValueError, match="parts when its repeats are written out"):
+            is_target("model.layers.0.q_proj", method)
+    with pytest.raises(ValueError, match="parts when its repeats are written out"):
+        pattern_value({pattern: 4}, "q_proj", 8)
+
+
+def test_what_repeats_little_is_no_such_pattern():
+    assert unfolded_parts("(a|b{3})+[xyz]{2,5}") == 8
+    most = "a{1007}"
+    assert unfolded_parts(most) == len(most) + MORE_UNFOLDED
+    assert is_target("a" * 1007, LoRA(targets=most))
+    with pytest.raises(ValueError, match="has 1,008 parts when its repeats are written out; at most 1,007"):
+        is_target("a" * 1008, LoRA(targets="a{1008}"))
+
+
+def test_of_long_patterns_few_are_kept(monkeypatch: pytest.MonkeyPatch):
+    """Neither here nor in the package, which would keep five hundred."""
+    asked: list[dict[str, Any]] = []
+    compiled = module.regex.compile
+    monkeypatch.setattr(module.regex, "compile", lambda *a, **more: asked.append(more) or compiled(*a, **more))
+    before = module._compiled.cache_info().currsize
+    for number in range(40):
+        assert not is_target("q_proj", LoRA(targets=f"{number:a>1001}"))
+    assert module._compiled.cache_info().currsize == before
+    assert module._compiled_long.cache_info().maxsize == 16
+    assert asked == [{"cache_pattern": False}] * 40
 
 
 def test_a_broken_pattern_is_a_sentence():

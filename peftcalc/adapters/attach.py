@@ -82,7 +82,7 @@ def attach_filled(
     was."""
     if not isinstance(method, Method):
         raise ValueError(f"a method is Full(), LoRA(), DoRA(), QLoRA() or QDoRA(), got {method!r}")
-    if not adapter or "." in adapter:
+    if not isinstance(adapter, str) or not adapter or "." in adapter:
         raise ValueError(f"an adapter's name must not be empty or contain a dot, got {adapter!r}")
     root = root_of(module)
     if STATE in root.__dict__:

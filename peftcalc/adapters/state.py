@@ -134,6 +134,8 @@ def bare(module: nn.Module) -> Iterator[nn.Module]:
 
 def root_of(module: nn.Module) -> nn.Module:
     """The module that carries the state: itself, or the holder of a single layer."""
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"an adapter lives in a torch.nn.Module, got {type(module).__name__}")
     return module.__dict__.get(HOLDER, module)
 
 

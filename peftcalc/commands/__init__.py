@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import re
+import sys
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
-from peftcalc.checks import whole_number
+from peftcalc.checks import one_of, whole_number
 from peftcalc.memory.cards import Gpu, gpu
-from peftcalc.methods import METHODS, Method, make_method
+from peftcalc.methods import METHODS, QUANT_TYPES, Method, make_method
 from peftcalc.methods.starts import STARTS
 from peftcalc.units import for_json
 
 NO = 1
 """The exit code of a command whose answer is no: it does not fit."""
 
+_NUMBER = re.compile(r"[+-]?((\d+|\d{1,3}(,\d{3})+)(\.\d*)?|\.\d+)(e[+-]?\d{1,2})?", re.IGNORECASE)
+_MOST_CHARACTERS = 80
+
 
 def print_json(record: Mapping[str, Any] | Sequence[Any]) -> None:
-    """JSON on standard output; what JSON cannot hold (NaN, infinity) becomes null."""
-    print(json.dumps(for_json(record), indent=2, ensure_ascii=False))
+    """JSON on standard output; what JSON cannot hold (NaN, infinity) becomes null, and what the output's encoding
+    cannot is escaped."""
+    text = json.dumps(for_json(record), indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(for_json(record), indent=2)
+    print(text)
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
@@ -44,18 +55,21 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
 
 
 def number(text: str) -> int:
-    """A whole number as people type it: 4e9, 7B, 1_000, 8.
+    """A whole number as people type it: 4e9, 7B, 1_000, 8; every digit counts, and commas divide thousands only.
 
-    >>> number("4e9"), number("7B"), number("1,000")
-    (4000000000, 7000000000, 1000)
+    >>> number("4e9"), number("7B"), number("1,000"), number("8.03B")
+    (4000000000, 7000000000, 1000, 8030000000)
+    >>> number("1,4")
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: not a number: '1,4'
     """
-    cleaned = text.strip().replace(",", "").replace("_", "")
+    cleaned = text.strip().replace("_", "")
     factor = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}.get(cleaned[-1:].lower(), 1)
-    try:
-        value = float(cleaned[:-1] if factor > 1 else cleaned) * factor
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
-    if not math.isfinite(value) or value != int(value):
+    said = cleaned[:-1] if factor > 1 else cleaned
+    if len(said) > _MOST_CHARACTERS or not _NUMBER.fullmatch(said):
+        raise argparse.ArgumentTypeError(f"not a number: {text[:_MOST_CHARACTERS]!r}")
+    value = Fraction(said.replace(",", "")) * factor  # exact: 8.03 × 10⁹ is 8,029,999,999.999999 in floats
+    if value.denominator != 1:
         raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
     return int(value)
 
@@ -111,6 +125,7 @@ def add_adapter(parser: argparse.ArgumentParser, rank: int = 8) -> None:
 def method_from(arguments: argparse.Namespace, name: str | None = None) -> Method:
     """The method that the options of `add_method` describe; those of `add_adapter` describe the method `name`."""
     rank = whole_number("rank", arguments.rank, 1, 1_000_000)
+    one_of("quant", arguments.quant, QUANT_TYPES)  # a name that is wrong is said, whichever method is asked for
     return make_method(
         name or arguments.method,
         rank=rank,

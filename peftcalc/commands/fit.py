@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_model(parser)
     add_card(parser)
     parser.add_argument(
-        "--methods", "--method", dest="methods", default="", help=f"some of {','.join(METHODS)} (default: all)"
+        "--methods", "--method", dest="methods", default=None, help=f"some of {','.join(METHODS)} (default: all)"
     )
     add_adapter(parser, rank=16)
     add_step(parser)
@@ -41,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int | None:
     card, model = card_from(arguments), load_model(arguments.model)
     methods = [method_from(arguments, name) for name in _names(arguments.methods)]
-    refused = {} if arguments.methods else refusals(model, methods)
+    refused = {} if arguments.methods is not None else refusals(model, methods)
     possible = [method for method in methods if method.name not in refused]
     options = step_from(arguments)
     fits = fit(model, card, possible, arguments.batch, arguments.sequence, **options)
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int | None:
     return None if any(one.fits for one in fits) else NO
 
 
-def _names(text: str) -> Sequence[str]:
-    if not text:
+def _names(text: str | None) -> Sequence[str]:
+    if text is None:
         return tuple(METHODS)
     given = names("methods", [name.strip().lower() for name in text.split(",")], "method")
     return [one_of("method", name, METHODS) for name in given]

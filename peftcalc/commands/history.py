@@ -9,12 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.checks import whole_number
 from peftcalc.commands import add_json, number, print_json, print_table
+from peftcalc.outside_files import plain_file
 from peftcalc.units import seconds
 
 if TYPE_CHECKING:
     from peftcalc.jobs.history.history import History
     from peftcalc.jobs.history.kept_run import KeptRun
+
+MOST = 1_000_000
+"""Runs that are listed, and days."""
 
 
 def add(commands: Any) -> None:
@@ -54,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(history: History, arguments: argparse.Namespace) -> None:
-    runs = history.runs(arguments.count)
+    runs = history.runs(whole_number("count", arguments.count, 1, MOST))
     if arguments.json:
         print_json([run.as_dict() for run in runs])
         return
@@ -98,23 +103,36 @@ def _export(history: History, arguments: argparse.Namespace) -> None:
 
 
 def _import(history: History, arguments: argparse.Namespace) -> None:
-    from peftcalc.jobs.history.lines import imported
+    from peftcalc.jobs.history.history import OLDEST_DAYS
+    from peftcalc.jobs.history.lines import imported, read_lines, wait
 
+    before = len(history.runs(MOST))
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(arguments.file.open(encoding="utf-8")) if arguments.file else sys.stdin
-            new, there = imported(history, file)
+            if arguments.file is None:
+                file = sys.stdin
+            else:
+                plain_file(arguments.file)
+                file = stack.enter_context(arguments.file.open(encoding="utf-8", errors="surrogateescape"))
+            new, there = imported(history, read_lines(file))
         except OSError as error:
             raise ValueError(f"cannot read {arguments.file}: {error.strerror}") from None
-    print(f"{new} new, {there} were there")
+    wait(history, [history.prune()] if new else [])
+    forgotten = before + new - len(history.runs(MOST))
+    told = f"; {forgotten} forgotten: older than {OLDEST_DAYS:g} days, or too many" if forgotten > 0 else ""
+    print(f"{new} new, {there} were there{told}")
 
 
 def _prune(history: History, arguments: argparse.Namespace) -> None:
     from peftcalc.jobs.history.lines import wait
 
-    before = len(history.runs(1_000_000))
-    wait(history, [history.prune(arguments.days, arguments.count)])
-    print(f"{before - len(history.runs(1_000_000))} forgotten, {len(history.runs(1_000_000))} kept in {history.path}")
+    if not 0 <= arguments.days <= MOST:
+        raise ValueError(f"days must be between 0 and {MOST:,}, got {arguments.days:g}")
+    count = whole_number("count", arguments.count, 0, MOST)
+    before = len(history.runs(MOST))
+    wait(history, [history.prune(arguments.days, count)])
+    kept = len(history.runs(MOST))
+    print(f"{before - kept} forgotten, {kept} kept in {history.path}")
 
 
 def _when(moment: float) -> str:

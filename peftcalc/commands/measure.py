@@ -41,14 +41,14 @@ def run(arguments: argparse.Namespace) -> int | None:
         arguments.busy,
         **step_from(arguments),
     )
-    if arguments.csv:
-        Path(arguments.csv).write_text(as_csv(step), encoding="utf-8")
     if arguments.json:
         print_json(record_of(step))
     else:
         _print(step, arguments.dry_run)
         if not arguments.csv and step.allocated_bytes:
             print(f"\nThe row of evidence, which can be sent in with an issue:\n\n{as_csv(step)}", end="")
+    if arguments.csv:  # when it is told: a file that cannot be written takes nothing with it
+        Path(arguments.csv).write_text(as_csv(step), encoding="utf-8")
     return NO if step.ran_out else None
 
 

@@ -65,7 +65,7 @@ def step_from(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> int | None:
-    card = gpu(arguments.gpu) if arguments.gpu else None
+    card = gpu(arguments.gpu) if arguments.gpu is not None else None
     method, model = method_from(arguments), load_model(arguments.model)
     options: dict[str, Any] = step_from(arguments) | ({"card": card} if card else {})
     result: MemoryEstimate | MemoryTrace

@@ -45,15 +45,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from peftcalc.quant.formats import make_layout
 
-    source = arguments.normal or Path(arguments.file).name
-    if arguments.file and (found := _stored(Path(arguments.file))):
+    source = Path(arguments.file).name if arguments.normal is None else arguments.normal
+    if arguments.normal is None and (found := _stored(Path(arguments.file))):
         _print_stored(found, source, arguments)
         return
-    name = arguments.format or "nf4"
+    name = "nf4" if arguments.format is None else arguments.format
     layout = make_layout(name, arguments.block_size, arguments.double_quant, arguments.per)
     choices = {"format": name, "block_size": layout.block_size, "per": layout.per}
     choices["double_quant"] = layout.double_quant
-    tensors = _normal(arguments.normal, arguments.seed) if arguments.normal else _from_file(Path(arguments.file))
+    normal = arguments.normal
+    tensors = _from_file(Path(arguments.file)) if normal is None else _normal(normal, arguments.seed)
     rows = [_row(name, tensor, choices) for name, tensor in tensors]
     if not rows:
         raise ValueError(f"{source} holds no floating-point tensor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
         config = source
     elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
         path = Path(source).expanduser()
-        config = read_json(path / FILE_NAME if path.is_dir() else path, FILE_NAME)
+        config = read_json(path / FILE_NAME if os.path.isdir(path) else path, FILE_NAME)
     else:
         raise ValueError(f"an adapter config is a path or a dictionary, got {source!r}")
     if config.get("peft_type") is None and config.get("model_type"):

@@ -19,8 +19,10 @@ def as_matrix(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):  # a torch tensor; asking so needs no torch
         value = value.detach().double().cpu().numpy()
     try:
+        if np.iscomplexobj(value):
+            raise TypeError
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be a matrix of numbers, got {type(value).__name__}") from None
     if array.ndim < 2 or array.size == 0:
         raise ValueError(f"{name} must be a matrix with at least one row and column, got shape {array.shape}")

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from peftcalc.checks import whole_number
+from peftcalc.checks import listed
 from peftcalc.lab.records import StepRecord
-from peftcalc.lab.run_settings import RunSettings, run_settings
+from peftcalc.lab.run_settings import RunSettings, run_settings, some_seeds
 from peftcalc.lab.sweeps.elsewhere import Elsewhere, trainer
 from peftcalc.lazy import Drawn, explained
 from peftcalc.methods import METHODS, Method, make_method
@@ -185,11 +185,12 @@ def compare(
     >>> result.paired(DoRA(rank=1), LoRA(rank=1)).better
     2
     """
-    chosen = [make_method(m) if isinstance(m, str) else m for m in (METHODS if methods is None else methods)]
-    listed = range(whole_number("seeds", seeds, 1, 1000)) if isinstance(seeds, int) else list(seeds)
-    if not chosen or not listed:
-        raise ValueError(f"methods and seeds must not be empty, got {chosen} and {listed}")
-    asked = [(method, run_settings(task, method, seed=seed, **settings)) for method in chosen for seed in listed]
+    given = listed("methods", METHODS if methods is None else methods, "a list of methods")
+    chosen = [make_method(m) if isinstance(m, str) else m for m in given]
+    every = some_seeds(seeds)
+    if not chosen or not every:
+        raise ValueError(f"methods and seeds must not be empty, got {chosen} and {every}")
+    asked = [(method, run_settings(task, method, seed=seed, **settings)) for method in chosen for seed in every]
 
     def seen(place: int, record: StepRecord) -> None:
         if progress is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from peftcalc.checks import one_of, positive, whole_number
+from peftcalc.checks import listed, one_of, positive, whole_number
 from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.lab.tasks.task import Task
 from peftcalc.methods import Method, make_method
@@ -132,7 +132,18 @@ def run_code(task: str, method: Method | str, **settings: Any) -> str:
     return run_settings(task, method, **settings).to_code()
 
 
+def some_seeds(seeds: int | Iterable[int]) -> list[Any]:
+    """Which seeds: those that are given, or so many, counted from 0.
+
+    >>> some_seeds(2), some_seeds([7])
+    ([0, 1], [7])
+    """
+    if isinstance(seeds, int):
+        return list(range(whole_number("seeds", seeds, 1, 1000)))
+    return listed("seeds", seeds, "how many, or a list of whole numbers")
+
+
 def _not_negative(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
     return value

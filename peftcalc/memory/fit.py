@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from peftcalc.checks import listed
 from peftcalc.counting.count import count, known_method
 from peftcalc.lazy import Drawn, explained
 from peftcalc.memory.cards import Gpu, all_gpus, gpu
@@ -126,7 +127,7 @@ def fit(
         refused = refusals(model, FIVE_METHODS)
         methods = [method for method in FIVE_METHODS if method.name not in refused]
     setup = _setup(chosen, options, batch=batch, sequence=sequence)
-    return Fits(_fit(model, setup, method, chosen) for method in methods)
+    return Fits(_fit(model, setup, method, chosen) for method in listed("methods", methods, "a list of methods"))
 
 
 def refusals(shapes: ModelShapes | Any, methods: Iterable[Method]) -> dict[str, str]:

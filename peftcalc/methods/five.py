@@ -17,7 +17,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from peftcalc.checks import names, one_of, positive, whole_number
+from peftcalc.checks import flag, listed, names, one_of, positive, whole_number
 from peftcalc.lazy import explained
 from peftcalc.methods.method import Method
 from peftcalc.methods.peft_objects import four_bit_config, lora_arguments
@@ -118,13 +118,17 @@ class LoRA(Method):
             raise ValueError(f"lora_bias needs init='default', got init={self.init!r}; peft refuses it too")
         store(self, "targets", _targets("targets", self.targets, bool(self.target_parameters)))
         store(self, "exclude", _targets("exclude", self.exclude, allow_empty=True))
-        store(self, "modules_to_save", tuple(self.modules_to_save))
-        store(self, "target_parameters", tuple(self.target_parameters))
-        for pattern, rank in self.rank_pattern.items():
+        store(self, "modules_to_save", names("modules_to_save", self.modules_to_save, "module", allow_empty=True))
+        store(self, "target_parameters", names("target_parameters", self.target_parameters, "parameter", True))
+        for pattern, rank in _pattern("rank_pattern", self.rank_pattern).items():
             whole_number(f"rank_pattern[{pattern!r}]", rank, 1, MAX_RANK)
-        for pattern, alpha in self.alpha_pattern.items():
+        for pattern, alpha in _pattern("alpha_pattern", self.alpha_pattern).items():
             positive(f"alpha_pattern[{pattern!r}]", alpha)
+        for name in ("rslora", "lora_bias", "freeze_a"):
+            store(self, name, flag(name, getattr(self, name)))
         store(self, "layers_to_transform", _layers(self.layers_to_transform))
+        if not isinstance(self.layers_pattern, str):
+            names("layers_pattern", self.layers_pattern, "module list", allow_empty=True)
         if self.layers_to_transform is not None and isinstance(self.targets, str) and self.targets != ALL_LINEAR:
             raise ValueError("layers_to_transform needs targets as a list of names, not a regular expression")
 
@@ -199,6 +203,7 @@ class QLoRA(LoRA):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("quant", self.quant, QUANT_TYPES)
+        object.__setattr__(self, "double_quant", flag("double_quant", self.double_quant))
 
     def to_bitsandbytes(self) -> BitsAndBytesConfig:
         return four_bit_config(self.quant, self.double_quant)
@@ -244,6 +249,12 @@ def _targets(name: str, value: Any, allow_empty: bool) -> Targets:
     return names(name, value, "module", allow_empty)
 
 
+def _pattern(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or any(not isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must give values to names, such as {{'q_proj': 4}}, got {value!r}")
+    return value
+
+
 MAY_BE_UNHASHABLE = ("rank_pattern", "alpha_pattern", "layers_pattern")
 
 
@@ -262,5 +273,5 @@ def _hashable(value: Any) -> Any:
 def _layers(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
-    layers = (value,) if isinstance(value, int) else tuple(value)
+    layers = (value,) if isinstance(value, int) else listed("layers_to_transform", value, "indices of layers")
     return tuple(whole_number("layers_to_transform", layer, 0, 100_000) for layer in layers)

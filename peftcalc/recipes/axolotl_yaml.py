@@ -28,6 +28,8 @@ OLD_CARDS = """\
 """
 NO_KEY = ("lora_bias", "exclude", "alpha_pattern", "target_parameters", "freeze_a")
 """What Axolotl's schema has no key for."""
+STARTS = ("default", "gaussian")
+"""Starts of A and B that leave the base as it is."""
 
 
 def axolotl_yaml(method: Method, model: ModelShapes | Any = None, settings: TrainingSettings | None = None) -> str:
@@ -58,9 +60,16 @@ def axolotl_yaml(method: Method, model: ModelShapes | Any = None, settings: Trai
 
 
 def _yaml(value: Any) -> str:
-    """JSON is YAML, but for 2e-05, which YAML 1.1 reads as a text."""
-    small = isinstance(value, float) and "e" in repr(value)
-    return format(value, ".15f").rstrip("0") if small else json.dumps(value, ensure_ascii=False)
+    """JSON is YAML, but for 2e-05, which YAML 1.1 reads as a text, and for lines that end where JSON's do not."""
+    if isinstance(value, float) and "e" in repr(value):
+        return format(value, ".15f").rstrip("0")
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    """As YAML writes a character that is not printed; JSON has four digits for it, and two of them above 65,535."""
+    return f"\\u{ord(letter):04x}" if ord(letter) < 2**16 else f"\\U{ord(letter):08x}"
 
 
 def _adapter(method: LoRA) -> dict[str, Any]:
@@ -68,8 +77,11 @@ def _adapter(method: LoRA) -> dict[str, Any]:
     for name in NO_KEY:
         if getattr(method, name):
             raise ValueError(f"Axolotl's schema has no key for {name}, which is {getattr(method, name)!r}")
+    if method.init not in STARTS:
+        raise ValueError(f"a start that changes the base, {method.init!r}, is not written for Axolotl, but as a script")
     if method.bias != "none":
         raise ValueError(f"Axolotl's schema has no key for bias, which is {method.bias!r}")
+    pattern = (method.layers_pattern or ()) if method.layers_to_transform else ()
     targets = method.targets if isinstance(method.targets, str) else list(method.targets)
     given = {
         "adapter": "qlora" if method.quantized else "lora",
@@ -84,6 +96,8 @@ def _adapter(method: LoRA) -> dict[str, Any]:
         "lora_modules_to_save": list(method.modules_to_save),
         "lora_rank_pattern": dict(method.rank_pattern),
         "peft_layers_to_transform": list(method.layers_to_transform or ()),
+        "peft_layers_pattern": [pattern] if isinstance(pattern, str) else list(pattern),
+        "peft_init_lora_weights": None if method.init == "default" else method.init,
         "peft_use_dora": method.decomposed,
         "peft_use_rslora": method.rslora,
         "loraplus_lr_ratio": float(method.lr_ratio) if method.lr_ratio != 1 else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from peftcalc.checks import one_of, positive, whole_number
+from peftcalc.checks import flag, one_of, positive, whole_number
 from peftcalc.memory.options import CHOICES, MAX_BATCH, MAX_SEQUENCE
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
@@ -107,6 +107,8 @@ class TrainingSettings:
         whole_number("accumulation", self.accumulation, 1, MAX_BATCH)
         whole_number("epochs", self.epochs, 1, 1_000_000)
         whole_number("seed", self.seed, 0, 2**31 - 1)
+        for name in ("checkpointing", "float32_masters"):
+            flag(name, getattr(self, name))
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("attention", self.attention, CHOICES["attention"])
         if self.dtype is not None:

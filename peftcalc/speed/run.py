@@ -70,7 +70,9 @@ def run_cost(
         data = whole_number("tokens", tokens, 1, MOST)
     if price is not None:
         positive("price", price)
-    total = round(data * positive("epochs", epochs))
+    if positive("epochs", epochs) > MOST:
+        raise ValueError(f"epochs must be at most {MOST:,}, got {epochs:,}")
+    total = round(data * epochs)
     steps = max(-(-total // speed.tokens_per_step), 1)
     hours = steps * speed.seconds_per_step / 3600
     low = hours * speed.tokens_per_second / speed.high_tokens_per_second

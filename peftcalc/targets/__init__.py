@@ -20,6 +20,7 @@ import regex  # the one engine with a time limit: a visitor's pattern must not h
 
 from peftcalc.checks import nearest
 from peftcalc.methods import LoRA, Targets
+from peftcalc.targets.unfolding import unfolded_parts
 
 PATTERN_SECONDS = 0.5
 """For one name."""
@@ -27,6 +28,10 @@ ALL_PATTERNS_SECONDS = 5.0
 """For all names of a model together, within `pattern_deadline`."""
 MAX_PATTERN = 50_000
 """Characters; the longest that programs write list every module of a large model."""
+MORE_UNFOLDED = 1_000
+"""Parts that a pattern may have beyond its characters; no module's name is so long."""
+_SHORT = 1_000
+"""Characters of a pattern of which many are kept."""
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -150,7 +155,8 @@ def _matches(expression: str, name: str, whole: bool = False) -> bool:
 
 def _search(expression: str, name: str, whole: bool = False) -> Any:
     """`re.match`, or `re.fullmatch` for the whole name, with a time limit."""
-    compiled, end = _compiled(expression), _deadline.get()
+    compiled = (_compiled if len(expression) <= _SHORT else _compiled_long)(expression)
+    end = _deadline.get()
     seconds = PATTERN_SECONDS if end is None else min(PATTERN_SECONDS, end - time.monotonic())
     try:
         if seconds <= 0:
@@ -162,8 +168,7 @@ def _search(expression: str, name: str, whole: bool = False) -> Any:
         ) from None
 
 
-@lru_cache(maxsize=512)
-def _compiled(expression: str) -> Any:
+def _compile(expression: str) -> Any:
     """The expression for the engine with a time limit, if Python's `re` accepts it."""
     if len(expression) > MAX_PATTERN:
         raise ValueError(f"a regular expression has at most {MAX_PATTERN:,} characters, got {len(expression):,}")
@@ -171,11 +176,21 @@ def _compiled(expression: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "possible nested set": such a bracket is read as the letter that it is
             verbose = bool(re.compile(expression).flags & re.VERBOSE)
-            return regex.compile(as_python_reads(expression, verbose))
+            parts, most = unfolded_parts(expression), len(expression) + MORE_UNFOLDED
+            if parts > most:
+                raise ValueError(
+                    f"the regular expression {_short(expression)} has {parts:,} parts when its repeats are written "
+                    f"out; at most {most:,} are held against a name"
+                )
+            return regex.compile(as_python_reads(expression, verbose), cache_pattern=False)  # kept here, within bounds
     except (RecursionError, MemoryError):
         raise ValueError(f"the regular expression {_short(expression)} is nested too deeply") from None
     except (re.error, regex.error, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}, in {_short(expression)}") from None
+
+
+_compiled, _compiled_long = lru_cache(maxsize=512)(_compile), lru_cache(maxsize=16)(_compile)
+"""A part takes some 300 bytes: of long patterns only few are kept."""
 
 
 _PIECE = re.compile(

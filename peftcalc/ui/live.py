@@ -26,6 +26,7 @@ from peftcalc.jobs.engines.chosen import open_queue
 from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
+from peftcalc.outside_files import said
 from peftcalc.ui.page import escape
 
 ROOMS_WITH_WORK = ("peftcalc.lab.work", "peftcalc.memory.simulate.work")
@@ -181,7 +182,7 @@ def ending(job: Job) -> None:
     """Why a job ended before it was through, and what happened to it under way."""
     notes(job)
     if job.state == "failed":
-        st.error(escape(job.message), icon=":material/error:")
+        st.error(escape(said(job.message)), icon=":material/error:")
     elif job.state == "stopped":
         st.info(escape(f"Stopped at step {max(0, job.step)}. {job.message}"), icon=":material/stop_circle:")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from peftcalc.outside_files import said
 from peftcalc.ui import landing
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        st.error(escape(str(error)), icon=":material/error:")
+        st.error(escape(said(error)), icon=":material/error:")
 
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-.!|~$:"})

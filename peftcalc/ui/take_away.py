@@ -10,6 +10,7 @@ import streamlit as st
 
 from peftcalc.methods import Method
 from peftcalc.models.shapes import ModelShapes
+from peftcalc.outside_files import said
 from peftcalc.recipes.axolotl_yaml import axolotl_yaml
 from peftcalc.recipes.training_script import TrainingSettings, training_script
 from peftcalc.ui import page, show
@@ -65,6 +66,6 @@ def _or_why_not(make: Callable[[], str], name: str, language: str, height: int |
     try:
         text = make()
     except ValueError as error:
-        st.caption(page.escape(str(error)))
+        st.caption(page.escape(said(error)))
         return
     show.code(text, name, language, height)

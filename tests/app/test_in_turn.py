@@ -24,10 +24,16 @@ class Script(threading.Thread):
 
     def __init__(self, turns: Turns, begun: list[str], name: str) -> None:
         super().__init__(name=name, daemon=True)
-        self.turns, self.begun, self.may_end, self.waits = turns, begun, threading.Event(), len(turns._line)
+        self.turns, self.begun, self.may_end = turns, begun, threading.Event()
+        before = self._in_line()
         self.start()
-        while len(turns._line) == self.waits and name not in begun:  # in line, or at work
+        while self._in_line() == before and name not in begun:  # in line, or at work
             time.sleep(0.001)
+
+    def _in_line(self) -> int:
+        """How many wait; who comes to a free place stands in line for a moment too, which the lock hides."""
+        with self.turns._lock:
+            return len(self.turns._line)
 
     def run(self) -> None:
         with self.turns.turn():

@@ -15,7 +15,7 @@ from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from peftcalc.ui.server import front, one_piece
-from peftcalc.ui.server.asked_once import PATIENCE, AskedOnce
+from peftcalc.ui.server.asked_once import LARGEST, LONGEST, MOST, PATIENCE, AskedOnce
 from peftcalc.ui.server.one_piece import OnePiece
 
 Event = dict[str, Any]
@@ -77,6 +77,14 @@ def test_a_fragments_answer_is_held_until_the_server_rests() -> None:
     large = drawn("x" * one_piece.LARGEST_OF_INTEREST)
     run = [began("f"), at_rest(running=True), drawn(), large, ended(), at_rest(), drawn()]
     assert through_the_gate(run) == [0, 0, 0, 0, 0, 6, 7]
+
+
+def test_a_message_is_read_up_to_its_largest_size() -> None:
+    name = "x" * (one_piece.LARGEST_OF_INTEREST - len(began("x")["bytes"]) - 20)
+    name += "x" * (one_piece.LARGEST_OF_INTEREST - len(began(name)["bytes"]))
+    assert len(began(name)["bytes"]) == one_piece.LARGEST_OF_INTEREST
+    assert through_the_gate([began(name), drawn()]) == [0, 0], "a fragment's run: it is held"
+    assert through_the_gate([began(f"{name}x"), drawn()]) == [1, 2], "too large to be a fragment's"
 
 
 def test_a_run_that_follows_at_once_goes_out_with_the_one_before() -> None:
@@ -215,6 +223,30 @@ def test_names_that_somebody_invents_are_not_all_remembered() -> None:
         assert asked.passes(asks(f"invented {number}"), 0.0)
     assert asked.passes(asks("x" * 10_000), 0.0)
     assert sum(map(len, asked._since)) < 20_000
+
+
+def test_names_and_questions_of_a_browser_s_own_size_are_remembered() -> None:
+    assert (LARGEST, LONGEST, MOST) == (200_000, 100, 200), "Streamlit's names have 32 characters"
+    asked = AskedOnce()
+    for name, again in (("n" * LONGEST, False), ("n" * (LONGEST + 1), True)):
+        assert asked.passes(asks(name), 0.0)
+        assert asked.passes(asks(name), 0.1) is again
+    for size, again in ((LARGEST, False), (LARGEST + 1, True)):
+        message = asks(f"of {size}")
+        state = ClientState(fragment_id=f"of {size}", is_auto_rerun=True)
+        state.query_string = "x" * (size - len(message) - 8)
+        message = BackMsg(rerun_script=state).SerializeToString()
+        state.query_string += "x" * (size - len(message))
+        message = BackMsg(rerun_script=state).SerializeToString()
+        assert len(message) == size
+        assert asked.passes(message, 0.0)
+        assert asked.passes(message, 0.1) is again
+    asked = AskedOnce()
+    for number in range(MOST):
+        assert asked.passes(asks(f"part {number}"), 0.0)
+    assert not asked.passes(asks("part 0"), 0.1), "as many as are remembered"
+    assert asked.passes(asks("one more"), 0.1)
+    assert asked.passes(asks("part 0"), 0.2), "one more than a page has: all are forgotten"
 
 
 def test_what_a_hand_does_is_always_heard_and_what_is_no_message_too() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from peftcalc.cli import main
+from peftcalc.jobs.history.kept_run import new_run
 from peftcalc.lab.runs.kept_race import RACE
 
 TRAIN = ["train", "--task", "rank", "--rank", "2", "--alpha", "6", "--steps", "2", "--seed", "3", "--json"]
@@ -51,6 +53,38 @@ def test_from_training_to_another_machine_and_to_oblivion(kept: Path, capsys, mo
     assert "2 new, 0 were there" in capsys.readouterr().out
     assert main(["history", "prune", "--count", "1"]) == 0
     assert "1 forgotten, 1 kept" in capsys.readouterr().out
+
+
+def test_what_is_imported_and_too_old_is_said(kept: Path, capsys, tmp_path: Path):
+    young = new_run(RACE, "train", "young", {})
+    old = replace(young, id="old", begun=young.begun - 91 * 86_400)
+    lines = tmp_path / "runs.jsonl"
+    lines.write_text("".join(json.dumps(replace(run, state="done").as_dict()) + "\n" for run in (young, old)))
+    assert main(["history", "import", str(lines)]) == 0
+    assert capsys.readouterr().out == "2 new, 0 were there; 1 forgotten: older than 90 days, or too many\n"
+    assert [one["title"] for one in listed(capsys)] == ["young"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["list", "--count", "0"], "count must be between 1 and 1,000,000, got 0"),
+        (["list", "--count", "-1"], "count must be between 1"),
+        (["prune", "--count", "-1"], "count must be between 0"),
+        (["prune", "--count", "1e30"], "count must be between 0"),
+        (["prune", "--days", "nan"], "days must be between 0 and 1,000,000, got nan"),
+        (["prune", "--days", "-1"], "days must be between 0"),
+        (["prune", "--days", "inf"], "days must be between 0"),
+        (["import", "/dev/zero"], "is a device, not a file"),
+        (["import", "{binary}"], "line 1 must be a run"),
+    ],
+)
+def test_what_is_asked_of_a_history_is_one_line(kept: Path, capsys, tmp_path: Path, words, says):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert main(["history", *(word.format(binary=tmp_path / "binary") for word in words)]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
 
 
 def test_a_history_that_cannot_be_written_is_one_line_and_the_answer_comes(kept: Path, capsys):

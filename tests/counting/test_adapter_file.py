@@ -132,3 +132,13 @@ def test_the_json_of_a_config_can_be_passed_on() -> None:
 def test_a_models_config_in_place_of_an_adapters_is_told_what_it_is() -> None:
     with pytest.raises(ValueError, match=r"config.json of a model \(llama\)"):
         read_adapter_config(BASE)
+
+
+@pytest.mark.parametrize("name", ["modules_to_save", "target_parameters", "layers_pattern"])
+@pytest.mark.parametrize("value", [-1, 1.5, True, {"a": 1}, [1]])
+def test_a_list_of_names_that_is_none(name, value):
+    config = {"peft_type": "LORA", "r": 4, "target_modules": ["c_attn"], "layers_to_transform": [0], name: value}
+    if name == "layers_pattern" and isinstance(value, dict):
+        return  # its keys are names
+    with pytest.raises(ValueError, match=f"{name} must"):
+        read_adapter_config(config, base={"model_type": "gpt2"})

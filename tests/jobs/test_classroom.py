@@ -96,6 +96,32 @@ def test_the_board_takes_what_ended_after_it_was_cleared(room: Room):
     assert room.results == []
 
 
+def test_the_board_takes_what_ended_as_it_was_cleared_and_so_many_results(room: Room, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module.time, "time", lambda: 100.0)
+    room.clear_board()
+    room.add([{"n": 0}], ended=100.0)
+    room.add([{"n": 1}], ended=99.9)
+    assert room.results == [{"n": 0}]
+    monkeypatch.setattr(module, "MOST_RESULTS", 3)
+    room.add([{"n": 2}, {"n": 3}, {"n": 4}])
+    room.add([{"n": 5}])
+    assert [one["n"] for one in room.results] == [0, 2, 3]
+
+
+def test_who_has_not_looked_for_half_a_minute_is_not_there(room: Room, monkeypatch: pytest.MonkeyPatch):
+    now = [50.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    room.join("a")
+    now[0] = 60.0
+    room.join("b")
+    now[0] = 79.9
+    assert room.present == 2
+    now[0] = 80.0
+    assert room.present == 1
+    room.seat("a")
+    assert room.present == 2
+
+
 def test_a_full_classroom_and_one_whose_day_is_over(room: Room, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST_SEATS", 1)
     room.join("a")
@@ -136,6 +162,29 @@ def test_the_next_server_finds_it_as_it_was(history: History):
     with history.reading() as connection:
         text = connection.execute("SELECT state FROM rooms").fetchone()[0]
     assert '"a"' not in text, "a token is kept as its mark"
+
+
+def test_a_classroom_of_yesterday_is_forgotten_when_another_is_made(history: History):
+    for name, age in (("elm-41", DAY + 5), ("elm-42", DAY - 60)):
+        found(history, name, names.lock("key"))
+        history.ask(
+            lambda c, n=name, a=age: c.execute("UPDATE rooms SET made = made - ? WHERE name = ?", (a, n)) and None
+        )
+    found(history, "elm-43", names.lock("key"))
+    with history.reading() as connection:
+        assert [name for (name,) in connection.execute("SELECT name FROM rooms ORDER BY name")] == ["elm-42", "elm-43"]
+
+
+def test_a_board_has_the_runs_of_its_own_classroom_and_a_damaged_state_is_a_new_one(history: History):
+    found(history, "elm-42", names.lock("key"))
+    made = restored("elm-42", "", history).made
+    for name, begun in (("with it", made), ("before it", made - 0.5)):
+        run = KeptRun(name, "race", "app", "", "done", begun, begun + 1, results=[{"run": name}], room="elm-42")
+        history.keep(run).result(WAIT)
+    assert restored("elm-42", "", history).results == [{"run": "with it"}]
+    for text in ("{", "[]", "5"):
+        history.ask(lambda c, t=text: c.execute("UPDATE rooms SET state = ?", (t,)) and None).result(WAIT)
+        assert restored("elm-42", names.lock("key"), history).seats == []
 
 
 def test_a_lost_key_is_replaced_from_the_terminal(history: History):

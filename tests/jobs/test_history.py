@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from peftcalc.jobs.history import history as module
+from peftcalc.jobs.history import lines as lines_module
 from peftcalc.jobs.history.database import VERSION, HistoryError, explained
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import KeptRun, new_run, packed, unpacked
-from peftcalc.jobs.history.lines import exported, imported
+from peftcalc.jobs.history.lines import exported, imported, read_lines
 from peftcalc.jobs.history.place import history_path
 
 WAIT = 30
@@ -110,6 +112,56 @@ def test_export_and_import_are_a_round_trip(history: History, tmp_path: Path):
                 imported(other, [lines[0], bad])
     finally:
         other.close()
+
+
+HOSTILE = {
+    "begun": [float("nan"), float("inf"), 1e12, 10**400, -1, True, "1", None, [1]],
+    "ended": [float("nan"), 1e12, 10**400, -1, True, "1"],
+    "id": ["", "a" * 41, "-h", "../x", "a b", "\x1b[2J", 5],
+    "title": ["\x1b[2J", "two\nlines", "t" * 301, None],
+    "kind": ["k" * 201, None],
+    "source": ["a\tb", 3],
+    "room": ["r" * 201, None],
+    "link": ["javascript:alert(1)", "//elsewhere", "/\\elsewhere", "https://elsewhere", "/" * 20_001, " /train", None],
+    "settings": [[], None, "text"],
+    "versions": [[], {"torch": 2}, {"torch": "\n"}],
+    "results": ["text", [1], [None], {}, [{"validation": 10**400}], [{"before": "x"}], [{"validation": True}]],
+    "records": [5, None, {}, [1], "text"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in HOSTILE.items() for value in values])
+def test_a_line_that_a_list_could_not_show_is_refused(history: History, name: str, value):
+    line = json.dumps({**done("a").as_dict(), name: value})
+    with pytest.raises(ValueError, match="line 1 must be a run") as refused:
+        imported(history, [line])
+    assert len(str(refused.value)) < 300
+    assert history.runs() == []
+
+
+def test_what_lies_at_the_bounds_is_a_run(history: History):
+    run = done("a" * 40).as_dict() | {
+        "begun": 32_503_679_999,
+        "ended": None,
+        "title": "<i>" * 100,
+        "link": "/train?a=b",
+    }
+    run |= {"kind": "k" * 200, "results": [{"validation": None}, {"before": 1.5e308}], "versions": {"torch": "2.9"}}
+    assert imported(history, [json.dumps(run), json.dumps(run | {"id": "b", "link": "", "begun": 0})]) == (2, 0)
+    with pytest.raises(ValueError, match="begun cannot be read"):
+        imported(history, [json.dumps(run | {"id": "c", "begun": 32_503_680_000})])
+
+
+def test_a_file_without_an_end_is_read_to_the_longest_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lines_module, "MOST_RECORD_BYTES", 10)
+    assert [len(line) for line in read_lines(StringIO("a" * 25 + "\nb\n"))] == [11, 11, 4, 2]
+
+
+def test_a_run_that_another_process_keeps_meanwhile_is_a_sentence(history: History, monkeypatch: pytest.MonkeyPatch):
+    history.keep(done("same")).result(WAIT)
+    monkeypatch.setattr(History, "runs", lambda *_: [])
+    with pytest.raises(HistoryError, match="cannot be used"):
+        imported(history, [json.dumps(done("same").as_dict())])
 
 
 def test_records_that_unfold_without_end_are_cut(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from peftcalc.methods import METHODS, DoRA, Full, LoRA, Method, QDoRA, QLoRA
-from peftcalc.recipes.axolotl_yaml import SCHEMA, axolotl_yaml
+from peftcalc.recipes.axolotl_yaml import NO_KEY, SCHEMA, axolotl_yaml
 from peftcalc.recipes.training_script import OPTIMIZERS, TrainingSettings
 
 FACTS = json.loads((Path(__file__).parents[1] / "data/axolotl_schema.json").read_text())
@@ -95,6 +96,62 @@ def test_it_is_read_back_as_what_was_asked_for():
     assert {key: values[key] for key in expected} == expected
     assert SCHEMA in axolotl_yaml(QDoRA())
     assert "not run here" in axolotl_yaml(QDoRA())
+
+
+OTHER: dict[str, Any] = {
+    "rank": 4,
+    "alpha": 20,
+    "dropout": 0.25,
+    "targets": ["q_proj"],
+    "rslora": True,
+    "bias": "all",
+    "lora_bias": True,
+    "modules_to_save": ["lm_head"],
+    "exclude": ["k_proj"],
+    "rank_pattern": {"q_proj": 2},
+    "alpha_pattern": {"q_proj": 2.0},
+    "layers_to_transform": [1],
+    "layers_pattern": "layers",
+    "target_parameters": ["experts.down_proj"],
+    "init": "gaussian",
+    "freeze_a": True,
+    "lr_ratio": 16.0,
+    "quant": "fp4",
+    "double_quant": False,
+}
+
+
+def test_whatever_a_method_says_is_written_or_refused():
+    """A file that says less would train something else."""
+    assert list(OTHER) == [field.name for field in fields(QDoRA)]
+    layers: dict[str, Any] = {"layers_to_transform": [1]}
+    for name, value in OTHER.items():
+        beside = layers if name == "layers_pattern" else {}
+        plain, other = QDoRA(**beside), QDoRA(**beside, **{name: value})
+        if name in (*NO_KEY, "bias"):
+            with pytest.raises(ValueError, match=f"no key for {name}"):
+                axolotl_yaml(other)
+            continue
+        written = yaml.safe_load(axolotl_yaml(other))
+        assert written != yaml.safe_load(axolotl_yaml(plain)), name
+        assert faults(written, FACTS["config"]) == []
+    given = yaml.safe_load(axolotl_yaml(LoRA(init="gaussian", layers_pattern=["h", "layers"], **layers)))
+    assert (given["peft_init_lora_weights"], given["peft_layers_pattern"]) == ("gaussian", ["h", "layers"])
+    for init in ("pissa", "pissa_niter_4", "olora", "loftq"):
+        with pytest.raises(ValueError, match=f"changes the base, '{init}'"):
+            axolotl_yaml(LoRA(init=init))
+    assert "peft_layers_pattern" not in axolotl_yaml(LoRA(layers_pattern="h")), "Axolotl refuses it without layers"
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x85b", "\u2028x", "a\x7fb", "\U000e0001", "\U0001f600", "a\nb", 'a"b', "é", "a\\\\b", "\t"]
+)
+def test_any_name_is_read_back(name: str):
+    method = LoRA(targets=["q_proj", f"{name}c"], modules_to_save=(f"{name}c",), rank_pattern={f"{name}c": 4})
+    values = yaml.safe_load(axolotl_yaml(method))
+    assert values["lora_target_modules"] == ["q_proj", f"{name}c"]
+    assert values["lora_modules_to_save"] == [f"{name}c"]
+    assert values["lora_rank_pattern"] == {f"{name}c": 4}
 
 
 @pytest.mark.parametrize("rate", [1e-7, 2e-5, 5e-5, 1.5e-4, 0.1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def config_of(method: LoRA, targets: list[str], model: Any) -> dict[str, Any]:
     if type(model).__name__.endswith("ForCausalLM"):
         config["task_type"] = "CAUSAL_LM"
     name = getattr(getattr(model, "config", None), "_name_or_path", "")
-    if name and not Path(name).exists():
+    if name and not os.path.exists(name):
         config["base_model_name_or_path"] = name
     return config
 
@@ -108,7 +109,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, too large, not JSON, or not an object.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise ValueError(f"cannot read {path.name}: no such file")
     content = read_bounded(path, MAX_BYTES, path.name)
     try:

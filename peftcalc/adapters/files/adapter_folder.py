@@ -87,8 +87,10 @@ def load_adapter(module: nn.Module, folder: str | os.PathLike[str], adapter: str
         ValueError: a file is missing, damaged, of another kind (pickle is not read) or does not fit the module, which
             is then as it was.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise ValueError(f"an adapter is read from a folder's path, got {folder!r}")
     folder = Path(folder)
-    if not (folder / TENSORS).is_file() and (folder / "adapter_model.bin").exists():
+    if not os.path.isfile(folder / TENSORS) and os.path.exists(folder / "adapter_model.bin"):
         raise ValueError(
             "adapter_model.bin is a pickle, which can run code, and is not read; convert it to safetensors"
         )

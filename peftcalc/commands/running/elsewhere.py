@@ -42,7 +42,7 @@ def address_of(arguments: argparse.Namespace) -> Address | None:
     Raises:
         ValueError: it is no address, or one that is refused.
     """
-    return address(arguments.scheduler, arguments.certificates) if arguments.scheduler else None
+    return address(arguments.scheduler, arguments.certificates) if arguments.scheduler is not None else None
 
 
 def scheduler_variables(arguments: argparse.Namespace) -> dict[str, str]:

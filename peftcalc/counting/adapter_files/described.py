@@ -156,7 +156,7 @@ def _layers(config: Mapping[str, Any]) -> tuple[int, ...] | None:
 
 def _list(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = config.get(name) or ()
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"{name} must be a list of names, got {value!r}")
     return tuple(value)
 

@@ -7,7 +7,6 @@ import json
 from peftcalc.jobs.classroom.register import room_row
 from peftcalc.jobs.classroom.room import MOST_RESULTS, Room
 from peftcalc.jobs.classroom.state import state_of
-from peftcalc.jobs.history.database import HistoryError
 from peftcalc.jobs.history.history import History
 
 
@@ -22,5 +21,5 @@ def restored(name: str, locked: str, history: History | None) -> Room:
             if run.ended is not None and run.begun >= room.made:
                 room.add(run.results, run.ended)
         return room
-    except (HistoryError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):  # no history, or a state that is damaged
         return Room(name, locked, history)

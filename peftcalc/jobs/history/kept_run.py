@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import re
 import secrets
 import sys
 import time
@@ -20,6 +21,13 @@ from peftcalc.units import for_json
 KeptState = Literal["running", "done", "stopped", "failed", "interrupted"]
 STATES = ("running", "done", "stopped", "failed", "interrupted")
 LONGEST_TITLE = 300
+LONGEST_NAME = 200
+LONGEST_LINK = 20_000
+LATEST = 32_503_680_000
+"""The year 3000, in seconds since 1970: no platform's calendar ends before it."""
+_ID = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,39}")
+_LINK = re.compile(r"(/(?![/\\]).*)?")
+"""A page of this app; no other address, and no script."""
 MOST_RECORD_BYTES = 50_000_000
 """Of one run, uncompressed."""
 
@@ -72,12 +80,45 @@ class KeptRun:
         except TypeError as error:
             raise ValueError(f"this is not a kept run: {error}") from None
         one_of("state", run.state, STATES)
-        texts = all(isinstance(getattr(run, n), str) for n in ("id", "kind", "source", "title", "link", "room"))
-        numbers = isinstance(run.begun, int | float) and isinstance(run.ended, int | float | None)
-        shapes = all(isinstance(getattr(run, n), Mapping) for n in ("settings", "versions"))
-        if not (texts and numbers and shapes and isinstance(run.results, Sequence) and 0 < len(run.id) <= 40):
-            raise ValueError("this is not a kept run: a field has the wrong kind of value")
+        wrong = [name for name, right in _right(run).items() if not right]
+        if wrong:
+            raise ValueError(f"this is not a kept run: {', '.join(wrong)} cannot be read")
         return run
+
+
+def _right(run: KeptRun) -> dict[str, bool]:
+    """Whether each field is what its readers take it for: lists of the terminal, and pages that everybody sees."""
+    right = {name: _is_text(getattr(run, name), LONGEST_NAME) for name in ("kind", "source", "room")}
+    right["id"] = isinstance(run.id, str) and _ID.fullmatch(run.id) is not None
+    right["title"] = _is_text(run.title, LONGEST_TITLE)
+    right["link"] = _is_text(run.link, LONGEST_LINK) and _LINK.fullmatch(run.link) is not None
+    right["begun"] = _is_moment(run.begun)
+    right["ended"] = run.ended is None or _is_moment(run.ended)
+    right["settings"] = isinstance(run.settings, Mapping)
+    right["versions"] = isinstance(run.versions, Mapping) and all(
+        _is_text(value, LONGEST_NAME) for value in run.versions.values()
+    )
+    right["results"] = isinstance(run.results, list | tuple) and all(_is_result(one) for one in run.results)
+    return right
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and len(value) <= longest and (not value or value.isprintable())
+
+
+def _is_moment(value: Any) -> bool:
+    return is_number(value) and 0 <= value < LATEST
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        value.get(name) is None or is_number(value[name]) for name in ("before", "validation")
+    )
+
+
+def is_number(value: Any) -> bool:
+    """A finite number that a float can hold, and no boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def new_run(kind: str, source: str, title: str, settings: Mapping[str, Any], link: str = "", room: str = "") -> KeptRun:

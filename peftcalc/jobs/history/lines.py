@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TextIO
 
-from peftcalc.jobs.history.database import HistoryError
+from peftcalc.jobs.history.database import HistoryError, explained
 from peftcalc.jobs.history.history import History
 from peftcalc.jobs.history.kept_run import MOST_RECORD_BYTES, KeptRun
 from peftcalc.outside_files import check_content
@@ -66,7 +67,8 @@ def _read(number: int, line: str) -> tuple[KeptRun, list[dict[str, Any]]]:
             raise ValueError("it is no object")
         records = values.pop("records", [])
         run = KeptRun.from_dict(values)
-        if run.state == "running" or not all(isinstance(record, dict) for record in records):
+        whole = isinstance(records, list) and all(isinstance(record, dict) for record in records)
+        if run.state == "running" or not whole:
             raise ValueError("it has not ended, or its records are none")
         return run, records
     except (ValueError, RecursionError, TypeError) as error:
@@ -84,4 +86,12 @@ def wait(history: History, waiting: list[Future[None]]) -> None:
             future.result(30)
     except TimeoutError:
         raise HistoryError(history.problem or "The history cannot be written now.") from None
+    except sqlite3.Error as error:  # another process has kept a run of this id meanwhile
+        raise explained(error, history.path) from None
     waiting.clear()
+
+
+def read_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; of one without an end no more than makes it too long for a run."""
+    while line := file.readline(MOST_RECORD_BYTES + 1):
+        yield line

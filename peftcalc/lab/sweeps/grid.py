@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from peftcalc.checks import one_of, whole_number
-from peftcalc.lab.run_settings import RunSettings, run_settings
+from peftcalc.checks import listed, one_of, whole_number
+from peftcalc.lab.run_settings import RunSettings, run_settings, some_seeds
 from peftcalc.lab.tasks.catalogue import find_task
 from peftcalc.methods import METHODS, Method, make_method
 
@@ -40,16 +40,18 @@ def grid_settings(
     [(Full(), 0), (Full(), 1), (LoRA(rank=1), 0), (LoRA(rank=1), 1), (LoRA(rank=4), 0), (LoRA(rank=4), 1)]
     """
     record, _ = find_task(task)
+    if not isinstance(grid, Mapping | None):
+        raise ValueError(f"grid must give values to options, such as {{'rank': [1, 4]}}, got {grid!r}")
     axes = {name: _values(name, values) for name, values in {**fixed, **(grid or {})}.items()}
     known = ("methods", *METHOD_OPTIONS, *RUN_OPTIONS, *record.options)
     for name in axes:
         one_of("an option of the grid", name, known)
     methods = axes.pop("methods", [None])
     methods = list(METHODS) if methods == [None] else methods
-    listed = list(range(whole_number("seeds", seeds, 1, 1000))) if isinstance(seeds, int) else list(seeds)
-    if not listed:
+    every = some_seeds(seeds)
+    if not every:
         raise ValueError("seeds must not be empty, got none")
-    count = len(methods) * len(listed)
+    count = len(methods) * len(every)
     for values in axes.values():
         count *= len(values)
     whole_number("the number of runs", count, 1, MAX_RUNS)
@@ -57,7 +59,7 @@ def grid_settings(
     for method, *values in itertools.product(methods, *axes.values()):
         given = dict(zip(axes, values, strict=True))
         chosen = _method(method, {name: given.pop(name) for name in METHOD_OPTIONS if name in given})
-        for seed in listed:
+        for seed in every:
             one = run_settings(task, chosen, seed=seed, **given)
             found.setdefault(one.to_code(), one)
     return list(found.values())
@@ -66,7 +68,7 @@ def grid_settings(
 def _values(name: str, values: Any) -> list[Any]:
     """The values of an option; one alone is a list of it."""
     one = isinstance(values, str | Mapping) or (name in _LISTS and isinstance(values, tuple))
-    found = list(values) if isinstance(values, Iterable) and not one else [values]
+    found = listed(name, values, "a list of values") if isinstance(values, Iterable) and not one else [values]
     if not found:
         raise ValueError(f"{name} must have at least one value, got none")
     return found

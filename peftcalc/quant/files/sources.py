@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ class InFile:
 def opened(path: str | Path) -> Iterator[Any]:
     """The open safetensors file `path`; a ValueError says what another file is."""
     name = Path(path).name
-    if not Path(path).exists():
-        raise ValueError(f"{name}: no such file")
+    if not os.path.exists(path):  # which no name is too long for, as for `Path.exists`
+        raise ValueError(f"{name[:200]}: no such file")
     plain_file(path)
     try:
         with Path(path).open("rb") as file:

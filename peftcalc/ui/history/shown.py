@@ -96,7 +96,7 @@ def _race(history: History, name: str) -> KeptRace:
     try:
         board = RaceResults(Race.from_dict(run.settings))
         board.read(history.records(run.id))
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"It was written by another version of peftcalc ({error!r}).") from None
     if not any(track.looks for track in board.tracks.values()):
         raise ValueError("It ended before anything was measured.")
