@@ -97,9 +97,12 @@ def clear(slot: str) -> None:
 
 def train_button(slot: str, label: str, train: Callable[..., None], args: tuple[Any, ...]) -> None:
     """A button that starts a slot's job by `train(*args)`, and one that forgets the job once there is one."""
-    st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args)
+    # By these keys the style puts both below the guess where the page is one column.
+    st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args, key=f"run-{slot}")
     if current(slot) is not None:
-        st.button("Reset", icon=":material/restart_alt:", width="stretch", on_click=clear, args=(slot,))
+        st.button(
+            "Reset", icon=":material/restart_alt:", width="stretch", on_click=clear, args=(slot,), key=f"run-{slot}-reset"
+        )
 
 
 def watch(slot: str, draw: Callable[[Job], None]) -> None:
@@ -169,12 +172,19 @@ def standing(job: Job) -> str:
         begun = any(part.step >= 0 for part in job.parts)  # the parts wait for workers of their own
         return "Training; some of it still waits for a worker" if begun else "Loading the base model …"
     if job.state == "paused":
-        return f"Paused at step {job.step}"
+        return f"Paused at {reached(job)}"
     left = job.seconds_left
     again = "Training, begun again after its worker was lost" if job.notes else "Training"
-    return f"{again}: step {job.step}" + (
+    return f"{again}: {reached(job)}" + (
         f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
     )
+
+
+def reached(job: Job) -> str:
+    """The step of a job; of one whose parts are not equally far, since each has a worker of its own, the slowest
+    part's and the fastest's."""
+    low, high = max(0, job.step), max(0, *(part.step for part in job.parts))
+    return f"step {low}" if low == high else f"steps {low} to {high}"
 
 
 def ending(job: Job) -> None:
@@ -183,7 +193,7 @@ def ending(job: Job) -> None:
     if job.state == "failed":
         st.error(escape(job.message), icon=":material/error:")
     elif job.state == "stopped":
-        st.info(escape(f"Stopped at step {max(0, job.step)}. {job.message}"), icon=":material/stop_circle:")
+        st.info(escape(f"Stopped at {reached(job)}. {job.message}"), icon=":material/stop_circle:")
 
 
 def notes(job: Job) -> None:

@@ -15,6 +15,7 @@ from peftcalc.ui.headline import names
 LEARNED = 0.01
 """Of the error of a task that can be learned to the end: the share that may be left."""
 WATCH = "Watch: the loss falls, and the weights move."
+TOO_EARLY = "Cut off too early to say who learns it: let it run longer."
 NOW = {"learn": "learn", "learns": "learns", "do": "do", "does": "does", "falls": "falls", "stays": "stays"}
 EARLIER = {"learn": "learned", "learns": "learned", "do": "did", "does": "did", "falls": "fell", "stays": "stayed"}
 """Verbs, of what a visitor has just seen and of what is a record."""
@@ -35,6 +36,8 @@ def said(board: RaceResults, earlier: bool = False) -> str:
     >>> said(board, earlier=True)
     '<b style="color:#2f7ed8">LoRA</b> did not learn it: 70 % of the error stayed.'
     """
+    if board.too_early:
+        return TOO_EARLY
     losses = {name: (_mean(board, name, "before"), _mean(board, name, "now")) for name in board.race.methods}
     known = {name: pair for name, pair in losses.items() if not math.isnan(pair[1])}
     far = falls_far(TASKS[board.race.task].unit)
