@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.models.experts import stacked_targets
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
 from peftcalc.targets import is_excluded, is_target, no_match_error, pattern_value
 from peftcalc.targets.experts import names_parameter
@@ -134,8 +135,8 @@ def _parameters(shapes: ModelShapes, method: LoRA, taken: set[str]) -> Iterator[
                 continue
             if group.template in taken:
                 raise ValueError(
-                    f"{group.template} is named by targets and its parameter {tensor.name} by target_parameters; "
-                    "peft adapts one or the other"
+                    f"{first_name(group.template, indices)} is named by targets and its parameter {tensor.name} by "
+                    "target_parameters; peft adapts one or the other"
                 )
             yield from _by_rank(Adapted(group, indices, method.rank, tensor), method)
 
@@ -161,7 +162,7 @@ def _head(shapes: ModelShapes, task_type: str | None) -> str | None:
 
 def _refuse_module(shapes: ModelShapes, group: ModuleGroup, indices: tuple[int, ...]) -> None:
     """peft adapts only some kinds of modules."""
-    name = group.name(indices[0] if indices else None)
+    name = first_name(group.template, indices)
     if shapes.config.get("model_type") in _MAMBA_TYPES and group.suffix in _MAMBA_REFUSED:
         raise ValueError(
             f"peft refuses {name}: out_proj and conv1d of Mamba blocks cannot be adapted; name other targets"

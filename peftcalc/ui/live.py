@@ -101,7 +101,12 @@ def train_button(slot: str, label: str, train: Callable[..., None], args: tuple[
     st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args, key=f"run-{slot}")
     if current(slot) is not None:
         st.button(
-            "Reset", icon=":material/restart_alt:", width="stretch", on_click=clear, args=(slot,), key=f"run-{slot}-reset"
+            "Reset",
+            icon=":material/restart_alt:",
+            width="stretch",
+            on_click=clear,
+            args=(slot,),
+            key=f"run-{slot}-reset",
         )
 
 
@@ -175,9 +180,7 @@ def standing(job: Job) -> str:
         return f"Paused at {reached(job)}"
     left = job.seconds_left
     again = "Training, begun again after its worker was lost" if job.notes else "Training"
-    return f"{again}: {reached(job)}" + (
-        f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
-    )
+    return f"{again}: {reached(job)}" + (f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else "")
 
 
 def reached(job: Job) -> str:

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from drawers import pulled
@@ -18,14 +19,17 @@ from waiting import until
 from peftcalc.jobs.engines import cluster, cluster_members, cluster_task
 from peftcalc.jobs.engines.addresses import address
 from peftcalc.jobs.engines.chosen import open_queue
+from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
+from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.methods import METHODS
 from peftcalc.ui import live, page
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.page import escape
-from peftcalc.ui.train import pace, verdict
+from peftcalc.ui.train import buttons, pace, playground, verdict
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
@@ -223,6 +227,41 @@ def test_a_run_that_was_cut_off_compares_equal_steps_and_says_so(queue):
     assert not test.exception
     assert f"compared at step {board.common_step}" in text(test)
     assert board.common_step >= 30
+
+
+def test_a_run_that_was_cut_off_before_it_was_measured_compares_nothing(queue):
+    test = open_page(steps="500", methods=["LoRA", "DoRA"])
+    button(test, "Step").click().run()
+    job = job_of(test)
+    until(lambda: job.parts[0].state == "parked")
+    button(test.run(), "Stop").click().run()
+    assert not test.exception
+    assert verdict.said(test.session_state["_race"]) == verdict.TOO_EARLY
+    assert "nothing to compare yet" in text(test)
+    assert "compared at" not in text(test)
+    assert "Records, CSV" in {found.label for found in test.get("download_button")}
+
+
+def test_parts_that_are_not_equally_far_are_told_from_the_slowest_to_the_fastest():
+    job = Job("visitor", "finetune", [{}, {}])
+    assert live.reached(job) == "step 0"
+    for part, step in zip(job.parts, (6, 2), strict=True):
+        part.step = step
+    job.state = "paused"
+    assert live.standing(job) == "Paused at steps 2 to 6"
+    job.parts[1].step = 6
+    assert live.standing(job) == "Paused at step 6"
+
+
+def test_the_first_that_is_told_of_a_run_leaves_nothing_out(monkeypatch):
+    """A run that pauses at its first step tells nothing more: what did not fit into a look never came."""
+    board, job = RaceResults(Race("magnitude", ("lora",))), Job("visitor", "finetune", [{}])
+    job.state, job.records = "paused", [{"run": "lora-0", "step": 0, "steps": 9, "loss": 2.5, "validation": 2.5}]
+    monkeypatch.setattr(playground, "st", SimpleNamespace(session_state={buttons.RACE: board}))
+    monkeypatch.setattr(live, "current", lambda slot: job)
+    assert [playground._data(job, whole)[0]["whole"] for whole in (False, False, True, False)] == [1, 0, 1, 0]
+    job.parts = Job("visitor", "finetune", [{}]).parts
+    assert playground._data(job, False)[0]["whole"]
 
 
 def test_one_s_own_text_is_learned_and_told_nowhere(queue):

@@ -13,6 +13,7 @@ from peftcalc.counting.counts import Count, Part
 from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.methods.starts import STARTS as KNOWN_STARTS
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
 
 _MAX_RANK = 1_000_000
@@ -97,7 +98,7 @@ def started(result: Count, config: Mapping[str, Any]) -> Count:
     adapters = [part for part in result.parts if part.how == "adapter"]
     odd = next((part for part in adapters if start == "orthogonal" and part.rank % 2), None)
     if odd:
-        raise ValueError(f"peft needs an even rank for an orthogonal start, got {odd.rank} on {odd.module}")
+        raise ValueError(f"peft needs an even rank for an orthogonal start, got {odd.rank} on {_named(odd)}")
     change = {"mica": _only_first, "olora": _of_the_weight}.get(start)
     if change is None:
         return result
@@ -115,10 +116,10 @@ def _of_the_weight(part: Part) -> Part:
 
 def _only_first(part: Part) -> Part:
     if part.kind not in ("linear", "conv1d", "embedding"):
-        raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {part.module} is of kind {part.kind}")
+        raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {_named(part)} is of kind {part.kind}")
     smaller = min(part.in_features, part.out_features)
     if part.rank > smaller:
-        raise ValueError(f"peft needs a rank of at most {smaller:,} for 'mica' on {part.module}, got {part.rank:,}")
+        raise ValueError(f"peft needs a rank of at most {smaller:,} for 'mica' on {_named(part)}, got {part.rank:,}")
     first = part.rank * part.in_features
     return replace(part, each=first, frozen=part.each + part.frozen - first)
 
@@ -156,3 +157,8 @@ def _mapping(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must map names to numbers, got {value!r}")
     return dict(value)
+
+
+def _named(part: Part) -> str:
+    """The first of the modules, for a sentence."""
+    return first_name(part.module, part.indices)
