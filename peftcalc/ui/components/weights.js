@@ -289,7 +289,7 @@ class Curves {
       view.put(made.value, view.said(last));
       ends.push({ label: made.label, last, y: Math.max(this.y, this.atLoss(last <= this.limit ? last : this.limit)) });
     }
-    spread(ends, 23, this.y, this.y + this.height - (at < view.steps && 30));
+    spread(ends, 23, this.y, this.y + this.height - (at < view.steps && 36));
     const x = this.atStep(at);
     for (const { label, y } of ends) label.setAttribute("transform", `translate(${x + 14},${y})`);
     dress(this.line, { x1: x, x2: x });
