@@ -172,15 +172,20 @@ def standing(job: Job) -> str:
             return "The workers are starting …"
         place = queue().standing(job)
         before = f"{place.ahead} before yours" if place.ahead else "yours is next"
-        return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"
+        return f"Waiting for a worker: {before}, about {units.seconds(max(1, round(place.seconds)))}"
     if job.step < 0:
         begun = any(part.step >= 0 for part in job.parts)  # the parts wait for workers of their own
         return "Training; some of it still waits for a worker" if begun else "Loading the base model …"
     if job.state == "paused":
         return f"Paused at {reached(job)}"
-    left = job.seconds_left
     again = "Training, begun again after its worker was lost" if job.notes else "Training"
-    return f"{again}: {reached(job)}" + (f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else "")
+    return f"{again}: {reached(job)}{time_left(job)}"
+
+
+def time_left(job: Job) -> str:
+    """What is said behind a running job's state, in whole seconds; nothing before there is a pace."""
+    left = job.seconds_left
+    return f", about {units.seconds(max(1, round(left)))} left" if math.isfinite(left) else ""
 
 
 def reached(job: Job) -> str:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from drawers import pulled
@@ -96,7 +97,7 @@ def test_it_opens_with_a_stored_run(queue):
     [
         ("magnitude", "Full and DoRA learn it. LoRA, QLoRA and QDoRA do not: 9 to 79 % of the error stays."),
         ("rank", "Full, LoRA and DoRA learn it. QLoRA and QDoRA do not: 9 % of the error stays."),
-        ("names", "All five learn it: a loss of 2.7 to 2.8 falls to 1.9."),
+        ("names", "All five learn it: a held-out loss of 2.7 to 2.8 falls to 1.9."),
     ],
 )
 def test_one_line_says_who_has_learned_the_task(name, line):
@@ -251,6 +252,23 @@ def test_parts_that_are_not_equally_far_are_told_from_the_slowest_to_the_fastest
     assert live.standing(job) == "Paused at steps 2 to 6"
     job.parts[1].step = 6
     assert live.standing(job) == "Paused at step 6"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3.78, "4 s"), (0.2, "1 s"), (95.4, "1 min 35 s")])
+def test_what_is_left_is_told_in_whole_seconds(seconds, said):
+    job = SimpleNamespace(state="running", step=1, parts=[SimpleNamespace(step=1)], notes=[], seconds_left=seconds)
+    assert live.standing(cast("Job", job)) == f"Training: step 1, about {said} left"
+    job.seconds_left = float("inf")
+    assert live.standing(cast("Job", job)) == "Training: step 1"
+
+
+def test_the_record_of_another_task_says_whose_it_is(queue):
+    def line(task: str) -> str:
+        page = open_page(task=task)
+        return next(one.proto.body for one in page.get("html") if "headline" in one.proto.body)
+
+    assert "Recorded earlier<" in line("Only the lengths change")
+    assert "Recorded on Only the lengths change<" in line("A sentence to JSON")
 
 
 def test_the_first_that_is_told_of_a_run_leaves_nothing_out(monkeypatch):

@@ -73,7 +73,9 @@ def stand_in() -> StandIn:
     if kept is not None:
         return StandIn(kept.board, f"kept {kept.run.id}", kept.status, "Kept run")
     name = stored_name()
-    return StandIn(stored_run(name).board, f"stored {name}", _made(name), "Recorded earlier")
+    board, chosen = stored_run(name).board, st.session_state.get("task", DEFAULT_TASK)
+    mark = "Recorded earlier" if board.race.task == chosen else f"Recorded on {TASKS[board.race.task].title}"
+    return StandIn(board, f"stored {name}", _made(name), mark)
 
 
 def stored_name() -> str:

@@ -49,7 +49,7 @@ def said(board: RaceResults, earlier: bool = False) -> str:
         falls = ""
         if not far:
             first, last = ([known[name][at] for name in there] for at in (0, 1))
-            falls = f": a loss of {_span(first)} {tense['falls']} to {_span(last)}"
+            falls = f": a held-out loss of {_span(first)} {tense['falls']} to {_span(last)}"
         lines.append(f"{names(there)} {tense['learns' if len(there) == 1 else 'learn']} it{falls}.")
     if short:
         left = [100 * known[name][1] for name in short if math.isfinite(known[name][1])]
