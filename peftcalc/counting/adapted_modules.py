@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from peftcalc.methods import ALL_LINEAR, LoRA
 from peftcalc.models.experts import stacked_targets
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes, ModuleGroup, Tensor
 from peftcalc.targets import is_excluded, is_target, no_match_error, pattern_value
 from peftcalc.targets.experts import names_parameter
@@ -164,7 +165,7 @@ def _head(shapes: ModelShapes, task_type: str | None) -> str | None:
 
 def _refuse_module(shapes: ModelShapes, group: ModuleGroup, indices: tuple[int, ...]) -> None:
     """peft adapts only some kinds of modules."""
-    name = group.name(indices[0] if indices else None)
+    name = first_name(group.template, indices)
     _refuse_mamba(shapes, group, name)
     if group.kind in ("norm", "other", "experts"):
         hint = "; name its parameters in target_parameters" if group.kind == "experts" else ""

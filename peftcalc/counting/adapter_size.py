@@ -12,6 +12,7 @@ from peftcalc.counting.adapted_modules import Adapted
 from peftcalc.counting.counts import Part, part_of
 from peftcalc.methods import LoRA
 from peftcalc.methods.starts import changes_base, start_rank
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import CONVOLUTION_KINDS
 
 _ROWS_IN = ("AriaExperts", "GptOssExperts", "OpenAIPrivacyFilterExperts")
@@ -41,11 +42,11 @@ def adapter_parameters(entry: Adapted, method: LoRA) -> tuple[int, int]:
     if group.kind == "attention":
         return _attention_adapter(entry, method), 0
     if group.kind == "embedding" and method.lora_bias:
-        raise ValueError(f"peft refuses lora_bias on {group.template}: an embedding has no bias")
+        raise ValueError(f"peft refuses lora_bias on {_named(entry)}: an embedding has no bias")
     if group.kind in CONVOLUTION_KINDS:
         if rank % group.convolution_groups:
             raise ValueError(
-                f"peft refuses rank {rank} on {group.template}: it must be divisible by the convolution's "
+                f"peft refuses rank {rank} on {_named(entry)}: it must be divisible by the convolution's "
                 f"{group.convolution_groups} groups"
             )
         weights = rank * wide * math.prod(group.kernel) + rank // group.convolution_groups * narrow
@@ -80,7 +81,7 @@ def _parameter_adapter(entry: Adapted, method: LoRA) -> int:
     """A and B of a 2-D or 3-D parameter; every expert of a stack has its own rank-r pair."""
     parameter = entry.parameter
     assert parameter is not None
-    name = f"{entry.group.template}.{parameter.name}"
+    name = f"{_named(entry)}.{parameter.name}"
     for refused, what in ((method.decomposed, "DoRA"), (method.dropout, "dropout"), (method.lora_bias, "lora_bias")):
         if refused:
             raise ValueError(
@@ -108,11 +109,11 @@ def _rank(entry: Adapted, method: LoRA) -> int:
     """A start that reads the weight needs one, as a matrix; peft trips over anything else. See `start_rank`."""
     if not changes_base(method.init):
         return entry.rank
-    group, parameter = entry.group, entry.parameter
+    group, parameter, name = entry.group, entry.parameter, _named(entry)
     if parameter is not None and (parameter.name != "weight" or len(parameter.shape) != 2):
-        raise ValueError(f"peft has no init={method.init!r} for {group.template}.{parameter.name}, a bare parameter")
+        raise ValueError(f"peft has no init={method.init!r} for {name}.{parameter.name}, a bare parameter")
     if group.kind == "attention" or group.kind in CONVOLUTION_KINDS:
-        raise ValueError(f"peft has no init={method.init!r} for {group.template}, a {group.type}; leave it out")
+        raise ValueError(f"peft has no init={method.init!r} for {name}, a {group.type}; leave it out")
     if group.kind == "embedding" and parameter is None:
         return entry.rank
     sides = parameter.shape if parameter else (group.out_features, group.in_features)
@@ -121,11 +122,11 @@ def _rank(entry: Adapted, method: LoRA) -> int:
 
 def _attention_adapter(entry: Adapted, method: LoRA) -> int:
     """Both projections of `nn.MultiheadAttention`: in (d → 3d) and out (d → d)."""
-    group, rank = entry.group, entry.rank
+    group, rank, name = entry.group, entry.rank, _named(entry)
     if group.tensor("in_proj_weight") is None:
-        raise ValueError(f"peft adapts {group.template} only when query, key and value have the same width")
+        raise ValueError(f"peft adapts {name} only when query, key and value have the same width")
     if method.decomposed:
-        raise ValueError(f"peft refuses DoRA on {group.template}, torch's MultiheadAttention; choose other targets")
+        raise ValueError(f"peft refuses DoRA on {name}, torch's MultiheadAttention; choose other targets")
     width = group.in_features
     return rank * (width + 3 * width) + rank * (width + width) + (4 * width if method.lora_bias else 0)
 
@@ -148,3 +149,8 @@ def adapter_part(entry: Adapted, method: LoRA) -> Part:
         out_features=shape[-2],
         base=entry.parameter.parameters,
     )
+
+
+def _named(entry: Adapted) -> str:
+    """The first of the modules, for a sentence."""
+    return first_name(entry.group.template, entry.indices)

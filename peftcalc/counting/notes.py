@@ -53,7 +53,8 @@ def _wasteful(method: LoRA, adapted: Iterable[Adapted]) -> Iterator[str]:
         group = entry.group
         smaller = min(entry.parameter.shape[-2:]) if entry.parameter else min(group.in_features, group.out_features)
         if entry.rank > smaller:
-            wasteful[entry.suffix] = smaller
+            owner = f"{entry.group.suffix}." if entry.parameter else ""
+            wasteful[f"{owner}{entry.suffix}"] = smaller
     if wasteful:
         sides = ", ".join(f"{name} ({side:,})" for name, side in wasteful.items())
         yield f"rank {method.rank:,} is wasteful: above the smaller side of {sides}, which no update's rank can exceed"

@@ -157,14 +157,14 @@ def _base(config: Mapping[str, Any], base: Any, found: Findings) -> ModelShapes 
     name = _text(config.get("base_model_name_or_path"))
     if not name:
         found.note(
-            "the config does not say its base model; give it as `base` to check every key and count what is trained"
+            "the config does not say its base model; with its name every key is checked and what is trained is counted"
         )
         return None
     try:
         return load_model(name)
     except ValueError as error:
         found.note(
-            f"the base model is not known ({error}); give it as `base` to check every key and count what is trained"
+            f"the base model is not known ({error}); with its name every key is checked and what is trained is counted"
         )
         return None
 

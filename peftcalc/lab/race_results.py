@@ -113,6 +113,12 @@ class RaceResults:
         tracks = [track for track in self.tracks.values() if track.looks and track.last and not track.last.stopped]
         return min((track.looks[-1].step for track in tracks), default=0)
 
+    @property
+    def too_early(self) -> bool:
+        """True where a race was cut off before each of its runs was measured on held-out data a second time: nothing
+        says yet who learns."""
+        return not self.complete and self.common_step == 0
+
     def paces(self) -> dict[str, float]:
         """Seconds a step of each method that has trained."""
         tracks = [track for track in self.tracks.values() if math.isfinite(track.milliseconds)]

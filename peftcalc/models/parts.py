@@ -6,7 +6,7 @@ their neighbours are the parts; a model with one stack has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 def part_names(templates: Iterable[str]) -> Callable[[str], str]:
@@ -41,3 +41,16 @@ def _with_stacks(paths: list[tuple[str, ...]], depth: int, root: tuple[str, ...]
     """The children of `root` in which a stack of layers lies, deeper than directly beneath them."""
     inside = (path for path in paths if path[:depth] == root and "{}" in path)
     return {path[depth] for path in inside if path.index("{}") > depth + 1}
+
+
+def first_name(template: str, indices: Sequence[int] = ()) -> str:
+    """The name of the first of equal modules, which stands for all of them in a sentence.
+
+    Args:
+        template: their name, with `{}` for the layer's number.
+        indices: the layers; empty for a module without a number.
+
+    >>> first_name("model.layers.{}.mlp.gate", (2, 5)), first_name("lm_head")
+    ('model.layers.2.mlp.gate', 'lm_head')
+    """
+    return template.replace("{}", str(indices[0]), 1) if indices else template

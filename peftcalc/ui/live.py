@@ -98,9 +98,17 @@ def clear(slot: str) -> None:
 
 def train_button(slot: str, label: str, train: Callable[..., None], args: tuple[Any, ...]) -> None:
     """A button that starts a slot's job by `train(*args)`, and one that forgets the job once there is one."""
-    st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args)
+    # By these keys the style puts both below the guess where the page is one column.
+    st.button(label, icon=":material/play_arrow:", width="stretch", on_click=train, args=args, key=f"run-{slot}")
     if current(slot) is not None:
-        st.button("Reset", icon=":material/restart_alt:", width="stretch", on_click=clear, args=(slot,))
+        st.button(
+            "Reset",
+            icon=":material/restart_alt:",
+            width="stretch",
+            on_click=clear,
+            args=(slot,),
+            key=f"run-{slot}-reset",
+        )
 
 
 def watch(slot: str, draw: Callable[[Job], None]) -> None:
@@ -165,17 +173,27 @@ def standing(job: Job) -> str:
             return "The workers are starting …"
         place = queue().standing(job)
         before = f"{place.ahead} before yours" if place.ahead else "yours is next"
-        return f"Waiting for a worker: {before}, about {units.seconds(max(1.0, place.seconds))}"
+        return f"Waiting for a worker: {before}, about {units.seconds(max(1, round(place.seconds)))}"
     if job.step < 0:
         begun = any(part.step >= 0 for part in job.parts)  # the parts wait for workers of their own
         return "Training; some of it still waits for a worker" if begun else "Loading the base model …"
     if job.state == "paused":
-        return f"Paused at step {job.step}"
-    left = job.seconds_left
+        return f"Paused at {reached(job)}"
     again = "Training, begun again after its worker was lost" if job.notes else "Training"
-    return f"{again}: step {job.step}" + (
-        f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
-    )
+    return f"{again}: {reached(job)}{time_left(job)}"
+
+
+def time_left(job: Job) -> str:
+    """What is said behind a running job's state, in whole seconds; nothing before there is a pace."""
+    left = job.seconds_left
+    return f", about {units.seconds(max(1, round(left)))} left" if math.isfinite(left) else ""
+
+
+def reached(job: Job) -> str:
+    """The step of a job; of one whose parts are not equally far, since each has a worker of its own, the slowest
+    part's and the fastest's."""
+    low, high = max(0, job.step), max(0, *(part.step for part in job.parts))
+    return f"step {low}" if low == high else f"steps {low} to {high}"
 
 
 def ending(job: Job) -> None:
@@ -184,7 +202,7 @@ def ending(job: Job) -> None:
     if job.state == "failed":
         st.error(escape(said(job.message)), icon=":material/error:")
     elif job.state == "stopped":
-        st.info(escape(f"Stopped at step {max(0, job.step)}. {job.message}"), icon=":material/stop_circle:")
+        st.info(escape(f"Stopped at {reached(job)}. {job.message}"), icon=":material/stop_circle:")
 
 
 def notes(job: Job) -> None:

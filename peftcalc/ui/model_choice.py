@@ -52,14 +52,20 @@ def choose_model(
         chosen = state.menu(label, ids, key, default if default in ids else ids[0], help=leave)
     with other:
         drawer = Drawer("Another model …", key, width="stretch")
+    trouble = None
     if drawer.open:
         with drawer.box:
-            _own_config(key, brought is not None)
+            trouble = _own_config(key, brought is not None)
     hub_id = drawer.text("or an id on the hub", f"{key}-hub", placeholder="organisation/model").strip()
     said = st.session_state[_SAID] = {**_said(key), "hub": hub_id, "menu": chosen}
-    if said["file"] or said["text"]:
-        return _from_config(said["file"] or said["text"])
-    return _from_name(hub_id) if hub_id else catalogue_shapes(chosen)
+    try:
+        if said["file"] or said["text"]:
+            return _from_config(said["file"] or said["text"])
+        return _from_name(hub_id) if hub_id else catalogue_shapes(chosen)
+    except ValueError as error:
+        if trouble is not None:  # the open box hides what the page says
+            trouble.error(page.escape(str(error)), icon=":material/error:")
+        raise
 
 
 def _said(key: str) -> dict[str, Any]:
@@ -100,13 +106,16 @@ def _forget(key: str, *sources: str) -> None:
             st.session_state[control] = ""
 
 
-def _own_config(key: str, brought: bool) -> None:
+def _own_config(key: str, brought: bool) -> DeltaGenerator:
+    """What can be brought; returns the place where a refusal is said."""
     st.markdown("Paste or upload its `config.json`, or name it on the hub.")
     st.caption("Nothing of it is executed: its weights are counted from its configuration alone. " + building.WHERE)
+    trouble = st.empty()
     st.text_area("Paste a config.json", key=f"{key}-pasted", height=120, max_chars=200_000, persist_state="session")
     st.file_uploader("or upload it", type="json", key=f"{key}-file", on_change=_keep_upload, args=(key,))
     if brought:
         st.button("Back to the menu's model", key=f"{key}-forget", on_click=_forget, args=(key, *_SHOWN))
+    return trouble
 
 
 def _keep_upload(key: str) -> None:

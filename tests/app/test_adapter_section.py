@@ -57,7 +57,7 @@ def test_it_opens_with_an_example_that_is_sound_and_learned_something(work_at_on
     assert found.sound
     assert len(found.layers) == 28
     assert min(layer.frobenius_norm for layer in found.layers) > 0.1
-    assert any("Every check passed" in message.value for message in page.success)
+    assert [message.value for message in page.success] == ["Every check that needs no base model passed."]
 
 
 def test_a_pasted_config_is_counted_on_its_base() -> None:
@@ -71,7 +71,7 @@ def test_an_uploaded_file_is_measured(saved: Path) -> None:
     expected = pc.inspect_adapter(saved, base=BASE)
     page = opened((saved / CONFIG).read_text(), (saved / TENSORS).read_bytes())
     assert not page.error
-    assert any("Every check passed" in message.value for message in page.success)
+    assert any("Every check that needs no base model passed." in message.value for message in page.success)
     table = next(frame.value for frame in page.dataframe if "frobenius norm" in frame.value.columns)
     assert list(table["frobenius norm"]) == [layer.frobenius_norm for layer in expected.layers]
     slider = next(s for s in page.select_slider if s.label == "Cut to rank")
@@ -187,3 +187,10 @@ def test_a_flood_of_tensors_is_refused(saved: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("peftcalc.doctor.strangers.MOST_TENSORS", 7)
     with pytest.raises(ValueError, match="8 tensors; at most 7"):
         inspect_given("", (saved / TENSORS).read_bytes(), None)
+
+
+def test_a_hub_id_beside_what_was_given_is_not_silently_left_out() -> None:
+    page = opened(json.dumps(MINIMAL | {"base_model_name_or_path": "openai-community/gpt2"}))
+    assert not any("looked up" in note.value for note in page.info)
+    page.text_input(key="adapter-hub").set_value("some/adapter").run()
+    assert any("without it some/adapter is looked up" in note.value.replace("\\", "") for note in page.info)

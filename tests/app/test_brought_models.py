@@ -56,6 +56,15 @@ def test_the_page_says_where_it_is_built(opened):
     assert "worker process of its own, with 10 s and 1 GiB" in said
 
 
+def test_a_refusal_is_said_in_the_open_box_too(opened):
+    """The box lies over the page's own sentence."""
+    test = paste(opened, {"hello": 1})
+    assert len(test.error) == 2
+    assert test.error[0].value == test.error[1].value
+    assert "its architecture is not known" in test.error[0].value
+    assert not paste(test, {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}).error
+
+
 def test_what_the_worker_tells_is_the_model(opened):
     config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}
     paste(opened, config)

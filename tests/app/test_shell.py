@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from peftcalc.app_folder import app_folder
 from peftcalc.methods import METHODS
 from peftcalc.ui import shell
 from peftcalc.ui.lessons.lesson import Prediction
@@ -251,6 +255,13 @@ def test_the_style_follows_theme_and_projector():
     assert "font-size: 20px" in shell.style("light", True)
     assert "font-size: 20px" not in shell.style("light", False)
     assert shell.style("dark", False) != shell.style("light", False)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_navigation_has_the_ground_of_the_page_and_is_not_seen_through(theme):
+    config = tomllib.loads((app_folder() / ".streamlit" / "config.toml").read_text())
+    grounds = re.findall(r'"stHeader"\] \{\s*background: (#\w{6});', shell.style(theme, False))
+    assert grounds[-1] == config["theme"][theme]["backgroundColor"]
 
 
 def test_every_method_has_its_line_among_the_words():

@@ -9,6 +9,8 @@ import sys
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from drawers import pulled
@@ -18,14 +20,17 @@ from waiting import until
 from peftcalc.jobs.engines import cluster, cluster_members, cluster_task
 from peftcalc.jobs.engines.addresses import address
 from peftcalc.jobs.engines.chosen import open_queue
+from peftcalc.jobs.job import Job
 from peftcalc.jobs.job_queue import JobQueue
 from peftcalc.jobs.limits import Limits
+from peftcalc.lab.race import Race
+from peftcalc.lab.race_results import RaceResults
 from peftcalc.lab.stored_runs import stored_run
 from peftcalc.methods import METHODS
 from peftcalc.ui import live, page
 from peftcalc.ui.lessons.train import LESSON
 from peftcalc.ui.page import escape
-from peftcalc.ui.train import pace, verdict
+from peftcalc.ui.train import buttons, pace, playground, verdict
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, str(Path(__file__).with_name("quick_worker.py")))
@@ -92,7 +97,7 @@ def test_it_opens_with_a_stored_run(queue):
     [
         ("magnitude", "Full and DoRA learn it. LoRA, QLoRA and QDoRA do not: 9 to 79 % of the error stays."),
         ("rank", "Full, LoRA and DoRA learn it. QLoRA and QDoRA do not: 9 % of the error stays."),
-        ("names", "All five learn it: a loss of 2.7 to 2.8 falls to 1.9."),
+        ("names", "All five learn it: a held-out loss of 2.7 to 2.8 falls to 1.9."),
     ],
 )
 def test_one_line_says_who_has_learned_the_task(name, line):
@@ -223,6 +228,58 @@ def test_a_run_that_was_cut_off_compares_equal_steps_and_says_so(queue):
     assert not test.exception
     assert f"compared at step {board.common_step}" in text(test)
     assert board.common_step >= 30
+
+
+def test_a_run_that_was_cut_off_before_it_was_measured_compares_nothing(queue):
+    test = open_page(steps="500", methods=["LoRA", "DoRA"])
+    button(test, "Step").click().run()
+    job = job_of(test)
+    until(lambda: job.parts[0].state == "parked")
+    button(test.run(), "Stop").click().run()
+    assert not test.exception
+    assert verdict.said(test.session_state["_race"]) == verdict.TOO_EARLY
+    assert "nothing to compare yet" in text(test)
+    assert "compared at" not in text(test)
+    assert "Records, CSV" in {found.label for found in test.get("download_button")}
+
+
+def test_parts_that_are_not_equally_far_are_told_from_the_slowest_to_the_fastest():
+    job = Job("visitor", "finetune", [{}, {}])
+    assert live.reached(job) == "step 0"
+    for part, step in zip(job.parts, (6, 2), strict=True):
+        part.step = step
+    job.state = "paused"
+    assert live.standing(job) == "Paused at steps 2 to 6"
+    job.parts[1].step = 6
+    assert live.standing(job) == "Paused at step 6"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3.78, "4 s"), (0.2, "1 s"), (95.4, "1 min 35 s")])
+def test_what_is_left_is_told_in_whole_seconds(seconds, said):
+    job = SimpleNamespace(state="running", step=1, parts=[SimpleNamespace(step=1)], notes=[], seconds_left=seconds)
+    assert live.standing(cast("Job", job)) == f"Training: step 1, about {said} left"
+    job.seconds_left = float("inf")
+    assert live.standing(cast("Job", job)) == "Training: step 1"
+
+
+def test_the_record_of_another_task_says_whose_it_is(queue):
+    def line(task: str) -> str:
+        page = open_page(task=task)
+        return next(one.proto.body for one in page.get("html") if "headline" in one.proto.body)
+
+    assert "Recorded earlier<" in line("Only the lengths change")
+    assert "Recorded on Only the lengths change<" in line("A sentence to JSON")
+
+
+def test_the_first_that_is_told_of_a_run_leaves_nothing_out(monkeypatch):
+    """A run that pauses at its first step tells nothing more: what did not fit into a look never came."""
+    board, job = RaceResults(Race("magnitude", ("lora",))), Job("visitor", "finetune", [{}])
+    job.state, job.records = "paused", [{"run": "lora-0", "step": 0, "steps": 9, "loss": 2.5, "validation": 2.5}]
+    monkeypatch.setattr(playground, "st", SimpleNamespace(session_state={buttons.RACE: board}))
+    monkeypatch.setattr(live, "current", lambda slot: job)
+    assert [playground._data(job, whole)[0]["whole"] for whole in (False, False, True, False)] == [1, 0, 1, 0]
+    job.parts = Job("visitor", "finetune", [{}]).parts
+    assert playground._data(job, False)[0]["whole"]
 
 
 def test_one_s_own_text_is_learned_and_told_nowhere(queue):

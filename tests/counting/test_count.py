@@ -277,8 +277,22 @@ def test_what_cannot_be_counted_is_a_sentence(method: LoRA, words: str) -> None:
 
 @pytest.mark.parametrize("method", [DoRA(rank=4), QDoRA(rank=4), LoRA(rank=4, dropout=0.1)])
 def test_what_peft_refuses_on_experts_is_refused(method: LoRA) -> None:
-    with pytest.raises(ValueError, match=r"peft refuses (DoRA|dropout) on .*experts"):
+    with pytest.raises(ValueError, match=r"peft refuses (DoRA|dropout) on model\.layers\.0\.mlp.*experts"):
         count("mistralai/Mixtral-8x7B-v0.1", method)
+
+
+def test_a_refusal_names_a_module_that_the_method_adapts() -> None:
+    with pytest.raises(ValueError, match=r"on model\.layers\.3\.mlp"):
+        count("mistralai/Mixtral-8x7B-v0.1", DoRA(targets=["q_proj"], target_parameters=("layers.3.mlp.gate.weight",)))
+    with pytest.raises(ValueError, match=r"for model\.layers\.0\.mlp.*a bare parameter"):
+        count("mistralai/Mixtral-8x7B-v0.1", LoRA(init="pissa"))
+    with pytest.raises(ValueError, match=r"layers\.0\.up is named by targets"):
+        count(dense(), LoRA(targets=["up"], target_parameters=("up.weight",)))
+
+
+def test_a_wasteful_rank_says_whose_weight_is_small() -> None:
+    notes = count("mistralai/Mixtral-8x7B-v0.1", LoRA(rank=16)).notes
+    assert any("gate.weight (8)" in note for note in notes)
 
 
 def test_half_of_a_fused_pair_is_refused() -> None:

@@ -33,6 +33,42 @@ def test_a_page_is_whole_and_axe_finds_no_serious_violation(browser, app_url, en
         opened.page.context.close()
 
 
+def test_a_slider_that_is_moved_to_and_fro_ends_in_no_connection_error(browser, app_url):
+    """A browser that asks faster than it is answered has let go of what the server says it has."""
+    opened = visit.visit(browser, f"{app_url}/memory", height=720)
+    try:
+        opened.page.get_by_role("slider").first.focus()
+        for key in ("ArrowRight", "ArrowLeft") * 4:
+            for _ in range(9):
+                opened.page.keyboard.press(key)
+            opened.page.wait_for_timeout(700)
+        assert opened.page.get_by_text("Connection error").count() == 0
+        assert opened.errors == []
+    finally:
+        opened.page.context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_on_a_telephone_what_is_run_stands_below_the_guess(browser, app_url, width):
+    opened = visit.visit(browser, f"{app_url}/findings?section=learning+rate", width)
+    try:
+        keys = ("run-rates", "prediction-rates")
+        run, guess = (opened.page.locator(f".st-key-{key}").first.bounding_box() for key in keys)
+        assert (run["y"] > guess["y"] + guess["height"]) or width == 1280
+        assert (run["x"] < guess["x"]) == (width == 1280)
+    finally:
+        opened.page.context.close()
+
+
+def test_the_words_of_the_navigation_are_not_written_over(browser, app_url):
+    opened = visit.visit(browser, f"{app_url}/memory", height=720)
+    try:
+        ground = "getComputedStyle(document.querySelector('[data-testid=stHeader]')).backgroundColor"
+        assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
+    finally:
+        opened.page.context.close()
+
+
 @pytest.mark.parametrize(
     ("link", "view"),
     [("?scene=8", "story"), ("train", "weights"), ("quantization?section=sixty-four+weights", "codes"), ("memory", "")],

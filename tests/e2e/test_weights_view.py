@@ -57,6 +57,52 @@ def test_what_is_left_to_learn_is_drawn_when_it_is_told_after_another_run(views)
     assert root.locator("canvas.w-left").count() == 2
 
 
+def test_curves_stay_drawn_when_the_first_weights_come(views):
+    """The panel makes room for them in the same frame, after which nothing more may come."""
+    views.page.emulate_media(reduced_motion="reduce")
+    stored = whole("digits", live=True)
+    root = views.show({**stored, "methods": [{**one, "looks": []} for one in stored["methods"]]})
+    views.update(stored)
+    placed = root.locator(".w-name").evaluate_all("names => names.map(name => name.getAttribute('transform'))")
+    assert len(placed) == 5
+    assert None not in placed
+
+
+def one_curve(method: str, losses: list[float], held: float) -> dict:
+    """The beginning of a race on a task whose loss is drawn on a linear axis."""
+    stored = whole("names", live=True)
+    first = next(one for one in stored["methods"] if one["name"] == method)
+    return {**stored, "methods": [{**first, "loss": losses, "held": [[0, held]], "looks": []}]}
+
+
+@pytest.mark.parametrize("held", [0.5, 2.75, 6.4])
+def test_a_single_point_stands_inside_its_chart(views, held):
+    root = views.show(one_curve("lora", [], held))
+    chart, point = (root.locator(one).first.bounding_box() for one in ("svg rect[style*='ew-resize']", "svg circle"))
+    middle = point["y"] + point["height"] / 2
+    assert chart["y"] - 1 <= middle <= chart["y"] + chart["height"] + 1
+
+
+def test_no_two_marks_of_the_loss_say_the_same(views):
+    root = views.show(one_curve("lora", [2.753], 2.746))
+    said = root.locator("svg text.small.right").all_text_contents()
+    assert len(said) == len(set(said)) > 1
+
+
+def test_the_names_of_a_run_that_begins_cover_neither_words_nor_steps(views):
+    stored = whole("magnitude", live=True)
+    methods = [{**one, "loss": one["loss"][:3], "held": one["held"][:1], "looks": []} for one in stored["methods"]]
+    root = views.show({**stored, "methods": methods})
+    views.page.wait_for_timeout(300)
+    names = [name.bounding_box() for name in root.locator(".w-name").all()]
+    words = [root.get_by_text("↓ learned"), *(root.get_by_text(str(step), exact=True) for step in (75, 150))]
+    for word in (found.first.bounding_box() for found in words):
+        for name in names:
+            across = min(name["x"] + name["width"], word["x"] + word["width"]) - max(name["x"], word["x"])
+            down = min(name["y"] + name["height"], word["y"] + word["height"]) - max(name["y"], word["y"])
+            assert across <= 2 or down <= 2
+
+
 @pytest.mark.parametrize("name", ["digits", "names", "text"])
 def test_samples_stand_before_and_now(views, name):
     root = views.show(whole(name))

@@ -147,6 +147,19 @@ def test_a_race_that_was_cut_off_is_compared_at_the_last_step_that_all_have_reac
     assert [(run.validation, run.seconds) for run in board.comparison().runs] == [(1.0, 2), (1.0, 2)]
 
 
+@pytest.mark.parametrize(("last", "early"), [((0, 0), True), ((1, 0), True), ((1, 1), False), ((4, 4), False)])
+def test_a_race_that_was_measured_once_says_nothing_yet(last, early):
+    board = RaceResults(Race("magnitude", ("lora", "dora"), steps=4))
+    board.read(
+        [
+            told(run, step, 3.0, validation=3.0)
+            for run, end in zip(("lora-0", "dora-0"), last, strict=True)
+            for step in range(end + 1)
+        ]
+    )
+    assert board.too_early is early
+
+
 def test_what_is_private_is_in_no_race():
     race = Race("own", ("lora",))
     assert "secret" in str(race.parts(1, "", "my secret text"))

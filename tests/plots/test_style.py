@@ -60,6 +60,9 @@ def test_the_server_is_set_up_for_a_class():
     assert config["server"]["maxUploadSize"] == 5
     assert config["server"]["enableXsrfProtection"] is True
     assert config["server"]["enableCORS"] is True
+    # What a browser may have let go of is not referred to: see tests/e2e/test_pages.py, a slider to and fro.
+    assert config["global"]["minCachedMessageSize"] >= 100_000
+    assert config["global"]["maxCachedMessageAge"] >= 50
     assert config["client"]["showErrorDetails"] == "none"
     assert config["browser"]["gatherUsageStats"] is False
 

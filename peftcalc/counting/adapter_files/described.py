@@ -13,6 +13,7 @@ from peftcalc.counting.counts import Count, Part
 from peftcalc.lazy import explained
 from peftcalc.methods import DoRA, LoRA
 from peftcalc.methods.starts import STARTS as KNOWN_STARTS
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import CONVOLUTION_KINDS, LINEAR_KINDS, ModelShapes
 
 _MAX_RANK = 1_000_000
@@ -108,9 +109,9 @@ def started(result: Count, config: Mapping[str, Any]) -> Count:
 def _refuse_orthogonal(part: Part) -> None:
     """An embedding starts as ever; a convolution has no such start, nor a stack of experts, which has no `weight`."""
     if part.kind in CONVOLUTION_KINDS or (part.kind == "experts" and not part.module.endswith(".weight")):
-        raise ValueError(f"peft has no orthogonal start for {part.module}, of kind {part.kind}")
+        raise ValueError(f"peft has no orthogonal start for {_named(part)}, of kind {part.kind}")
     if part.kind != "embedding" and part.rank % 2:
-        raise ValueError(f"peft needs an even rank for an orthogonal start, got {part.rank} on {part.module}")
+        raise ValueError(f"peft needs an even rank for an orthogonal start, got {part.rank} on {_named(part)}")
 
 
 def _of_the_weight(part: Part) -> Part:
@@ -121,10 +122,10 @@ def _of_the_weight(part: Part) -> Part:
 
 def _only_first(part: Part) -> Part:
     if part.kind not in ("linear", "conv1d", "embedding") or part.module.endswith(".weight"):  # a bare parameter
-        raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {part.module} is of kind {part.kind}")
+        raise ValueError(f"peft starts linear layers and embeddings with 'mica'; {_named(part)} is of kind {part.kind}")
     smaller = min(part.in_features, part.out_features)
     if part.rank > smaller:
-        raise ValueError(f"peft needs a rank of at most {smaller:,} for 'mica' on {part.module}, got {part.rank:,}")
+        raise ValueError(f"peft needs a rank of at most {smaller:,} for 'mica' on {_named(part)}, got {part.rank:,}")
     first = part.rank * part.in_features
     return replace(part, each=first, frozen=part.each + part.frozen - first)
 
@@ -166,3 +167,8 @@ def _mapping(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must map names to numbers, got {value!r}")
     return dict(value)
+
+
+def _named(part: Part) -> str:
+    """The first of the modules, for a sentence."""
+    return first_name(part.module, part.indices)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from peftcalc.counting.count import count
 from peftcalc.counting.counts import Count, Part
 from peftcalc.methods import ALL_LINEAR, LoRA, Targets
+from peftcalc.models.parts import first_name
 from peftcalc.models.shapes import LINEAR_KINDS, ModelShapes
 
 
@@ -141,9 +142,8 @@ def count_other(shapes: ModelShapes, method: OtherAdapter, task_type: str | None
     for part in chosen.parts:
         if part.how == "adapter":
             if part.kind not in method.kinds:
-                raise ValueError(
-                    f"{method.label} adapts {' and '.join(method.kinds)} layers, and {part.module} is none"
-                )
+                named = first_name(part.module, part.indices)
+                raise ValueError(f"{method.label} adapts {' and '.join(method.kinds)} layers, and {named} is none")
             each, frozen = method.trained(part, kernels[part.module]), method.frozen()
             part = replace(part, each=each, frozen=frozen, rank=method.rank)
         parts.append(part)

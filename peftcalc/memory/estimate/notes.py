@@ -72,7 +72,8 @@ def estimate_notes(model: ModelShapes, body: Anatomy, setting: StepSetup) -> Ite
         yield "encoder and decoder are taken to read equally many tokens"
     if count := setting.options.images:
         tokens = count * image_tokens(config)
-        yield f"each sequence holds {count} image{'s' * (count > 1)}, {tokens:,} of its {setting.options.sequence:,} tokens"
+        pictures = f"{count} image{'s' * (count > 1)}"
+        yield f"each sequence holds {pictures}, {tokens:,} of its {setting.options.sequence:,} tokens"
     elif isinstance(config.get("vision_config"), Mapping) and not body.pieces:
         yield "the step reads text only: an image adds its own tokens to the sequence, and its encoder's work"
     if body.pieces:

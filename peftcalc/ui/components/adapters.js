@@ -151,7 +151,7 @@ const FURTHEST = 0.86;
 const NEAR = 0.04;
 const COMPASS = 0.93;
 const PANELS = [
-  { method: "lora", title: "LoRA pushes the tip", says: "One push sets both at once: drag the ring" },
+  { method: "lora", title: "LoRA pushes the tip", says: "One push does both: drag the ring" },
   { method: "dora", title: "DoRA turns, then sets the length", says: "A compass, then a stride: drag either" },
 ];
 

@@ -411,7 +411,7 @@ export class Bits {
     this.rows = [];
     this.drawing = sheet("The bits of the number in each format");
     const text = (kind, content, x, y) => { const made = s("text", { class: kind, x, y }, content); this.drawing.append(made); return made; };
-    text("small left", "sign", border - 10 - LEFT * side, small / 2 + 1);
+    text("small", "sign", border - 10 - LEFT * side, small / 2 + 1);
     text("small right", "exponent: reach", border - 10, small / 2 + 1);
     text("small left", "fraction: precision", border + 2, small / 2 + 1);
     if (wide) text("small left", "what it keeps", border + 23 * side + 14, small / 2 + 1);

@@ -33,7 +33,8 @@ class Number:
         kind = "a whole number" if self.whole else "a number"
         good = isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
         if not good or (self.whole and value != int(value)):
-            raise ValueError(f"{name} must be {kind} from {self.low:g} to {self.high:g}, got {str(value)[:60]}")
+            got = f"{value:g}" if isinstance(value, float) else str(value)[:60]
+            raise ValueError(f"{name} must be {kind} from {self.low:g} to {self.high:g}, got {got}")
         return int(value) if value == int(value) else float(value)
 
     def read(self, name: str, text: str) -> float:

@@ -194,8 +194,8 @@ export class Weights {
   paint() {
     if (!this.samples.fits()) this.layout(this.frame.width);
     const at = Math.floor(this.shown);
-    this.curves.paint();
     this.panel.paint();
+    this.curves.paint();
     this.samples.paint();
     if (!this.rail.matches(":active") || this.step !== NEWEST) this.rail.value = at;
     this.rail.setAttribute("aria-valuetext", `step ${at} of ${this.steps}`);
@@ -255,7 +255,7 @@ class Curves {
     const starts = this.view.methods.map(one => one.held[0]?.[1] ?? -Infinity), limit = 3 * Math.max(...starts, 1e-9);
     for (const one of this.view.methods) for (const value of [...one.loss, ...one.held.map(entry => entry[1])])
       if (value <= limit) { const at = this.level(value); low = Math.min(low, at); high = Math.max(high, at); }
-    if (!(high > low)) { low = this.log ? -1 : 0; high = low + 1; }
+    if (!(high > low)) { high = Math.max(1, high); low = Math.min(low, high - 1); }
     if (this.log) { low = Math.max(Math.log10(FLOOR), low); high += 0.1; } else { low = low < 0.35 * high ? 0 : low; high += 0.04 * (high - low); }
     this.limit = limit;
     Object.assign(this, { low, high });
@@ -265,7 +265,7 @@ class Curves {
     const { low, high } = this, marks = [], wanted = this.log ? Math.max(1, Math.ceil((high - low) / 5)) : nice((high - low) / 4);
     for (let at = Math.ceil(low / wanted - 1e-9) * wanted; at <= high + 1e-9; at += wanted) marks.push(at);
     const line = at => this.y + this.height * (1 - (at - low) / (high - low));
-    const says = at => (this.log ? (at < -2 || at > 3 ? `1e${num(at, 0)}` : num(10 ** at, 3)) : num(at, wanted < 0.1 ? 2 : wanted < 1 ? 1 : 0));
+    const says = at => (this.log ? (at < -2 || at > 3 ? `1e${num(at, 0)}` : num(10 ** at, 3)) : num(at, Math.max(0, -Math.floor(Math.log10(wanted)))));
     const across = [0, 0.25, 0.5, 0.75, 1].map(part => Math.round(part * this.view.steps));
     this.axes.replaceChildren(
       ...marks.flatMap(at => [s("path", { class: "axis", d: `M${this.x},${line(at)}h${this.width}` }), s("text", { class: "small right", x: this.x - 6, y: line(at) }, says(at))]),
@@ -289,7 +289,7 @@ class Curves {
       view.put(made.value, view.said(last));
       ends.push({ label: made.label, last, y: Math.max(this.y, this.atLoss(last <= this.limit ? last : this.limit)) });
     }
-    spread(ends, 23, this.y, this.y + this.height);
+    spread(ends, 23, this.y, this.y + this.height - (at < view.steps && 36));
     const x = this.atStep(at);
     for (const { label, y } of ends) label.setAttribute("transform", `translate(${x + 14},${y})`);
     dress(this.line, { x1: x, x2: x });

@@ -42,6 +42,10 @@ def your_adapter() -> None:
     base = None if chosen == AS_SAID else chosen
     with result, page.errors_as_sentences():
         if pasted.strip() or uploaded is not None:
+            if hub_id:
+                st.info(
+                    f"This is what you gave; without it {page.escape(hub_id)} is looked up.", icon=":material/info:"
+                )
             content = uploaded.getvalue() if uploaded is not None else None
             _answer(inspected(pasted, content, base), pasted, content)
         elif hub_id:
@@ -63,7 +67,8 @@ def _answer(found: AdapterInspection, pasted: str, content: bytes | None, source
         with cut:
             _cut(found, pasted, content)
     if content is not None and found.sound:
-        st.success("Every check passed: peft finds all that it looks for.", icon=":material/check:")
+        with_base = "passed: peft finds all that it looks for." if found.count else "that needs no base model passed."
+        st.success(f"Every check {with_base}", icon=":material/check:")
     for note in found.notes[:MOST_SENTENCES]:
         st.info(page.escape(f"{note}."), icon=":material/info:")
     _tables(found, source)

@@ -73,7 +73,9 @@ def stand_in() -> StandIn:
     if kept is not None:
         return StandIn(kept.board, f"kept {kept.run.id}", kept.status, "Kept run")
     name = stored_name()
-    return StandIn(stored_run(name).board, f"stored {name}", _made(name), "Recorded earlier")
+    board, chosen = stored_run(name).board, st.session_state.get("task", DEFAULT_TASK)
+    mark = "Recorded earlier" if board.race.task == chosen else f"Recorded on {TASKS[board.race.task].title}"
+    return StandIn(board, f"stored {name}", _made(name), mark)
 
 
 def stored_name() -> str:
@@ -123,8 +125,12 @@ def _data(job: Job | None, whole: bool) -> tuple[Mapping[str, Any], str, str]:
         shown = _whole(other.board, other.name) if whole else _unchanged(other.board, other.name)
         return {**shown, "status": waiting}, LOOK, ""
     run, status = f"{job.parts[0].number}", live.standing(job) if job.alive else f"measured: {summary(board.race)}"
-    told: Told = st.session_state.setdefault(_TOLD, Told()) if not whole else Told()
-    st.session_state[_TOLD] = told
+    of, told = st.session_state.get(_TOLD, ("", Told()))
+    if of != run:  # the first that is told of it leaves nothing out, also where it pauses and nothing follows
+        whole = True
+    if whole:
+        told = Told()
+    st.session_state[_TOLD] = run, told
     tail = told.tail(board, run, status, st.session_state.get("_look", {}).get("method", "dora"))
     return whole_race(board, run, status, job.alive) if whole or not job.alive else tail, LOOK, ""
 

@@ -51,6 +51,14 @@ def results(board: RaceResults, job: Job | None = None) -> None:
     """After the race: the comparison with intervals, records, adapters, figures and code."""
     race = board.race
     st.subheader("The comparison", anchor=False)
+    if board.too_early:
+        st.info(
+            "This run was cut off before its methods were measured on held-out data a second time: there is nothing "
+            "to compare yet.",
+            icon=":material/balance:",
+        )
+        _take_away(board, job)
+        return
     comparison = board.comparison()
     _diverged(board)
     if not board.complete:

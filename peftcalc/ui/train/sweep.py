@@ -6,12 +6,10 @@ opens it again.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import streamlit as st
 
-from peftcalc import units
 from peftcalc.jobs.job import Job
 from peftcalc.lab.stored_lessons import stored_lesson
 from peftcalc.lab.sweeps.kept_sweep import KeepableSweep
@@ -128,10 +126,8 @@ def _look(view: str, cost: str) -> None:
 def _standing(job: Job, results: SweepResults) -> str:
     if job.state == "waiting" or job.step < 0:
         return live.standing(job)
-    left = job.seconds_left
-    time = f", about {units.seconds(max(1.0, left))} left" if math.isfinite(left) else ""
     again = ". A worker was lost: its runs are begun again" if job.notes else ""
-    return f"{len(results.runs)} of {len(_own().plan.runs())} runs are through{time}{again}"
+    return f"{len(results.runs)} of {len(_own().plan.runs())} runs are through{live.time_left(job)}{again}"
 
 
 def _own() -> SweepTold:

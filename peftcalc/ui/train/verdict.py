@@ -15,6 +15,7 @@ from peftcalc.ui.headline import names
 LEARNED = 0.01
 """Of the error of a task that can be learned to the end: the share that may be left."""
 WATCH = "Watch: the loss falls, and the weights move."
+TOO_EARLY = "Cut off too early to say who learns it: let it run longer."
 NOW = {"learn": "learn", "learns": "learns", "do": "do", "does": "does", "falls": "falls", "stays": "stays"}
 EARLIER = {"learn": "learned", "learns": "learned", "do": "did", "does": "did", "falls": "fell", "stays": "stayed"}
 """Verbs, of what a visitor has just seen and of what is a record."""
@@ -35,6 +36,8 @@ def said(board: RaceResults, earlier: bool = False) -> str:
     >>> said(board, earlier=True)
     '<b style="color:#2f7ed8">LoRA</b> did not learn it: 70 % of the error stayed.'
     """
+    if board.too_early:
+        return TOO_EARLY
     losses = {name: (_mean(board, name, "before"), _mean(board, name, "now")) for name in board.race.methods}
     known = {name: pair for name, pair in losses.items() if not math.isnan(pair[1])}
     far = falls_far(TASKS[board.race.task].unit)
@@ -46,7 +49,7 @@ def said(board: RaceResults, earlier: bool = False) -> str:
         falls = ""
         if not far:
             first, last = ([known[name][at] for name in there] for at in (0, 1))
-            falls = f": a loss of {_span(first)} {tense['falls']} to {_span(last)}"
+            falls = f": a held-out loss of {_span(first)} {tense['falls']} to {_span(last)}"
         lines.append(f"{names(there)} {tense['learns' if len(there) == 1 else 'learn']} it{falls}.")
     if short:
         left = [100 * known[name][1] for name in short if math.isfinite(known[name][1])]
