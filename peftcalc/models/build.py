@@ -11,7 +11,7 @@ from typing import Any
 
 from peftcalc.models.bounded.building import bounded
 from peftcalc.models.configs.classes import ModelClass, has_labels, known_model_type, named_class
-from peftcalc.models.configs.fields import field_notes, unsaid
+from peftcalc.models.configs.fields import field_notes, left_empty
 from peftcalc.models.configs.other_files import refuse_other_json
 from peftcalc.models.configs.towers import with_backbone, without_timm
 from peftcalc.models.configs.transformers_classes import class_called, config_object, quiet
@@ -99,7 +99,7 @@ def _built(config: Mapping[str, Any], class_name: str, num_labels: int | None) -
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"the config of {class_name} is too large to build") from error
     except Exception as error:  # thousands of constructors, each with its own exceptions for settings that disagree
-        empty = unsaid(made) if made is not None and "NoneType" in str(error) else ""
+        empty = left_empty(made) if made is not None and "NoneType" in str(error) else ""
         raise ValueError(
             f"transformers cannot build {class_name} from this config: {_sentence(error)}{empty}"
         ) from error

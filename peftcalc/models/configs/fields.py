@@ -107,7 +107,7 @@ def _missing(raw: Mapping[str, Any], config: Any, sizes: set[int], path: str = "
             yield full, f"{value:,}"
 
 
-def unsaid(config: Any) -> str:
+def left_empty(config: Any) -> str:
     """The sizes and lists of layers that have no value, as the end of a sentence; empty when all have one."""
     fields = (field.name for field in dataclasses.fields(config))
     empty = [name for name in fields if _is_needed(name) and _value_of(config, name) is None]
