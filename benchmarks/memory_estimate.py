@@ -7,7 +7,7 @@
 With `--time`: processor time of what the pages Memory, Choose and Parameters ask of the core in a rerun, beside that of
 a loop of a million empty turns in the same minute, because machines and their load differ.
 
-With `--rare`, instead of the grid: one of several GPUs, pictures in the sequence, and models with two lengths.
+With `--rare`, instead of the grid: one of several GPUs, pictures in the sequence, models with two lengths, encoders.
 
 Without either, prints every row, then the median and the worst of |estimate − simulation| / simulation, in all and by
 model and method.
@@ -95,7 +95,7 @@ def compare(name: str | dict, method: Method, batch: int, sequence: int, options
     estimate = estimate_memory(shapes, method, batch, sequence, **options)
     trace = simulate_memory(shapes, method, batch, sequence, limit_seconds=900, **options)
     shown = ", ".join(f"{key}={value}" for key, value in options.items() if key != "checkpointing")
-    called = name if isinstance(name, str) else f"a small {name['model_type']}"
+    called = name if isinstance(name, str) else f"a {'small' if len(name) > 1 else 'bare'} {name['model_type']}"
     return Row(called, repr(method), batch, sequence, options["checkpointing"], shown, estimate.total, trace.peak)
 
 
@@ -132,6 +132,12 @@ PICTURES = (
     | sees_pictures({"model_type": "gemma3_text", "head_dim": 64}, model_type="siglip_vision_model"),
 )
 TWO_LENGTHS = ("google/flan-t5-base", "google-t5/t5-small", "google/mt5-small", "facebook/bart-base")
+ENCODERS = (
+    *("google-bert/bert-base-uncased", "FacebookAI/roberta-base", "distilbert/distilbert-base-uncased"),
+    *("microsoft/deberta-v3-base", "answerdotai/ModernBERT-base", "bigscience/bloom-560m", "facebook/opt-350m"),
+    *({"model_type": kind} for kind in ("electra", "marian", "mbart", "megatron-bert", "roformer", "gpt2")),
+)
+"""Norms behind the layers or the embeddings, or attention of their own kind; some say nothing but what they are."""
 DIVIDED = (("ddp", 2), ("zero1", 8), ("zero2", 2), ("zero3", 8), ("fsdp2", 2), ("fsdp2", 8))
 """How a step is divided, and over how many GPUs."""
 
@@ -150,6 +156,8 @@ def rare(only: tuple[str, ...]) -> Iterator[Row]:
     small = (Full(), LoRA(rank=8, alpha=16), QLoRA(rank=8, alpha=16))
     for name, checkpointing, method, batch in itertools.product(TWO_LENGTHS, (False, True), small, (1, 2)):
         asked.append((name, method, batch, 512, {"checkpointing": checkpointing}))
+    for model, checkpointing, method, batch in itertools.product(ENCODERS, (False, True), small[:2], (2, 8)):
+        asked.append((model, method, batch, 512, {"checkpointing": checkpointing}))
     for name, method, batch, sequence, options in asked:
         if only and name not in only:
             continue
