@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,6 +106,18 @@ def seconds(value: float) -> str:
     if value < 3600:
         return f"{int(value // 60)} min {int(value % 60)} s"
     return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
+
+
+def moment(value: float) -> str:
+    """Seconds of the Unix epoch for people, in this machine's time; what no calendar has is unknown.
+
+    >>> len(moment(0.0)), moment(1e18), moment(math.nan)
+    (16, 'an unknown time', 'an unknown time')
+    """
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
 
 
 def python_literal(value: Any) -> str:

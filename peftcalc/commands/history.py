@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peftcalc.checks import whole_number
 from peftcalc.commands import add_json, number, print_json, print_table
 from peftcalc.outside_files import plain_file
-from peftcalc.units import seconds
+from peftcalc.units import moment, seconds
 
 if TYPE_CHECKING:
     from peftcalc.jobs.history.history import History
@@ -66,7 +65,7 @@ def _list(history: History, arguments: argparse.Namespace) -> None:
     if not runs:
         print(f"nothing is kept in {history.path} yet")
         return
-    rows = [[run.id, _when(run.begun), run.state, _duration(run), run.source, run.title] for run in runs]
+    rows = [[run.id, moment(run.begun), run.state, _duration(run), run.source, run.title] for run in runs]
     print_table(rows, ["id", "begun", "state", "time", "by", "run"])
 
 
@@ -76,7 +75,7 @@ def _show(history: History, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({**run.as_dict(), **({"records": records} if arguments.records else {})})
         return
-    print(f"{run.title}\n{run.state}, begun {_when(run.begun)}, {_duration(run)}, by {run.source}")
+    print(f"{run.title}\n{run.state}, begun {moment(run.begun)}, {_duration(run)}, by {run.source}")
     print("versions: " + ", ".join(f"{name} {value}" for name, value in run.versions.items()))
     if run.link:
         print(f"in the app: {run.link}")
@@ -133,10 +132,6 @@ def _prune(history: History, arguments: argparse.Namespace) -> None:
     wait(history, [history.prune(arguments.days, count)])
     kept = len(history.runs(MOST))
     print(f"{before - kept} forgotten, {kept} kept in {history.path}")
-
-
-def _when(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
 def _duration(run: KeptRun) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,7 +33,7 @@ class KeptRace:
     @property
     def status(self) -> str:
         """One line below its picture."""
-        return f"kept run: {self.run.title}, {when(self.run.begun)}"
+        return f"kept run: {self.run.title}, {units.moment(self.run.begun)}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class KeptSweep:
     @property
     def status(self) -> str:
         """One line above its picture."""
-        return f"kept run: {self.run.title}, {when(self.run.begun)}"
+        return f"kept run: {self.run.title}, {units.moment(self.run.begun)}"
 
 
 def kept_race() -> KeptRace | None:
@@ -114,15 +113,6 @@ def forget_link() -> None:
     st.query_params.pop(KEY, None)
 
 
-def when(moment: float) -> str:
-    """A moment for people, in the server's time.
-
-    >>> len(when(0.0))
-    16
-    """
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-
-
 def section() -> None:
     """What this server keeps, the newest first, each with the link that shows it again; no names, no own texts."""
     history = keeper().history
@@ -154,7 +144,7 @@ def section() -> None:
 def _row(run: KeptRun) -> dict[str, str | float | None]:
     best = min((one["validation"] for one in run.results if one.get("validation") is not None), default=None)
     return {
-        "When": when(run.begun),
+        "When": units.moment(run.begun),
         "Run": run.title,
         "How it ended": run.state,
         "Time": units.seconds(run.ended - run.begun) if run.ended is not None else "",
