@@ -91,7 +91,7 @@ def test_a_pasted_config_is_counted_and_a_broken_one_is_a_sentence(browser, app_
         area = page.get_by_label("Paste a config.json")
         area.fill('{"model_type": "llama"')
         area.press("Control+Enter")
-        page.get_by_text("not complete JSON").wait_for(timeout=visit.TIMEOUT)
+        page.get_by_text("not complete JSON").first.wait_for(timeout=visit.TIMEOUT)
         area.fill('{"model_type": "gpt2"}')
         area.press("Control+Enter")
         counted = pc.count({"model_type": "gpt2"}, pc.LoRA(rank=16))
