@@ -153,7 +153,7 @@ def distances(config: Mapping[str, Any]) -> tuple[int, int]:
     if config.get("model_type") != "deberta-v2" or not config.get("relative_attention"):
         return 0, 0
     furthest = _size(config, "max_relative_positions", _size(config, "max_position_embeddings", 512))
-    kinds = config.get("pos_att_type") or ()
+    kinds = str(config.get("pos_att_type"))
     return 2 * _size(config, "position_buckets", furthest), sum(kind in kinds for kind in ("c2p", "p2c"))
 
 

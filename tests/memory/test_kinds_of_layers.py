@@ -11,7 +11,7 @@ import transformers
 import peftcalc as pc
 from peftcalc.memory.estimate.anatomy import anatomy
 from peftcalc.memory.estimate.study import studied
-from peftcalc.memory.model_config import has_own_layers, is_written_out, keeps_logits_half, widens_logits
+from peftcalc.memory.model_config import distances, has_own_layers, is_written_out, keeps_logits_half, widens_logits
 
 BERT = {
     "hidden_size": 256,
@@ -121,8 +121,19 @@ def test_of_layers_of_several_kinds_the_one_that_keeps_most_is_at_work() -> None
 
 
 def test_a_model_whose_layers_share_their_weights_is_left_to_the_simulation() -> None:
-    with pytest.raises(ValueError, match="simulate it"):
+    with pytest.raises(ValueError, match="share their weights"):
         pc.estimate_memory({"model_type": "albert"}, METHOD)
+
+
+def test_hooks_of_fsdp_hold_what_layers_hand_on() -> None:
+    config = {"model_type": "bart", **KINDS["bart"]}
+    asked = {"batch": 16, "sequence": 256, "checkpointing": True, "sharding": "zero3", "gpus": 2}
+    estimate, trace = pc.estimate_memory(config, METHOD, **asked), pc.simulate_memory(config, METHOD, **asked)
+    assert estimate.total == pytest.approx(trace.peak, rel=0.03)
+
+
+def test_odd_kinds_of_distances_are_none() -> None:
+    assert distances({"model_type": "deberta-v2", "relative_attention": True, "pos_att_type": 5}) == (1024, 0)
 
 
 LANGUAGE = (

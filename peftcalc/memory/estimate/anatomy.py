@@ -177,7 +177,11 @@ def anatomy(shapes: ModelShapes, tower: bool = False) -> Anatomy:
     otherwise = embedding.out_features if embedding else max((n.tensors[0].numel for n in norms), default=0)
     width = max(read, default=otherwise)
     attentions = tuple(_attentions(linears, config, width))
-    if not inside or not attentions or not width or shares_layers(config):
+    if shares_layers(config):
+        raise ValueError(
+            f"the layers of {shapes.id or 'this model'} share their weights, which do not show its depth; simulate it"
+        )
+    if not inside or not attentions or not width:
         raise ValueError(
             f"{shapes.id or 'this model'} has no layers with attention that the estimate knows; simulate it"
         )

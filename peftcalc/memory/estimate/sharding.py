@@ -116,7 +116,7 @@ def held_by_hooks(setting: StepSetup) -> tuple[Term, ...]:
     options = setting.options
     if not (_divides(setting, "zero3") and setting.method.has_adapter and options.checkpointing):
         return ()
-    size = 2 * setting.precision.stream * setting.body.width * options.tokens * (setting.body.layers - 1)
+    size = 2 * setting.handed_on * setting.body.width * options.tokens * (setting.body.layers - 1)
     name = "inputs of the layers behind and their gradients, which hooks of FSDP hold"
     return (Term("saved_activations", name, "2 · (L−1) · T · a·h", size, FSDP_HOOKS),)
 

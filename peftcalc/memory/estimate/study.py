@@ -10,12 +10,12 @@ from peftcalc.counting.counts import Count, Part
 from peftcalc.memory.estimate.activations import is_layer_norm
 from peftcalc.memory.estimate.anatomy import HEADS, MLP_HIDDEN, MLP_INPUT, Anatomy, anatomy
 from peftcalc.memory.estimate.step_setup import Layer, StepSetup
-from peftcalc.memory.model_config import is_of_tower, stacks_of
+from peftcalc.memory.model_config import is_of_tower
 from peftcalc.memory.options import DTYPE_BYTES, MemoryOptions
 from peftcalc.memory.precision import precision_of
 from peftcalc.methods import Method
 from peftcalc.models.configs.unsaid import settings
-from peftcalc.models.shapes import ModelShapes
+from peftcalc.models.shapes import ModelShapes, ModuleGroup
 
 KEPT = 1024
 """Studies that are remembered; each is a record of some kilobytes."""
@@ -52,30 +52,29 @@ class Study:
     def _kinds(self) -> tuple[Layer, ...]:
         """An encoder's layers and a decoder's, dense ones and those with experts, those with adapters and without."""
         modules = [group for group in self.model.groups if group.indices and not is_of_tower(group.template)]
-        kinds: dict[object, Layer | None] = {}
-        for stack, indices in stacks_of(modules).items():
-            for index in sorted(indices):
-                inside = frozenset(
-                    id(group) for group in modules if _holds(group.template, group.indices, stack, index)
-                )
-                parts = tuple(p for p in self.counted.parts if _holds(p.module, p.indices, stack, index))
-                if (inside, parts) not in kinds:
-                    kinds[inside, parts] = self._alone(inside, parts)
-        known = [layer for layer in kinds.values() if layer is not None]
+        trained = [part for part in self.counted.parts if part.indices and not is_of_tower(part.module)]
+        places = [(group.template.partition("{}")[0], group.indices, group) for group in modules]
+        places += [(part.module.partition("{}")[0], part.indices, part) for part in trained]
+        if len({(stack, indices) for stack, indices, _ in places}) == 1:
+            return ()
+        layers: dict[tuple[str, int], list[ModuleGroup | Part]] = {}
+        for stack, indices, one in places:
+            for index in indices:
+                layers.setdefault((stack, index), []).append(one)
+        kinds = {tuple(map(id, inside)): inside for inside in layers.values()}
+        known = [layer for layer in map(self._alone, kinds.values()) if layer is not None]
         return tuple(known) if len(kinds) > 1 else ()
 
-    def _alone(self, inside: frozenset[int], parts: tuple[Part, ...]) -> Layer | None:
+    def _alone(self, inside: list[ModuleGroup | Part]) -> Layer | None:
         """A model of this layer; None where it has no attention, as one of state spaces."""
-        groups = (
-            replace(group, indices=(0,)) if group.indices else group
-            for group in self.model.groups
-            if not group.indices or id(group) in inside
-        )
+        here = set(map(id, inside))
+        groups = (group for group in self.model.groups if not group.indices or id(group) in here)
+        first = tuple(replace(group, indices=(0,)) if group.indices else group for group in groups)
         try:
-            body = anatomy(replace(self.model, groups=tuple(groups)))
+            body = anatomy(replace(self.model, groups=first))
         except ValueError:
             return None
-        return Layer(body, tuple(replace(part, indices=(0,)) for part in parts))
+        return Layer(body, tuple(replace(one, indices=(0,)) for one in inside if isinstance(one, Part)))
 
     @cached_property
     def _fused_norms(self) -> bool:
@@ -87,11 +86,6 @@ class Study:
         ends = {x.group.template for x in self.body.linears if x.reads in (HEADS, MLP_INPUT, MLP_HIDDEN)}
         adapted = {part.module for part in self.counted.parts if part.how == "adapter"}
         return self.method.decomposed and not ends.isdisjoint(adapted)
-
-
-def _holds(template: str, indices: tuple[int, ...], stack: str, index: int) -> bool:
-    """Whether one of these modules belongs to the layer."""
-    return index in indices and template.partition("{}")[0] == stack
 
 
 @lru_cache(maxsize=KEPT)

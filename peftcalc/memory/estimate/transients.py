@@ -65,9 +65,8 @@ def forward_work(setting: StepSetup) -> int:
     precision, tokens = setting.precision, setting.options.tokens
     converted = any(setting.converts(linear) for linear in _adapted_down(setting))
     copy = precision.adapter if converted and precision.autocast and precision.stream < precision.adapter else 0
-    return tokens * (
-        hidden_width(setting) * (precision.product * (not setting.keeps_hidden) + copy) + _results(setting)
-    )
+    product = 0 if setting.keeps_hidden else precision.product
+    return tokens * (hidden_width(setting) * (product + copy) + _results(setting))
 
 
 def backward_work(setting: StepSetup) -> int:
