@@ -136,6 +136,40 @@ def test_odd_kinds_of_distances_are_none() -> None:
     assert distances({"model_type": "deberta-v2", "relative_attention": True, "pos_att_type": 5}) == (1024, 0)
 
 
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_logits_are_as_wide_as_their_class_makes_them(kind: str) -> None:
+    """BART's kin adds a float32 buffer to them, T5 does not: at so many words they are the peak."""
+    config = {"model_type": kind, **KINDS["bart"], "vocab_size": 20_000}
+    if kind == "t5":
+        config = {"model_type": "t5", "d_model": 256, "d_ff": 512, "d_kv": 64, "num_heads": 4, "num_layers": 2}
+        config |= {"vocab_size": 20_000}
+    estimate, trace = pc.estimate_memory(config, METHOD, 8, 256), pc.simulate_memory(config, METHOD, 8, 256)
+    assert estimate.total == pytest.approx(trace.peak, rel=0.02)
+
+
+def test_two_results_of_a_layer_are_dropped_where_any_is() -> None:
+    name = "masks of the residual dropouts"
+    assert estimated("gpt2", checkpointing=False)[name] == 12 * TOKENS * 2 * 256
+    assert name not in estimated("mbart", checkpointing=False)
+    assert name not in estimated("bloom", checkpointing=False)
+
+
+def test_whisper_s_encoder_reads_no_words() -> None:
+    ends = anatomy(pc.load_model("openai/whisper-tiny")).ends
+    assert (ends.normed, ends.dropped, ends.followed) == (0, 0, 384)
+    assert not ends.norms_behind
+
+
+def test_where_a_norm_stands_behind_the_last_layer() -> None:
+    def ends(name: str) -> tuple[bool, bool]:
+        found = anatomy(pc.load_model(name)).ends
+        return found.norms_behind, found.last_norm
+
+    assert ends("google-bert/bert-base-uncased") == (True, True), "the head's own"
+    assert ends("facebook/bart-base") == ends("facebook/opt-350m") == (True, False)
+    assert ends("openai-community/gpt2") == ends("meta-llama/Llama-3.2-1B") == (False, True)
+
+
 LANGUAGE = (
     "ModernBertForMaskedLM BertForMaskedLM BertLMHeadModel RobertaForMaskedLM RobertaForCausalLM LlamaForCausalLM "
 )
